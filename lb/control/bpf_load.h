@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The eBPF programs: load, fill their maps from the snapshot, attach, count, detach. Thread: control. */
+#ifndef POSTERN_CONTROL_BPF_LOAD_H
+#define POSTERN_CONTROL_BPF_LOAD_H
+
+#include "snapshot.h"
+
+#include <stdint.h>
+
+struct bpf;
+
+/*
+ * Loads catch and return and fills their maps: every VIP of the snapshot, every backend address of a pool
+ * with source: client. Nothing is attached yet. 0 or -errno; on failure `ret_error` holds one line that says
+ * what failed and what would mend it (at most `error_size` bytes).
+ */
+int bpf_load(const struct snapshot *s, struct bpf **ret, char *ret_error, size_t error_size);
+void bpf_free(struct bpf *b); /* detaches everything first; NULL is accepted */
+
+/* Gives a worker's listening socket (of that family) to catch. 0 or -errno. */
+int bpf_set_listener(struct bpf *b, sa_family_t family, uint32_t worker, int fd);
+
+/* Attaches catch to the current network namespace / takes it away again, so that the VIPs refuse connections.
+ */
+int bpf_catch_attach(struct bpf *b);
+void bpf_catch_detach(struct bpf *b);
+
+/* Attaches return to the ingress of an interface (tcx). -EEXIST when it already is; 0 or -errno. */
+int bpf_return_attach(struct bpf *b, int ifindex);
+void bpf_return_detach(struct bpf *b, int ifindex);
+bool bpf_return_attached(const struct bpf *b, int ifindex);
+
+/* Sums of the programs' counters, in the order of bpf/abi.h. 0 or -errno. */
+int bpf_counters(const struct bpf *b, uint64_t ret_catch[], uint64_t ret_return[]);
+
+#endif
