@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Each story is one test function with a name that says what must hold. It takes `lab` (a topology, shaped by the mark
+`@pytest.mark.topology(backends=4)`) and starts what it needs in it.
+"""
+import os
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+from lab import Lab  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="the long forms of the stories that have one")
+    parser.addoption("--open-shell", action="store_true", help="open a shell inside the topology of the chosen story")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "topology(backends=2, clients=1, bridge=False): the shape of the story's lab")
+    config.addinivalue_line("markers", "heavy: takes many seconds; once in a CI run is enough")
+
+
+def pytest_sessionstart():
+    if os.geteuid() != 0:
+        pytest.exit("the stories make network namespaces: run them as root (sudo tests/run)", returncode=1)
+
+
+@pytest.fixture
+def long(request):
+    """True when the long form was asked for."""
+    return request.config.getoption("--long")
+
+
+@pytest.fixture
+def lab(request):
+    mark = request.node.get_closest_marker("topology")
+    with Lab(**(mark.kwargs if mark else {})) as made:
+        if request.config.getoption("--open-shell"):
+            made.on_shell = lambda daemon=None: open_shell(made, daemon)
+        yield made
+        if made.on_shell:
+            made.on_shell()
+
+
+def open_shell(lab, daemon):
+    """A shell in the gateway, once a story; the story goes on when it is left."""
+    lab.on_shell = None
+    about = ["", "A shell in the gateway of the story's topology. The namespaces:"]
+    about += [f"    ip netns exec {n.name} ..." for n in lab.namespaces()]
+    if daemon:
+        about += [f"postern runs as process {daemon.pid}: {daemon.file}, {daemon.log.path}"]
+    about += ["Leave with exit; then the story goes on.", ""]
+    print("\n".join(about), flush=True)
+    subprocess.run(lab.gateway.command(os.environ.get("SHELL", "/bin/sh")), check=False)
