@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/fd.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void fd_close(int *fd)
+{
+    if (*fd < 0)
+        return;
+    int saved = errno;
+    /* Linux releases the descriptor even when close fails, so there is nothing to repeat. */
+    (void)close(*fd);
+    *fd = -1;
+    errno = saved;
+}
+
+void fd_close_reset(int *fd)
+{
+    if (*fd < 0)
+        return;
+    int saved = errno;
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    errno = saved;
+    fd_close(fd);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "counters.h"
+
+const struct close_reason_info close_reasons[REASONS] = {
+    [REASON_none] = {"none", "error", CLOSE_RST, "still open"},
+#define X(name, end, how, text) [REASON_##name] = {#name, #end, CLOSE_##how, text},
+#include "close_reasons.def"
+#undef X
+};
+
+static const char *const names[COUNTERS] = {
+#define X(name, text) [COUNTER_##name] = #name,
+#include "counters.def"
+#undef X
+};
+
+static const char *const texts[COUNTERS] = {
+#define X(name, text) [COUNTER_##name] = text,
+#include "counters.def"
+#undef X
+};
+
+const char *counter_name(enum counter which)
+{
+    return names[which];
+}
+
+const char *counter_text(enum counter which)
+{
+    return texts[which];
+}
+
+uint64_t counters_sum(const struct counters *all, uint32_t workers, enum counter which)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < workers; i++)
+        sum += atomic_load_explicit(&all[i].value[which], memory_order_relaxed);
+    return sum;
+}
+
+uint64_t counters_sum_closed(const struct counters *all, uint32_t workers, enum close_reason which)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < workers; i++)
+        sum += atomic_load_explicit(&all[i].closed[which], memory_order_relaxed);
+    return sum;
+}
+
+uint32_t counters_sessions(const struct counters *all, uint32_t workers)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < workers; i++)
+        sum += atomic_load_explicit(&all[i].sessions, memory_order_relaxed);
+    return sum;
+}
+
+uint32_t counters_live(const struct counters *all, uint32_t workers, uint32_t backend)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < workers; i++)
+        sum += atomic_load_explicit(&all[i].live[backend], memory_order_relaxed);
+    return sum;
+}

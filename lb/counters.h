@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counters: one table (counters.def, close_reasons.def), one block of words per worker, no locks. */
+#ifndef POSTERN_COUNTERS_H
+#define POSTERN_COUNTERS_H
+
+#include "snapshot.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum counter {
+#define X(name, text) COUNTER_##name,
+#include "counters.def"
+#undef X
+    COUNTERS
+};
+
+enum close_reason {
+    REASON_none,
+#define X(name, end, how, text) REASON_##name,
+#include "close_reasons.def"
+#undef X
+    REASONS
+};
+
+enum close_how { CLOSE_FIN, CLOSE_RST };
+
+struct close_reason_info {
+    const char *name;
+    const char *end;
+    enum close_how how;
+    const char *text;
+};
+
+extern const struct close_reason_info close_reasons[REASONS];
+
+/* One worker's counters. Only that worker writes; anybody may read (each word is read whole). */
+struct counters {
+    _Alignas(64) _Atomic uint64_t value[COUNTERS];
+    _Atomic uint64_t closed[REASONS];
+    _Atomic uint32_t live[SNAPSHOT_BACKENDS_MAX]; /* sessions per backend now */
+    _Atomic uint32_t sessions;                    /* sessions of this worker now */
+};
+
+/* The writer is one thread, so a relaxed load and store is enough (and needs no locked instruction). */
+static inline void counter_add(struct counters *c, enum counter which, uint64_t n)
+{
+    uint64_t v = atomic_load_explicit(&c->value[which], memory_order_relaxed);
+    atomic_store_explicit(&c->value[which], v + n, memory_order_relaxed);
+}
+
+static inline void counter_inc(struct counters *c, enum counter which)
+{
+    counter_add(c, which, 1);
+}
+
+static inline void counter_set(_Atomic uint32_t *gauge, uint32_t value)
+{
+    atomic_store_explicit(gauge, value, memory_order_relaxed);
+}
+
+static inline uint32_t counter_get(const _Atomic uint32_t *gauge)
+{
+    return atomic_load_explicit(gauge, memory_order_relaxed);
+}
+
+/* A counter's name and what it means, as logs, metrics and the manual show them. */
+const char *counter_name(enum counter which);
+const char *counter_text(enum counter which);
+
+/* Sums over all workers; a moment's view, not a consistent one. */
+uint64_t counters_sum(const struct counters *all, uint32_t workers, enum counter which);
+uint64_t counters_sum_closed(const struct counters *all, uint32_t workers, enum close_reason which);
+uint32_t counters_sessions(const struct counters *all, uint32_t workers);
+uint32_t counters_live(const struct counters *all, uint32_t workers, uint32_t backend);
+
+#endif

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Producers -> one bounded queue each (one writer, one reader, no locks) -> the writer thread -> standard error.
+ *
+ * The writer sleeps on an eventfd when all queues are empty, and only then does a producer have to wake it; while lines keep coming it
+ * looks every LOG_BATCH_MS instead. So a busy worker makes no system call for its lines.
+ * Standard error that nobody reads stops the writer, nobody else: queues fill, lines are dropped and counted.
+ */
+#include "log.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SESSION_QUEUE 4096 /* lines; powers of two */
+#define EVENT_QUEUE 256
+#define EVENT_TEXT_MAX 1000
+#define LINE_MAX_BYTES 2048
+#define LOG_BATCH_MS 20
+#define OUTPUT_BYTES (64 * 1024)
+
+struct event_line {
+    struct timespec at;
+    enum log_level level;
+    char text[EVENT_TEXT_MAX];
+};
+
+struct session_line {
+    struct timespec at;
+    struct session_record record;
+};
+
+/* Positions only grow; the producer writes `head`, the writer `tail`. */
+struct queue {
+    _Alignas(64) _Atomic uint32_t head;
+    _Atomic uint64_t dropped;
+    _Alignas(64) _Atomic uint32_t tail;
+    uint64_t dropped_told; /* the writer's */
+    uint32_t capacity;
+    uint32_t entry_bytes;
+    uint8_t *entries;
+};
+
+struct log {
+    struct queue *queues; /* one a worker, the last is the control thread's */
+    uint32_t n_queues;
+    int wake_fd;
+    _Atomic bool sleeping;
+    _Atomic bool stop;
+    pthread_t thread;
+    bool running;
+    bool journal; /* standard error is the journal: it knows the time and takes <level> */
+    bool colour;
+    char *output;
+    size_t used;
+};
+
+static struct log the_log = {.wake_fd = -1};
+
+static void *queue_reserve(struct queue *q)
+{
+    uint32_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
+    if (head - atomic_load_explicit(&q->tail, memory_order_acquire) == q->capacity)
+        return NULL;
+    return q->entries + (size_t)(head % q->capacity) * q->entry_bytes;
+}
+
+static void queue_commit(struct queue *q)
+{
+    /* Sequentially consistent, as is the writer's `sleeping`: one of the two always sees the other. */
+    atomic_fetch_add(&q->head, 1);
+}
+
+static const void *queue_front(struct queue *q)
+{
+    uint32_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+    if (tail == atomic_load(&q->head))
+        return NULL;
+    return q->entries + (size_t)(tail % q->capacity) * q->entry_bytes;
+}
+
+static void queue_pop(struct queue *q)
+{
+    atomic_fetch_add_explicit(&q->tail, 1, memory_order_release);
+}
+
+static void wake_writer(void)
+{
+    const uint64_t one = 1;
+    if (atomic_load(&the_log.sleeping) && atomic_exchange(&the_log.sleeping, false))
+        (void)!write(the_log.wake_fd, &one, sizeof(one));
+}
+
+/* Writes all of the output buffer; what standard error refuses is lost. */
+static void flush_output(void)
+{
+    size_t done = 0;
+
+    while (done < the_log.used) {
+        ssize_t n = write(STDERR_FILENO, the_log.output + done, the_log.used - done);
+        if (n > 0)
+            done += (size_t)n;
+        else if (n < 0 && errno == EAGAIN) {
+            struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+            (void)poll(&p, 1, -1);
+        } else if (n < 0 && errno != EINTR)
+            break;
+    }
+    the_log.used = 0;
+}
+
+/* The colour of a line on a terminal, by level; information has none. */
+static const char *level_colour(enum log_level level)
+{
+    if (level == LOG_LEVEL_ERROR)
+        return "\033[31m";
+    return level == LOG_LEVEL_WARNING ? "\033[33m" : NULL;
+}
+
+static const char *level_name(enum log_level level)
+{
+    if (level == LOG_LEVEL_ERROR)
+        return "error";
+    return level == LOG_LEVEL_WARNING ? "warning" : "info";
+}
+
+/* What stands before the text of every line. The length written. */
+static int format_prefix(char *line, size_t size, const struct timespec *at, enum log_level level)
+{
+    struct tm utc;
+    char when[32];
+
+    if (the_log.journal)
+        return snprintf(line, size, "<%d>", level);
+    gmtime_r(&at->tv_sec, &utc);
+    strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &utc);
+    const char *colour = the_log.colour ? level_colour(level) : NULL;
+    return snprintf(line, size, "%stime=%s.%03ldZ level=%s ", colour ? colour : "", when, at->tv_nsec / 1000000,
+        level_name(level));
+}
+
+static void put_line(const struct timespec *at, enum log_level level, const char *text)
+{
+    char line[LINE_MAX_BYTES];
+    int n = format_prefix(line, sizeof(line), at, level);
+    bool coloured = the_log.colour && !the_log.journal && level_colour(level);
+
+    n += snprintf(line + n, sizeof(line) - (size_t)n, "%s%s\n", text, coloured ? "\033[0m" : "");
+    size_t length = n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1;
+    line[length - 1] = '\n';
+    if (the_log.used + length > OUTPUT_BYTES)
+        flush_output();
+    memcpy(the_log.output + the_log.used, line, length);
+    the_log.used += length;
+}
+
+static const char *or_dash(const char *text)
+{
+    return text[0] ? text : "-";
+}
+
+static int format_optional_ms(char *buf, size_t size, int32_t ms)
+{
+    return ms < 0 ? snprintf(buf, size, "-") : snprintf(buf, size, "%d", ms);
+}
+
+static void format_session(char *text, size_t size, const struct session_record *r)
+{
+    char client[ADDR_TEXT_MAX], vip[ADDR_TEXT_MAX], source[ADDR_TEXT_MAX], backend[ADDR_TEXT_MAX];
+    char connect_ms[16], banner_ms[16], code[16];
+
+    format_optional_ms(connect_ms, sizeof(connect_ms), r->connect_ms);
+    format_optional_ms(banner_ms, sizeof(banner_ms), r->banner_ms);
+    if (r->smtp_code)
+        snprintf(code, sizeof(code), "%u", r->smtp_code);
+    else
+        snprintf(code, sizeof(code), "-");
+    int n = snprintf(text, size,
+        "event=session client=%s vip=%s source=%s listener=%s pool=%s backend=%s address=%s zone=%s "
+        "session=%016llx bytes_in=%llu bytes_out=%llu duration=%u.%03u connect_ms=%s banner_ms=%s smtp_code=%s "
+        "retries=%u port_changed=%s end=%s reason=%s",
+        addr_format(&r->client, client), addr_format(&r->vip, vip), addr_format(&r->source, source),
+        or_dash(r->listener), or_dash(r->pool), or_dash(r->backend_name), addr_format(&r->backend, backend),
+        or_dash(r->zone), (unsigned long long)r->id, (unsigned long long)r->bytes_in,
+        (unsigned long long)r->bytes_out, r->duration_ms / 1000, r->duration_ms % 1000, connect_ms, banner_ms,
+        code, r->retries, r->port_changed ? "yes" : "no", close_reasons[r->reason].end,
+        close_reasons[r->reason].name);
+    if (r->error && n > 0 && (size_t)n < size)
+        snprintf(text + n, size - (size_t)n, " error=\"%s\"", strerrordesc_np(r->error));
+}
+
+static void put_dropped(struct queue *q)
+{
+    uint64_t dropped = atomic_load_explicit(&q->dropped, memory_order_relaxed);
+    struct timespec at;
+    char text[128];
+
+    if (dropped == q->dropped_told)
+        return;
+    clock_gettime(CLOCK_REALTIME, &at);
+    snprintf(text, sizeof(text), "event=log_dropped lines=%llu total=%llu",
+        (unsigned long long)(dropped - q->dropped_told), (unsigned long long)dropped);
+    q->dropped_told = dropped;
+    put_line(&at, LOG_LEVEL_WARNING, text);
+}
+
+/* Writes what one queue holds. True when there was anything. */
+static bool drain_queue(struct queue *q, bool sessions)
+{
+    const void *entry;
+    bool any = false;
+    char text[LINE_MAX_BYTES - 64];
+
+    /* At most one round, so that a busy queue does not keep the others waiting. */
+    for (uint32_t i = 0; i < q->capacity && (entry = queue_front(q)) != NULL; i++) {
+        if (sessions) {
+            const struct session_line *line = entry;
+            format_session(text, sizeof(text), &line->record);
+            put_line(&line->at, LOG_LEVEL_INFO, text);
+        } else {
+            const struct event_line *line = entry;
+            put_line(&line->at, line->level, line->text);
+        }
+        queue_pop(q);
+        any = true;
+    }
+    put_dropped(q);
+    return any;
+}
+
+static bool drain_all(void)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < the_log.n_queues; i++)
+        any |= drain_queue(&the_log.queues[i], i + 1 < the_log.n_queues);
+    flush_output();
+    return any;
+}
+
+static bool all_empty(void)
+{
+    for (uint32_t i = 0; i < the_log.n_queues; i++)
+        if (queue_front(&the_log.queues[i]))
+            return false;
+    return true;
+}
+
+static void *writer_main(void *arg)
+{
+    uint64_t value;
+
+    for (;;) {
+        bool stop = atomic_load(&the_log.stop);
+        bool any = drain_all();
+        if (stop)
+            return NULL;
+        struct pollfd p = {.fd = the_log.wake_fd, .events = POLLIN};
+        if (any) {
+            (void)poll(&p, 1, LOG_BATCH_MS);
+            continue;
+        }
+        atomic_store(&the_log.sleeping, true);
+        if (!all_empty() || atomic_load(&the_log.stop)) {
+            atomic_store(&the_log.sleeping, false);
+            continue;
+        }
+        if (read(the_log.wake_fd, &value, sizeof(value)) < 0 && errno != EINTR)
+            return NULL;
+    }
+}
+
+static int queue_init(struct queue *q, uint32_t capacity, uint32_t entry_bytes)
+{
+    q->capacity = capacity;
+    q->entry_bytes = entry_bytes;
+    q->entries = calloc(capacity, entry_bytes);
+    return q->entries ? 0 : -ENOMEM;
+}
+
+static void log_free(void)
+{
+    for (uint32_t i = 0; i < the_log.n_queues; i++)
+        free(the_log.queues[i].entries);
+    free(the_log.queues);
+    free(the_log.output);
+    the_log.queues = NULL;
+    the_log.output = NULL;
+    the_log.n_queues = 0;
+    the_log.running = false;
+    fd_close(&the_log.wake_fd);
+}
+
+int log_start(uint32_t workers)
+{
+    int error = 0;
+
+    the_log.journal = getenv("JOURNAL_STREAM") != NULL && !isatty(STDERR_FILENO);
+    the_log.colour = isatty(STDERR_FILENO) && !getenv("NO_COLOR");
+    the_log.output = malloc(OUTPUT_BYTES);
+    the_log.queues = aligned_alloc(64, (workers + 1) * sizeof(struct queue));
+    if (!the_log.output || !the_log.queues) {
+        log_free();
+        return -ENOMEM;
+    }
+    memset(the_log.queues, 0, (workers + 1) * sizeof(struct queue));
+    the_log.n_queues = workers + 1;
+    for (uint32_t i = 0; i < workers && !error; i++)
+        error = queue_init(&the_log.queues[i], SESSION_QUEUE, sizeof(struct session_line));
+    if (!error)
+        error = queue_init(&the_log.queues[workers], EVENT_QUEUE, sizeof(struct event_line));
+    the_log.wake_fd = eventfd(0, EFD_CLOEXEC);
+    if (!error && the_log.wake_fd < 0)
+        error = -errno;
+    atomic_store(&the_log.stop, false);
+    if (!error)
+        error = -pthread_create(&the_log.thread, NULL, writer_main, NULL);
+    if (error) {
+        log_free();
+        return error;
+    }
+    (void)pthread_setname_np(the_log.thread, "log");
+    the_log.running = true;
+    return 0;
+}
+
+void log_stop(void)
+{
+    const uint64_t one = 1;
+
+    if (!the_log.running)
+        return;
+    atomic_store(&the_log.stop, true);
+    (void)!write(the_log.wake_fd, &one, sizeof(one));
+    pthread_join(the_log.thread, NULL);
+    log_free();
+}
+
+void log_event(enum log_level level, const char *event, const char *fmt, ...)
+{
+    struct queue *q = the_log.running ? &the_log.queues[the_log.n_queues - 1] : NULL;
+    struct event_line direct = {0}, *line = q ? queue_reserve(q) : &direct;
+    va_list args;
+
+    if (!line) {
+        atomic_fetch_add_explicit(&q->dropped, 1, memory_order_relaxed);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &line->at);
+    line->level = level;
+    int n = snprintf(line->text, sizeof(line->text), "event=%s ", event);
+    va_start(args, fmt);
+    vsnprintf(line->text + n, sizeof(line->text) - (size_t)n, fmt, args);
+    va_end(args);
+    if (!q) {
+        dprintf(STDERR_FILENO, "level=%s %s\n", level_name(level), line->text);
+        return;
+    }
+    queue_commit(q);
+    wake_writer();
+}
+
+bool log_session(uint16_t worker, const struct session_record *r)
+{
+    struct queue *q = &the_log.queues[worker];
+    struct session_line *line = queue_reserve(q);
+
+    if (!line) {
+        atomic_fetch_add_explicit(&q->dropped, 1, memory_order_relaxed);
+        return false;
+    }
+    clock_gettime(CLOCK_REALTIME_COARSE, &line->at);
+    line->record = *r;
+    queue_commit(q);
+    wake_writer();
+    return true;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The log: logfmt lines on standard error, written by one writer thread from bounded queues, one queue per
+ * producer (each worker, and the control thread). Nobody ever waits for the log; a line that finds
+ * its queue full is dropped and counted, and the writer says how many were.
+ */
+#ifndef POSTERN_LOG_H
+#define POSTERN_LOG_H
+
+#include "base/addr.h"
+#include "counters.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6 };
+
+/* One ended session, as the worker knows it; strings belong to the snapshot. */
+struct session_record {
+    uint64_t id;
+    union addr client;
+    union addr vip;
+    union addr source;  /* our end towards the backend; AF_UNSPEC when none was reached */
+    union addr backend; /* the backend's end */
+    const char *listener;
+    const char *pool;
+    const char *backend_name;
+    const char *zone;
+    uint64_t bytes_in;  /* from the client */
+    uint64_t bytes_out; /* to the client */
+    uint32_t duration_ms;
+    int32_t connect_ms; /* accept to backend connected; -1 when never */
+    int32_t banner_ms;  /* accept to first byte from the backend; -1 when none came */
+    uint16_t smtp_code; /* 0 when the greeting was none */
+    uint16_t retries;
+    uint16_t worker;
+    bool port_changed;        /* the source port is not the client's */
+    enum close_reason reason;
+    int error; /* errno behind the reason, or 0 */
+};
+
+
+/*
+ * Creates the log with `workers` + 1 queues and starts its writer thread. 0 or -errno.
+ * Lines written with log_event() before this go straight to standard error.
+ */
+int log_start(uint32_t workers);
+
+/* Writes what is queued, stops the writer. Lines after this go straight to standard error again. */
+void log_stop(void);
+
+/*
+ * One event line from the control thread: "event=<event> <fmt...>"; fmt is logfmt, values with spaces quoted
+ * by the caller. Thread: control only.
+ */
+void log_event(enum log_level level, const char *event, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Queues one session line. False when the queue was full and the line is lost. Thread: that worker. */
+bool log_session(uint16_t worker, const struct session_record *r);
+
+#endif

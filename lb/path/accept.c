@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * accept -> whose listener is it? -> a slot -> connect_start. Refusals close with RST, so that a sender's next MX gets its turn.
+ * Out of descriptors: accepting pauses until a session ends or ACCEPT_PAUSE_MS have passed; the kernel's backlog holds the clients.
+ */
+#include "path/accept.h"
+
+#include "base/fd.h"
+#include "path/close.h"
+#include "path/connect.h"
+#include "path/worker.h"
+
+#include <errno.h>
+
+#define ACCEPT_PAUSE_MS 100
+
+static void accept_start_one(struct worker *w, int fd, enum op_kind kind, bool *accepting)
+{
+    if (fd < 0 || *accepting)
+        return;
+    struct io_uring_sqe *sqe = ring_sqe(&w->ring);
+    io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    io_uring_sqe_set_data64(sqe, op_pack(kind, 0, 0));
+    *accepting = true;
+}
+
+void accept_start(struct worker *w)
+{
+    if (w->stopping || w->accept_again_ms > w->now_ms)
+        return;
+    w->accept_again_ms = 0;
+    accept_start_one(w, w->listener_v4, OP_ACCEPT_V4, &w->accepting_v4);
+    accept_start_one(w, w->listener_v6, OP_ACCEPT_V6, &w->accepting_v6);
+}
+
+static void refuse(struct worker *w, int fd, const union addr *client, const union addr *vip,
+    enum close_reason reason, int error)
+{
+    fd_close_reset(&fd);
+    session_log_refused(w, client, vip, reason, error);
+}
+
+/* The two addresses of an accepted connection. A client that is gone already has none. 0 or -errno. */
+static int read_addresses(int fd, union addr *client, union addr *vip)
+{
+    socklen_t client_len = sizeof(*client), vip_len = sizeof(*vip);
+
+    if (getsockname(fd, &vip->sa, &vip_len) < 0)
+        return -errno;
+    if (getpeername(fd, &client->sa, &client_len) < 0)
+        return -errno;
+    return 0;
+}
+
+static void session_begin(struct worker *w, int fd)
+{
+    union addr client = {0}, vip = {0};
+
+    counter_inc(w->counters, COUNTER_sessions_accepted);
+    int error = read_addresses(fd, &client, &vip);
+    if (error) {
+        refuse(w, fd, &client, &vip, REASON_client_reset, -error);
+        return;
+    }
+    const struct snapshot_listener *listener = snapshot_find_listener(w->snapshot, &vip);
+    if (!listener) {
+        refuse(w, fd, &client, &vip, REASON_no_listener, 0);
+        return;
+    }
+    uint32_t sessions = counters_sessions(w->all_counters, w->snapshot->workers);
+    struct conn *c = sessions < w->snapshot->max_sessions ? conn_new(&w->table) : NULL;
+    if (!c) {
+        refuse(w, fd, &client, &vip, REASON_session_limit, 0);
+        return;
+    }
+    counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) + 1);
+    c->id = w->next_session++;
+    c->fd[SIDE_CLIENT] = fd;
+    c->client = client;
+    c->vip = vip;
+    c->snapshot = w->snapshot;
+    c->listener = listener;
+    c->pool = &w->snapshot->pools[listener->pool];
+    c->accepted_ms = c->active_ms = w->now_ms;
+    connect_start(w, c);
+}
+
+static void accept_failed(struct worker *w, int error)
+{
+    switch (error) {
+    case ECANCELED:
+        return;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        counter_inc(w->counters, COUNTER_descriptors_short);
+        w->accept_again_ms = w->now_ms + ACCEPT_PAUSE_MS;
+        return;
+    default: /* ECONNABORTED and other news about one client; the listening socket itself is well */
+        counter_inc(w->counters, COUNTER_accept_errors);
+    }
+}
+
+void on_accept(struct worker *w, sa_family_t family, const struct io_uring_cqe *cqe)
+{
+    if (!(cqe->flags & IORING_CQE_F_MORE))
+        *(family == AF_INET6 ? &w->accepting_v6 : &w->accepting_v4) = false;
+    if (cqe->res < 0)
+        accept_failed(w, -cqe->res);
+    else if (w->stopping) {
+        int fd = cqe->res;
+        fd_close_reset(&fd);
+    } else
+        session_begin(w, cqe->res);
+}

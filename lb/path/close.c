@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session_close -> cancel what waits -> (each completion: session_close_step) -> finish: close, count, log, free.
+ * A session that ends in order has nothing waiting in the ring, so it finishes at once.
+ */
+#include "path/close.h"
+
+#include "base/fd.h"
+#include "log.h"
+#include "path/worker.h"
+
+#include <assert.h>
+
+uint64_t op_begin(struct conn *c, enum op_kind kind)
+{
+    assert((c->ops & 1u << kind) == 0 && c->state != CONN_CLOSING);
+    c->ops |= (uint16_t)(1u << kind);
+    return op_pack(kind, c->generation, c->slot);
+}
+
+void op_cancel(struct worker *w, struct conn *c, enum op_kind kind)
+{
+    struct io_uring_sqe *sqe = ring_sqe(&w->ring);
+
+    io_uring_prep_cancel64(sqe, op_pack(kind, c->generation, c->slot), 0);
+    /* A cancel that comes too late fails and reports; the completion it was too late for comes anyway. */
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(sqe, op_pack(OP_CANCEL, 0, 0));
+}
+
+void backend_leave(struct worker *w, struct conn *c)
+{
+    if (!c->counted)
+        return;
+    _Atomic uint32_t *live = &w->counters->live[c->backend];
+    counter_set(live, counter_get(live) - 1);
+    c->counted = false;
+}
+
+static void queue_line(struct worker *w, const struct session_record *r)
+{
+    if (!log_session((uint16_t)w->index, r))
+        counter_inc(w->counters, COUNTER_log_dropped);
+}
+
+static void session_log(struct worker *w, const struct conn *c)
+{
+    const struct snapshot_backend *b = c->n_tried > 0 ? &c->snapshot->backends[c->backend] : NULL;
+    struct session_record r = {
+        .id = c->id,
+        .client = c->client,
+        .vip = c->vip,
+        .source = c->source,
+        .listener = c->listener ? c->listener->name : "",
+        .pool = c->pool ? c->pool->name : "",
+        .backend_name = b ? b->name : "",
+        .zone = b ? b->zone : "",
+        .bytes_in = c->flow[SIDE_CLIENT].bytes,
+        .bytes_out = c->flow[SIDE_BACKEND].bytes,
+        .duration_ms = (uint32_t)(w->now_ms - c->accepted_ms),
+        .connect_ms = c->connect_ms,
+        .banner_ms = c->banner_ms,
+        .smtp_code = greeting_code(&c->greeting),
+        .retries = c->n_tried > 0 ? (uint16_t)(c->n_tried - 1) : 0,
+        .worker = (uint16_t)w->index,
+        .port_changed = c->port_changed,
+        .reason = c->reason,
+        .error = c->error,
+    };
+    if (b)
+        r.backend = *snapshot_backend_dialled(c->pool, b, c->client.sa.sa_family);
+    queue_line(w, &r);
+}
+
+static void count_end(struct worker *w, enum close_reason reason)
+{
+    _Atomic uint64_t *closed = &w->counters->closed[reason];
+    uint64_t n = atomic_load_explicit(closed, memory_order_relaxed);
+
+    atomic_store_explicit(closed, n + 1, memory_order_relaxed);
+    counter_inc(w->counters, COUNTER_sessions_ended);
+}
+
+void session_log_refused(struct worker *w, const union addr *client, const union addr *vip, enum close_reason reason,
+    int error)
+{
+    struct session_record r = {
+        .id = w->next_session++,
+        .client = *client,
+        .vip = *vip,
+        .listener = "",
+        .pool = "",
+        .backend_name = "",
+        .zone = "",
+        .connect_ms = -1,
+        .banner_ms = -1,
+        .worker = (uint16_t)w->index,
+        .reason = reason,
+        .error = error,
+    };
+    count_end(w, reason);
+    queue_line(w, &r);
+}
+
+static void give_back(struct worker *w, struct relay_flow *f)
+{
+    if (f->buffer != RELAY_NO_BUFFER)
+        ring_return(&w->ring, f->buffer);
+    if (f->pipe != RELAY_NO_PIPE)
+        pipes_return(&w->pipes, f->pipe, f->piped == 0);
+    f->buffer = RELAY_NO_BUFFER;
+    f->pipe = RELAY_NO_PIPE;
+}
+
+static void session_finish(struct worker *w, struct conn *c)
+{
+    bool reset = close_reasons[c->reason].how == CLOSE_RST;
+
+    for (enum side s = SIDE_CLIENT; s < SIDES; s++) {
+        give_back(w, &c->flow[s]);
+        if (reset)
+            fd_close_reset(&c->fd[s]);
+        else
+            fd_close(&c->fd[s]);
+    }
+    backend_leave(w, c);
+    count_end(w, c->reason);
+    session_log(w, c);
+    conn_free(&w->table, c);
+
+    counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) - 1);
+    worker_tell_idle(w);
+    if (w->accept_again_ms != 0)
+        w->accept_again_ms = w->now_ms; /* descriptors are back */
+}
+
+void session_close(struct worker *w, struct conn *c, enum close_reason reason, int error)
+{
+    assert(c->reason == REASON_none);
+    conn_enter(c, CONN_CLOSING);
+    c->reason = reason;
+    c->error = error;
+    deadline_clear(&w->deadlines, c->slot);
+    for (enum op_kind kind = 0; kind < OP_KINDS; kind++)
+        if (c->ops & 1u << kind)
+            op_cancel(w, c, kind);
+    session_close_step(w, c);
+}
+
+void session_close_step(struct worker *w, struct conn *c)
+{
+    assert(c->state == CONN_CLOSING);
+    if (c->ops == 0)
+        session_finish(w, c);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Closing: the one way in which a session ends. Thread: its worker. */
+#ifndef POSTERN_PATH_CLOSE_H
+#define POSTERN_PATH_CLOSE_H
+
+#include "path/conn.h"
+#include "path/op.h"
+
+struct worker;
+
+/*
+ * Ends a session for a reason (`error` is the errno behind it, or 0): cancels what waits in the ring, and once that is joined closes both
+ * sides as the reason says, writes the session line and frees the slot. `c` must not be used afterwards.
+ */
+void session_close(struct worker *w, struct conn *c, enum close_reason reason, int error);
+
+/* An operation of a closing session has ended and given back what it carried; frees the session after the last one. */
+void session_close_step(struct worker *w, struct conn *c);
+
+/* Cancels one operation of a session; its completion still comes. */
+void op_cancel(struct worker *w, struct conn *c, enum op_kind kind);
+
+/* Marks an operation as being in the ring and gives its user_data. */
+uint64_t op_begin(struct conn *c, enum op_kind kind);
+
+/* Takes the session out of its backend's live count, when it is in it. */
+void backend_leave(struct worker *w, struct conn *c);
+
+/* Queues the session line of a connection that was refused before it had a slot. */
+void session_log_refused(struct worker *w, const union addr *client, const union addr *vip, enum close_reason reason,
+    int error);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state table and the slots. No I/O. Thread: its worker. */
+#include "path/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define MAY(state) (1u << (state))
+
+static const uint8_t moves[CONN_STATES] = {
+    [CONN_FREE] = MAY(CONN_ACCEPTED),
+    [CONN_ACCEPTED] = MAY(CONN_CONNECTING) | MAY(CONN_CLOSING),
+    [CONN_CONNECTING] = MAY(CONN_CONNECTING) | MAY(CONN_GREETING) | MAY(CONN_CLOSING),
+    [CONN_GREETING] = MAY(CONN_RELAYING) | MAY(CONN_CLOSING),
+    [CONN_RELAYING] = MAY(CONN_CLOSING),
+    [CONN_CLOSING] = MAY(CONN_FREE),
+};
+
+bool conn_may_enter(enum conn_state from, enum conn_state to)
+{
+    return (moves[from] & MAY(to)) != 0;
+}
+
+void conn_enter(struct conn *c, enum conn_state to)
+{
+    assert(conn_may_enter(c->state, to));
+    c->state = to;
+}
+
+static void *reserve(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+int conn_table_init(struct conn_table *t, uint32_t capacity)
+{
+    *t = (struct conn_table){.capacity = capacity};
+    t->conns = reserve((size_t)capacity * sizeof(*t->conns));
+    t->stock = reserve((size_t)capacity * sizeof(*t->stock));
+    if (!t->conns || !t->stock) {
+        conn_table_done(t);
+        return -ENOMEM;
+    }
+    for (uint32_t i = capacity; i-- > 0;)
+        t->stock[t->n_stock++] = i;
+    return 0;
+}
+
+void conn_table_done(struct conn_table *t)
+{
+    if (t->conns)
+        munmap(t->conns, (size_t)t->capacity * sizeof(*t->conns));
+    if (t->stock)
+        munmap(t->stock, (size_t)t->capacity * sizeof(*t->stock));
+    *t = (struct conn_table){0};
+}
+
+struct conn *conn_new(struct conn_table *t)
+{
+    if (t->n_stock == 0)
+        return NULL;
+    uint32_t slot = t->stock[--t->n_stock];
+    struct conn *c = &t->conns[slot];
+    uint32_t generation = c->generation + 1;
+
+    assert(c->state == CONN_FREE);
+    *c = (struct conn){
+        .slot = slot,
+        .generation = generation,
+        .fd = {-1, -1},
+        .connect_ms = -1,
+        .banner_ms = -1,
+    };
+    relay_flow_init(&c->flow[SIDE_CLIENT]);
+    relay_flow_init(&c->flow[SIDE_BACKEND]);
+    conn_enter(c, CONN_ACCEPTED);
+    return c;
+}
+
+void conn_free(struct conn_table *t, struct conn *c)
+{
+    assert(c->ops == 0 && c->fd[SIDE_CLIENT] < 0 && c->fd[SIDE_BACKEND] < 0);
+    assert(c->flow[SIDE_CLIENT].buffer == RELAY_NO_BUFFER && c->flow[SIDE_BACKEND].buffer == RELAY_NO_BUFFER);
+    assert(c->flow[SIDE_CLIENT].pipe == RELAY_NO_PIPE && c->flow[SIDE_BACKEND].pipe == RELAY_NO_PIPE);
+    conn_enter(c, CONN_FREE);
+    t->stock[t->n_stock++] = c->slot;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One session: its state, its two sides, its two flows; and the table of all sessions of a worker.
+ *
+ *   FREE -> ACCEPTED -> CONNECTING -> GREETING -> RELAYING -> CLOSING -> FREE
+ *
+ *   ACCEPTED    the client is connected; a listener, a pool and a backend are being found
+ *   CONNECTING  one operation waits: the connection to a backend (again for each retry)
+ *   GREETING    both flows run; no byte has come from the backend
+ *   RELAYING    both flows run, or one does and the other has ended
+ *   CLOSING     nothing new is started; the operations still in the ring are joined, then the slot is free
+ *
+ * conn_enter() is the only writer of the state. A slot is never freed with an operation in the ring.
+ */
+#ifndef POSTERN_PATH_CONN_H
+#define POSTERN_PATH_CONN_H
+
+#include "base/addr.h"
+#include "counters.h"
+#include "path/choose.h"
+#include "path/greeting.h"
+#include "path/relay_step.h"
+#include "snapshot.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum conn_state {
+    CONN_FREE,
+    CONN_ACCEPTED,
+    CONN_CONNECTING,
+    CONN_GREETING,
+    CONN_RELAYING,
+    CONN_CLOSING,
+    CONN_STATES
+};
+
+/* The two sides of a session. A flow is named by the side that its bytes come from. */
+enum side { SIDE_CLIENT, SIDE_BACKEND, SIDES };
+
+static inline enum side side_other(enum side s)
+{
+    return s == SIDE_CLIENT ? SIDE_BACKEND : SIDE_CLIENT;
+}
+
+struct conn {
+    uint32_t slot;
+    uint32_t generation; /* changes with each session in this slot */
+    int fd[SIDES];
+    uint16_t ops;   /* operations in the ring: a bit for each enum op_kind */
+    uint8_t state;  /* enum conn_state; conn_enter() writes it */
+    uint8_t reason; /* enum close_reason; the first one stands */
+    bool counted;   /* in the backend's live count */
+    bool port_changed;
+    struct greeting greeting;
+    int error; /* errno behind the reason */
+    struct relay_flow flow[SIDES];
+
+    const struct snapshot *snapshot;
+    const struct snapshot_listener *listener;
+    const struct snapshot_pool *pool;
+    uint16_t backend; /* the one being tried or used: index into the snapshot */
+    uint16_t n_tried;
+    uint16_t tried[CHOOSE_TRIED_MAX];
+
+    uint64_t id;
+    uint64_t accepted_ms;
+    uint64_t connecting_ms; /* when the present connect began */
+    uint64_t active_ms;     /* when a byte or FIN last passed */
+    int32_t connect_ms;     /* after accepted_ms; -1 when never */
+    int32_t banner_ms;
+    union addr client;
+    union addr vip;
+    union addr source;
+};
+
+struct conn_table {
+    struct conn *conns; /* address space for all; pages come with use */
+    uint32_t *stock;    /* free slots, the last used on top */
+    uint32_t n_stock;
+    uint32_t capacity;
+};
+
+/* Takes the address space. 0 or -ENOMEM. */
+int conn_table_init(struct conn_table *t, uint32_t capacity);
+void conn_table_done(struct conn_table *t);
+
+/* A free slot, entered into ACCEPTED with everything else reset, or NULL when all are in use. */
+struct conn *conn_new(struct conn_table *t);
+
+/* Gives the slot back. The session must be CLOSING, its operations joined, its descriptors closed. */
+void conn_free(struct conn_table *t, struct conn *c);
+
+/* Moves to a state; a move that the table above does not have is a bug and stops the program. */
+void conn_enter(struct conn *c, enum conn_state to);
+
+/* True when the table of moves has it. Pure. */
+bool conn_may_enter(enum conn_state from, enum conn_state to);
+
+#endif

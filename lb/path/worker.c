@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker's loop: wait in the ring, look at the clock once, run deadlines, dispatch completions.
+ *
+ * dispatch() is the one switch over all operations. A session that is closing is handled there: whatever its completion carries is given
+ * back, and the last one frees the session. So no handler ever meets a closing session.
+ */
+#include "path/worker.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "path/accept.h"
+#include "path/catch.h"
+#include "path/close.h"
+#include "path/connect.h"
+#include "path/op.h"
+#include "path/relay.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static void await_wake(struct worker *w)
+{
+    struct io_uring_sqe *sqe = ring_sqe(&w->ring);
+    io_uring_prep_read(sqe, w->wake_fd, &w->wake_value, sizeof(w->wake_value), 0);
+    io_uring_sqe_set_data64(sqe, op_pack(OP_WAKE, 0, 0));
+}
+
+/* Ends every session; the accepts end with the ring. */
+static void stop_sessions(struct worker *w)
+{
+    w->stopping = true;
+    for (uint32_t i = 0; i < w->table.capacity && counter_get(&w->counters->sessions) > 0; i++) {
+        struct conn *c = &w->table.conns[i];
+        if (c->state != CONN_FREE && c->state != CONN_CLOSING)
+            session_close(w, c, REASON_shutdown, 0);
+    }
+}
+
+void worker_tell_idle(struct worker *w)
+{
+    const uint64_t one = 1;
+
+    if (atomic_load_explicit(&w->drain, memory_order_relaxed) && counter_get(&w->counters->sessions) == 0)
+        (void)!write(w->idle_fd, &one, sizeof(one));
+}
+
+static void on_wake(struct worker *w)
+{
+    if (atomic_load(&w->stop) && !w->stopping)
+        stop_sessions(w);
+    worker_tell_idle(w);
+    if (!w->stopping)
+        await_wake(w);
+}
+
+/* A completion of a session that is closing: nothing of it matters but the buffer it may carry. */
+static void on_closing(struct worker *w, struct conn *c, const struct io_uring_cqe *cqe)
+{
+    if (cqe->flags & IORING_CQE_F_BUFFER)
+        ring_return(&w->ring, ring_take(&w->ring, (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT)));
+    session_close_step(w, c);
+}
+
+static void dispatch_session(struct worker *w, enum op_kind kind, struct conn *c, const struct io_uring_cqe *cqe)
+{
+    switch (kind) {
+    case OP_CONNECT:
+        on_connect(w, c, cqe->res);
+        break;
+    case OP_FLOW_CLIENT:
+        on_flow(w, c, SIDE_CLIENT, cqe);
+        break;
+    case OP_FLOW_BACKEND:
+        on_flow(w, c, SIDE_BACKEND, cqe);
+        break;
+    case OP_WATCH_CLIENT:
+        on_watch(w, c, SIDE_CLIENT, cqe->res);
+        break;
+    case OP_WATCH_BACKEND:
+        on_watch(w, c, SIDE_BACKEND, cqe->res);
+        break;
+    case OP_WAKE:
+    case OP_ACCEPT_V4:
+    case OP_ACCEPT_V6:
+    case OP_CANCEL:
+    case OP_KINDS:
+        assert(!"an operation of no session");
+    }
+}
+
+static void dispatch(struct worker *w, const struct io_uring_cqe *cqe)
+{
+    enum op_kind kind = op_kind(cqe->user_data);
+
+    switch (kind) {
+    case OP_WAKE:
+        on_wake(w);
+        return;
+    case OP_ACCEPT_V4:
+        on_accept(w, AF_INET, cqe);
+        return;
+    case OP_ACCEPT_V6:
+        on_accept(w, AF_INET6, cqe);
+        return;
+    case OP_CANCEL:
+        return;
+    case OP_CONNECT:
+    case OP_FLOW_CLIENT:
+    case OP_FLOW_BACKEND:
+    case OP_WATCH_CLIENT:
+    case OP_WATCH_BACKEND:
+    case OP_KINDS:
+        break;
+    }
+    assert(op_slot(cqe->user_data) < w->table.capacity);
+    struct conn *c = &w->table.conns[op_slot(cqe->user_data)];
+    assert((c->generation & OP_GENERATION_MASK) == op_generation(cqe->user_data));
+    assert(c->ops & 1u << kind);
+    c->ops &= (uint16_t)~(1u << kind);
+    if (c->state == CONN_CLOSING)
+        on_closing(w, c, cqe);
+    else
+        dispatch_session(w, kind, c, cqe);
+}
+
+static void run_deadlines(struct worker *w)
+{
+    uint32_t id;
+
+    while ((id = deadlines_pop(&w->deadlines, w->now_ms)) != DEADLINE_NONE) {
+        struct conn *c = &w->table.conns[id];
+        if (c->state == CONN_CONNECTING)
+            connect_on_deadline(w, c);
+        else
+            relay_on_deadline(w, c);
+    }
+}
+
+static uint64_t wait_ms(const struct worker *w)
+{
+    uint64_t at = deadlines_next_ms(&w->deadlines);
+
+    if (w->accept_again_ms != 0 && w->accept_again_ms < at)
+        at = w->accept_again_ms;
+    if (at == DEADLINE_NEVER)
+        return UINT64_MAX;
+    return at > w->now_ms ? at - w->now_ms : 0;
+}
+
+static void run_completions(struct worker *w)
+{
+    struct io_uring_cqe *cqes[WORKER_TURN];
+    unsigned n = io_uring_peek_batch_cqe(&w->ring.uring, cqes, WORKER_TURN);
+
+    for (unsigned i = 0; i < n; i++)
+        dispatch(w, cqes[i]);
+    io_uring_cq_advance(&w->ring.uring, n);
+}
+
+static bool finished(const struct worker *w)
+{
+    return w->stopping && counter_get(&w->counters->sessions) == 0;
+}
+
+static int worker_init(struct worker *w)
+{
+    uint32_t capacity = w->snapshot->max_sessions;
+
+    w->now_ms = clock_now_ms();
+    /* Unique over restarts: seconds of the real time, then room for 16 million sessions a second. */
+    w->next_session = (uint64_t)w->index << 56 | (uint64_t)time(NULL) << 24;
+    int error = ring_init(&w->ring, 2 * capacity);
+    if (error)
+        return error;
+    error = pipes_init(&w->pipes, 2 * capacity);
+    if (!error)
+        error = conn_table_init(&w->table, capacity);
+    if (!error)
+        w->deadline_entries = calloc(capacity, sizeof(*w->deadline_entries));
+    if (!error && !w->deadline_entries)
+        error = -ENOMEM;
+    if (!error)
+        deadlines_init(&w->deadlines, w->deadline_entries, capacity, w->now_ms);
+    return error;
+}
+
+static void worker_done(struct worker *w)
+{
+    ring_done(&w->ring);
+    pipes_done(&w->pipes);
+    conn_table_done(&w->table);
+    free(w->deadline_entries);
+    w->deadline_entries = NULL;
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+
+    w->start_error = worker_init(w);
+    if (w->start_error) {
+        worker_done(w);
+        sem_post(&w->started);
+        return NULL;
+    }
+    await_wake(w);
+    accept_start(w);
+    sem_post(&w->started);
+    while (!finished(w)) {
+        int error = ring_wait(&w->ring, wait_ms(w));
+        assert(error == 0);
+        w->now_ms = clock_now_ms();
+        run_deadlines(w);
+        run_completions(w);
+        accept_start(w);
+    }
+    worker_done(w);
+    return NULL;
+}
+
+static int open_descriptors(struct worker *w)
+{
+    w->listener_v4 = catch_listen(AF_INET);
+    if (w->listener_v4 < 0)
+        return w->listener_v4;
+    w->listener_v6 = catch_listen(AF_INET6);
+    /* A host without IPv6 has no IPv6 VIP either. */
+    if (w->listener_v6 < 0 && w->listener_v6 != -EAFNOSUPPORT && w->listener_v6 != -EADDRNOTAVAIL)
+        return w->listener_v6;
+    w->wake_fd = eventfd(0, EFD_CLOEXEC);
+    return w->wake_fd < 0 ? -errno : 0;
+}
+
+static void close_descriptors(struct worker *w)
+{
+    fd_close(&w->listener_v4);
+    fd_close(&w->listener_v6);
+    fd_close(&w->wake_fd);
+}
+
+int worker_start(struct worker *w, uint32_t index, const struct snapshot *s, struct counters *all, int idle_fd)
+{
+    char name[16];
+
+    memset(w, 0, sizeof(*w));
+    w->index = index;
+    w->snapshot = s;
+    w->all_counters = all;
+    w->counters = &all[index];
+    w->idle_fd = idle_fd;
+    w->listener_v4 = w->listener_v6 = w->wake_fd = -1;
+    int error = open_descriptors(w);
+    if (error)
+        goto failed;
+    sem_init(&w->started, 0, 0);
+    error = -pthread_create(&w->thread, NULL, worker_main, w);
+    if (error)
+        goto failed;
+    snprintf(name, sizeof(name), "worker %u", index);
+    (void)pthread_setname_np(w->thread, name);
+    while (sem_wait(&w->started) < 0)
+        ;
+    if (!w->start_error)
+        return 0;
+    error = w->start_error;
+    pthread_join(w->thread, NULL);
+failed:
+    close_descriptors(w);
+    return error;
+}
+
+static void wake(struct worker *w)
+{
+    const uint64_t one = 1;
+    (void)!write(w->wake_fd, &one, sizeof(one));
+}
+
+void worker_drain(struct worker *w)
+{
+    atomic_store(&w->drain, true);
+    wake(w);
+}
+
+void worker_stop(struct worker *w)
+{
+    atomic_store(&w->stop, true);
+    wake(w);
+}
+
+void worker_join(struct worker *w)
+{
+    pthread_join(w->thread, NULL);
+    sem_destroy(&w->started);
+    close_descriptors(w);
+}

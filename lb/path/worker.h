@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker: one thread, one ring, its sessions. It shares the snapshot it reads and the counters it writes, nothing else. */
+#ifndef POSTERN_PATH_WORKER_H
+#define POSTERN_PATH_WORKER_H
+
+#include "counters.h"
+#include "path/choose.h"
+#include "path/conn.h"
+#include "path/deadline.h"
+#include "path/pipes.h"
+#include "path/ring.h"
+#include "snapshot.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WORKER_TURN 1024 /* completions handled before the ring is entered again */
+
+struct worker {
+    /* Given at start, never changed. */
+    uint32_t index;
+    const struct snapshot *snapshot;
+    struct counters *all_counters; /* of all workers */
+    struct counters *counters;     /* its own */
+    int listener_v4, listener_v6;  /* owned */
+    int wake_fd;                   /* owned: the control thread writes, the worker reads */
+    int idle_fd;                   /* not owned: written when the last session ends and drain is set */
+
+    /* Written by the control thread. */
+    _Atomic bool drain;
+    _Atomic bool stop;
+
+    /* The worker's own. */
+    pthread_t thread;
+    sem_t started;
+    int start_error;
+    uint64_t now_ms;
+    struct ring ring;
+    struct pipes pipes;
+    struct conn_table table;
+    struct deadlines deadlines;
+    struct deadline_entry *deadline_entries;
+    struct choose_state choose;
+    uint64_t next_session;
+    uint64_t accept_again_ms; /* when accepting pauses for want of descriptors; 0: it does not */
+    uint64_t wake_value;
+    bool accepting_v4, accepting_v6;
+    bool stopping;
+};
+
+/*
+ * Opens the listening sockets and starts the thread; returns when the thread runs or has failed. 0 or -errno, then nothing
+ * is left behind. The snapshot and the counters must outlive worker_join().
+ */
+int worker_start(struct worker *w, uint32_t index, const struct snapshot *s, struct counters *all, int idle_fd);
+
+/* Tells the control thread, once draining, that no session is left. Thread: the worker. */
+void worker_tell_idle(struct worker *w);
+
+/* From now on the worker writes idle_fd whenever it has no session; accepting goes on. */
+void worker_drain(struct worker *w);
+
+/* Ends all sessions at once, then the thread. */
+void worker_stop(struct worker *w);
+
+/* Waits for the thread and frees what the worker had. */
+void worker_join(struct worker *w);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The snapshot: everything the data path needs to know of the configuration, immutable once published.
+ * The control thread builds it (control/publish.c); the workers read it. All policy ends up here as plain
+ * numbers: a backend's weight is its *effective* weight, 0 means "take no new session".
+ */
+#ifndef POSTERN_SNAPSHOT_H
+#define POSTERN_SNAPSHOT_H
+
+#include "base/addr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SNAPSHOT_BACKENDS_MAX 256 /* over all pools */
+#define SNAPSHOT_WEIGHT_MAX 256
+
+enum pool_source { SOURCE_CLIENT, SOURCE_GATEWAY };
+enum pool_proxy { PROXY_OFF, PROXY_V1, PROXY_V2 };
+enum pool_balance { BALANCE_LEAST_SESSIONS, BALANCE_ROUND_ROBIN };
+
+/* One address or prefix of a listener. Ordered longest prefix first, so that the first match wins. */
+struct snapshot_vip {
+    struct addr_prefix prefix;
+    uint16_t port;
+    uint16_t listener; /* index into listeners */
+};
+
+struct snapshot_listener {
+    const char *name;
+    uint16_t pool; /* index into pools */
+};
+
+struct snapshot_backend {
+    const char *name;
+    const char *zone; /* "" when none was given */
+    union addr v4;    /* AF_UNSPEC when the backend has no address of this family */
+    union addr v6;
+    uint16_t weight; /* effective, 0..SNAPSHOT_WEIGHT_MAX */
+    uint16_t pool;
+};
+
+struct snapshot_pool {
+    const char *name;
+    enum pool_source source;
+    enum pool_proxy proxy;
+    enum pool_balance balance;
+    uint16_t first_backend; /* its backends are first_backend .. first_backend + n_backends - 1 */
+    uint16_t n_backends;
+    uint16_t retries; /* further backends tried after the first */
+    uint32_t connect_timeout_ms;
+    uint32_t greeting_timeout_ms;       /* per backend */
+    uint32_t greeting_total_timeout_ms; /* from accept, over all backends */
+    uint32_t idle_timeout_ms;
+    uint32_t half_closed_timeout_ms;
+};
+
+struct snapshot {
+    const char *gateway_name;
+    const char *gateway_zone;
+    uint32_t workers;
+    uint32_t max_sessions; /* over all workers */
+    uint16_t n_vips;
+    uint16_t n_listeners;
+    uint16_t n_pools;
+    uint16_t n_backends;
+    struct snapshot_vip *vips;
+    struct snapshot_listener *listeners;
+    struct snapshot_pool *pools;
+    struct snapshot_backend *backends;
+};
+
+/* The backend's address for a family, or NULL when it has none. */
+static inline const union addr *snapshot_backend_addr(
+    const struct snapshot_backend *b, sa_family_t family)
+{
+    const union addr *a = family == AF_INET6 ? &b->v6 : &b->v4;
+    return a->sa.sa_family == AF_UNSPEC ? NULL : a;
+}
+
+/*
+ * The address that a session of a client of this family is dialled at: the client's own family, always, while the pool is
+ * transparent; the other one too when the gateway's own address is the source. NULL when there is none.
+ */
+static inline const union addr *snapshot_backend_dialled(
+    const struct snapshot_pool *p, const struct snapshot_backend *b, sa_family_t family)
+{
+    const union addr *a = snapshot_backend_addr(b, family);
+    if (a || p->source == SOURCE_CLIENT)
+        return a;
+    return snapshot_backend_addr(b, family == AF_INET6 ? AF_INET : AF_INET6);
+}
+
+/* The listener that owns this destination: the longest prefix with this port. NULL when nobody does. */
+const struct snapshot_listener *snapshot_find_listener(
+    const struct snapshot *s, const union addr *vip);
+
+/* Frees a snapshot and all it owns; NULL is accepted. */
+void snapshot_free(struct snapshot *s);
+
+#endif
