@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Up:   preflight -> eBPF loaded -> return path attached -> rule and routes -> workers -> catch attached (from here on clients come)
+ * Down: catch detached (clients are refused, and go to their next MX) -> sessions end -> workers -> rule and routes -> eBPF
+ *
+ * Whatever fails on the way up takes down what was up, in the same order. Thread: the main one; the others are started here.
+ */
+#include "control/control.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "bpf/abi.h"
+#include "control/bpf_load.h"
+#include "control/host.h"
+#include "control/preflight.h"
+#include "control/routes.h"
+#include "counters.h"
+#include "log.h"
+#include "path/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define ERROR_TEXT_MAX 512
+#define INTERFACES_MAX 64
+#define DRAIN_REPORT_MS 10000
+
+enum phase { PHASE_SERVING, PHASE_DRAINING, PHASE_STOPPING };
+
+struct control {
+    const struct snapshot *snapshot;
+    struct bpf *bpf;
+    struct host *host;
+    struct routes *routes;
+    struct counters *counters;
+    struct worker *workers;
+    uint32_t n_workers; /* running */
+    int signal_fd;
+    int idle_fd; /* workers write it when they have no session left */
+    enum phase phase;
+    uint64_t report_ms; /* when to tell the drain's progress again */
+    uint64_t started_ms;
+};
+
+static int fail(const char *what, int error)
+{
+    fprintf(stderr, "postern: %s: %s\n", what, strerror(-error));
+    return error;
+}
+
+static int open_descriptors(struct control *c)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR1);
+    /* Blocked before the first thread starts, so that all of them inherit it. */
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    c->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    c->idle_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return c->signal_fd < 0 || c->idle_fd < 0 ? fail("cannot open a signal or event descriptor", -errno) : 0;
+}
+
+static int start_kernel_side(struct control *c)
+{
+    char error_text[ERROR_TEXT_MAX] = "";
+
+    int error = bpf_load(c->snapshot, &c->bpf, error_text, sizeof(error_text));
+    if (!error)
+        error = routes_open(c->snapshot, c->bpf, &c->routes, error_text, sizeof(error_text));
+    if (error) {
+        fprintf(stderr, "postern: %s\n", error_text);
+        return error;
+    }
+    error = host_open(c->snapshot, &c->host);
+    if (!error)
+        error = host_apply(c->host);
+    return error ? fail("cannot set up the host's rule and routes", error) : 0;
+}
+
+static int start_workers(struct control *c)
+{
+    uint32_t n = c->snapshot->workers;
+
+    c->counters = aligned_alloc(64, n * sizeof(*c->counters));
+    c->workers = calloc(n, sizeof(*c->workers));
+    if (!c->counters || !c->workers)
+        return fail("no memory for the workers", -ENOMEM);
+    memset(c->counters, 0, n * sizeof(*c->counters));
+    for (uint32_t i = 0; i < n; i++) {
+        struct worker *w = &c->workers[i];
+        int error = worker_start(w, i, c->snapshot, c->counters, c->idle_fd);
+        if (error)
+            return fail("cannot start a worker", error);
+        c->n_workers++;
+        error = bpf_set_listener(c->bpf, AF_INET, i, w->listener_v4);
+        if (!error && w->listener_v6 >= 0)
+            error = bpf_set_listener(c->bpf, AF_INET6, i, w->listener_v6);
+        if (error)
+            return fail("cannot hand a listening socket to the catch program", error);
+    }
+    return 0;
+}
+
+struct interface_list {
+    int ifindex[INTERFACES_MAX];
+    int n;
+};
+
+static void collect_interface(int ifindex, const char *name, const char *backends, void *arg)
+{
+    struct interface_list *list = arg;
+    if (list->n < INTERFACES_MAX)
+        list->ifindex[list->n++] = ifindex;
+}
+
+static int control_start(struct control *c)
+{
+    struct interface_list interfaces = {.n = 0};
+
+    int error = open_descriptors(c);
+    if (!error)
+        error = preflight_check(c->snapshot, stderr);
+    if (!error)
+        error = log_start(c->snapshot->workers) ? fail("cannot start the log", -ENOMEM) : 0;
+    if (!error)
+        error = start_kernel_side(c);
+    if (!error)
+        error = start_workers(c);
+    if (error)
+        return error;
+    routes_each_interface(c->routes, collect_interface, &interfaces);
+    preflight_warn(c->snapshot, interfaces.ifindex, interfaces.n);
+    error = bpf_catch_attach(c->bpf);
+    if (error)
+        return fail("cannot attach the catch program to this network namespace", error);
+    c->started_ms = clock_now_ms();
+    log_event(LOG_LEVEL_INFO, "start",
+        "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u pid=%d",
+        POSTERN_VERSION, c->snapshot->gateway_name, c->snapshot->gateway_zone[0] ? c->snapshot->gateway_zone : "-",
+        c->snapshot->workers, c->snapshot->max_sessions, c->snapshot->n_listeners, c->snapshot->n_vips,
+        c->snapshot->n_pools, c->snapshot->n_backends, getpid());
+    return 0;
+}
+
+static size_t append(char *text, size_t size, size_t at, const char *name, uint64_t value)
+{
+    int n = at < size ? snprintf(text + at, size - at, " %s=%llu", name, (unsigned long long)value) : 0;
+    return n > 0 ? at + (size_t)n : at;
+}
+
+/* One line with everything that is not zero; the whole state in one place until there is a better one to look. */
+static void log_counters(const struct control *c)
+{
+    char text[900] = "";
+    size_t at = 0;
+    uint64_t catch[CATCH_COUNTERS] = {0}, back[RETURN_COUNTERS] = {0};
+    static const char *const catch_names[CATCH_COUNTERS] = {
+        [CATCH_CAUGHT] = "catch_caught", [CATCH_NO_SOCKET] = "catch_no_socket", [CATCH_REFUSED] = "catch_refused"};
+    static const char *const return_names[RETURN_COUNTERS] = {
+        [RETURN_MARKED] = "return_marked", [RETURN_NOT_OURS] = "return_not_ours"};
+
+    at = append(text, sizeof(text), at, "sessions", counters_sessions(c->counters, c->n_workers));
+    for (enum counter i = 0; i < COUNTERS; i++) {
+        uint64_t v = counters_sum(c->counters, c->n_workers, i);
+        at = v ? append(text, sizeof(text), at, counter_name(i), v) : at;
+    }
+    for (enum close_reason r = REASON_none + 1; r < REASONS; r++) {
+        uint64_t v = counters_sum_closed(c->counters, c->n_workers, r);
+        char name[64];
+        snprintf(name, sizeof(name), "closed_%s", close_reasons[r].name);
+        at = v ? append(text, sizeof(text), at, name, v) : at;
+    }
+    if (bpf_counters(c->bpf, catch, back) == 0) {
+        for (int i = 0; i < CATCH_COUNTERS; i++)
+            at = catch[i] ? append(text, sizeof(text), at, catch_names[i], catch[i]) : at;
+        for (int i = 0; i < RETURN_COUNTERS; i++)
+            at = back[i] ? append(text, sizeof(text), at, return_names[i], back[i]) : at;
+    }
+    log_event(LOG_LEVEL_INFO, "counters", "%s", text + 1);
+}
+
+static void stop_now(struct control *c, const char *signal_name)
+{
+    c->phase = PHASE_STOPPING;
+    bpf_catch_detach(c->bpf);
+    log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name,
+        counters_sessions(c->counters, c->n_workers));
+    for (uint32_t i = 0; i < c->n_workers; i++)
+        worker_stop(&c->workers[i]);
+}
+
+static void drain(struct control *c)
+{
+    c->phase = PHASE_DRAINING;
+    c->report_ms = clock_now_ms() + DRAIN_REPORT_MS;
+    /* New connections are refused from here on; handshakes under way still reach their listening socket. */
+    bpf_catch_detach(c->bpf);
+    log_event(LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u", counters_sessions(c->counters, c->n_workers));
+    for (uint32_t i = 0; i < c->n_workers; i++)
+        worker_drain(&c->workers[i]);
+}
+
+static void on_signal(struct control *c)
+{
+    struct signalfd_siginfo info;
+
+    while (read(c->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+        switch (info.ssi_signo) {
+        case SIGTERM:
+            if (c->phase == PHASE_SERVING)
+                drain(c);
+            else if (c->phase == PHASE_DRAINING)
+                stop_now(c, "TERM");
+            break;
+        case SIGINT:
+            if (c->phase != PHASE_STOPPING)
+                stop_now(c, "INT");
+            break;
+        case SIGUSR1:
+            log_counters(c);
+            break;
+        case SIGHUP:
+            log_event(LOG_LEVEL_WARNING, "reload_refused",
+                "reason=\"this version cannot reload; check the file with -c, then restart\"");
+            break;
+        }
+    }
+}
+
+/* Milliseconds until the drain's progress is told again; -1 when nothing is due. */
+static int tell_drain(struct control *c)
+{
+    if (c->phase != PHASE_DRAINING)
+        return -1;
+    uint64_t now = clock_now_ms();
+    if (now >= c->report_ms) {
+        log_event(LOG_LEVEL_INFO, "drain", "sessions=%u hint=\"a second TERM ends them at once\"",
+            counters_sessions(c->counters, c->n_workers));
+        c->report_ms = now + DRAIN_REPORT_MS;
+    }
+    return (int)(c->report_ms - now);
+}
+
+static bool is_over(const struct control *c)
+{
+    return c->phase == PHASE_STOPPING ||
+           (c->phase == PHASE_DRAINING && counters_sessions(c->counters, c->n_workers) == 0);
+}
+
+static void control_loop(struct control *c)
+{
+    uint64_t value;
+
+    while (!is_over(c)) {
+        struct pollfd fds[] = {
+            {.fd = c->signal_fd, .events = POLLIN},
+            {.fd = c->idle_fd, .events = POLLIN},
+            {.fd = routes_fd(c->routes), .events = POLLIN},
+        };
+        if (poll(fds, sizeof(fds) / sizeof(fds[0]), tell_drain(c)) < 0)
+            continue;
+        if (fds[0].revents)
+            on_signal(c);
+        if (fds[1].revents)
+            (void)!read(c->idle_fd, &value, sizeof(value));
+        if (fds[2].revents) {
+            int error = routes_on_event(c->routes);
+            if (error)
+                log_event(LOG_LEVEL_ERROR, "routes_failed", "error=\"%s\"", strerror(-error));
+        }
+    }
+}
+
+static void control_stop(struct control *c)
+{
+    bpf_catch_detach(c->bpf);
+    for (uint32_t i = 0; i < c->n_workers; i++)
+        worker_stop(&c->workers[i]);
+    for (uint32_t i = 0; i < c->n_workers; i++)
+        worker_join(&c->workers[i]);
+    if (c->host && host_undo(c->host))
+        log_event(LOG_LEVEL_ERROR, "undo_failed", "hint=\"see what is left: ip rule; ip route show table all proto %d\"",
+            HOST_PROTOCOL);
+    if (c->started_ms) {
+        log_counters(c);
+        log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu", (unsigned long long)(clock_now_ms() - c->started_ms) / 1000);
+    }
+    host_close(c->host);
+    routes_close(c->routes);
+    bpf_free(c->bpf);
+    log_stop();
+    free(c->workers);
+    free(c->counters);
+    fd_close(&c->signal_fd);
+    fd_close(&c->idle_fd);
+}
+
+int control_run(const struct snapshot *s)
+{
+    struct control c = {.snapshot = s, .signal_fd = -1, .idle_fd = -1};
+
+    int error = control_start(&c);
+    if (!error)
+        control_loop(&c);
+    control_stop(&c);
+    return error;
+}
+
+static void print_interface(int ifindex, const char *name, const char *backends, void *arg)
+{
+    fprintf(arg, "add   bpf link: tcx ingress on %-12s # return path of %s\n", name, backends);
+}
+
+int control_print_plan(const struct snapshot *s, FILE *out)
+{
+    char error_text[ERROR_TEXT_MAX] = "";
+    struct host *host = NULL;
+    struct routes *routes = NULL;
+
+    int error = routes_open(s, NULL, &routes, error_text, sizeof(error_text));
+    if (error) {
+        fprintf(stderr, "postern: %s\n", error_text);
+        return error;
+    }
+    error = host_open(s, &host);
+    if (!error)
+        error = host_print_plan(host, out);
+    if (error)
+        fail("cannot read the host's rules and routes", error);
+    else {
+        fprintf(out, "add   bpf link: sk_lookup on this network namespace # catches the VIPs\n");
+        routes_each_interface(routes, print_interface, out);
+    }
+    host_close(host);
+    routes_close(routes);
+    return error;
+}

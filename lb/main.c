@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: check a configuration, show its plan, or run it. */
+#include "control/config.h"
+#include "control/control.h"
+#include "snapshot.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXIT_CONFIG 78 /* EX_CONFIG of sysexits.h */
+#define DEFAULT_FILE "/etc/postern/postern.yaml"
+
+enum mode { MODE_RUN, MODE_CHECK, MODE_PLAN };
+
+struct arguments {
+    const char *file;
+    enum mode mode;
+};
+
+const char *argp_program_version = "postern " POSTERN_VERSION;
+
+static const struct argp_option options[] = {
+    {"file", 'f', "FILE", 0, "Read the configuration from FILE and from conf.d/*.yaml beside it (" DEFAULT_FILE ")", 0},
+    {"check", 'c', NULL, 0, "Check the configuration and exit: 0 good, 78 bad", 0},
+    {"plan", 'p', NULL, 0, "Show what would be added to the host, and what is there already, and exit", 0},
+    {0},
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+
+    switch (key) {
+    case 'f':
+        a->file = arg;
+        return 0;
+    case 'c':
+        a->mode = MODE_CHECK;
+        return 0;
+    case 'p':
+        a->mode = MODE_PLAN;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument '%s'; the configuration is named with -f", arg);
+        return EINVAL;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp parser = {
+    .options = options,
+    .parser = parse_option,
+    .doc = "A transparent TCP balancer for mail: clients reach the MTAs from their own address."
+           "\vSignals: TERM waits for the sessions to end, a second TERM or INT ends them at once, USR1 logs the counters. "
+           "See postern(8) and postern.yaml(5).",
+};
+
+static int read_snapshot(const char *file, struct snapshot **ret)
+{
+    struct config *config = NULL;
+
+    int error = config_load(file, stderr, &config);
+    if (!error)
+        error = publish_snapshot(config, ret);
+    config_free(config);
+    return error;
+}
+
+static int run_mode(enum mode mode, const char *file, const struct snapshot *s)
+{
+    switch (mode) {
+    case MODE_CHECK:
+        printf("%s: good: %u listeners with %u addresses, %u pools with %u backends\n", file, s->n_listeners,
+            s->n_vips, s->n_pools, s->n_backends);
+        return 0;
+    case MODE_PLAN:
+        return control_print_plan(s, stdout);
+    case MODE_RUN:
+        return control_run(s);
+    }
+    return -EINVAL;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {.file = DEFAULT_FILE, .mode = MODE_RUN};
+    struct snapshot *snapshot = NULL;
+
+    argp_err_exit_status = EXIT_FAILURE;
+    if (argp_parse(&parser, argc, argv, 0, NULL, &a))
+        return EXIT_FAILURE;
+    int error = read_snapshot(a.file, &snapshot);
+    if (error == -EINVAL)
+        return EXIT_CONFIG;
+    if (error) {
+        fprintf(stderr, "postern: %s: %s\n", a.file, strerror(-error));
+        return EXIT_FAILURE;
+    }
+    error = run_mode(a.mode, a.file, snapshot);
+    snapshot_free(snapshot);
+    return error ? EXIT_FAILURE : EXIT_SUCCESS;
+}
