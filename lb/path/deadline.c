@@ -15,7 +15,7 @@ static uint32_t wheel_index(uint64_t tick)
 void deadlines_init(struct deadlines *d, struct deadline_entry *entries, uint32_t n, uint64_t now_ms)
 {
     d->entries = entries;
-    d->tick = now_ms / DEADLINE_TICK_MS;
+    d->tick = d->now = now_ms / DEADLINE_TICK_MS;
     for (uint32_t i = 0; i < DEADLINE_TICKS; i++)
         d->head[i] = DEADLINE_NONE;
     for (uint32_t i = 0; i < DEADLINE_TICKS / 64; i++)
@@ -65,8 +65,10 @@ void deadline_set(struct deadlines *d, uint32_t id, uint64_t at_ms)
     const struct deadline_entry *e = &d->entries[id];
     uint64_t tick = at_ms / DEADLINE_TICK_MS + 1;
 
+    if (tick <= d->now)
+        tick = d->now + 1; /* not in this turn: the worker must get back to its ring */
     if (tick <= d->tick)
-        tick = d->tick + 1; /* never the tick being worked on: the worker must get back to its ring */
+        tick = d->tick + 1;
     if (tick - d->tick >= DEADLINE_TICKS)
         tick = d->tick + DEADLINE_TICKS - 1;
     if (e->tick != DEADLINE_NONE) {
@@ -79,9 +81,8 @@ void deadline_set(struct deadlines *d, uint32_t id, uint64_t at_ms)
 
 uint32_t deadlines_pop(struct deadlines *d, uint64_t now_ms)
 {
-    uint64_t now = now_ms / DEADLINE_TICK_MS;
-
-    for (; d->tick <= now; d->tick++) {
+    d->now = now_ms / DEADLINE_TICK_MS;
+    for (; d->tick <= d->now; d->tick++) {
         uint32_t id = d->head[wheel_index(d->tick)];
         if (id != DEADLINE_NONE) {
             deadline_clear(d, id);

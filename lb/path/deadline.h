@@ -22,6 +22,7 @@ struct deadline_entry {
 struct deadlines {
     struct deadline_entry *entries; /* the caller's, one for each slot */
     uint64_t tick;                  /* the next one to look at */
+    uint64_t now;                   /* the tick of the last deadlines_pop() */
     uint32_t head[DEADLINE_TICKS];
     uint64_t busy[DEADLINE_TICKS / 64]; /* a bit for each tick that has entries */
 };

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Choosing a backend: weights, families, what was tried, and why nothing is left. */
+#include "path/choose.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define BACKENDS 4
+
+struct fixture {
+    struct snapshot_backend backends[BACKENDS];
+    struct snapshot_pool pool;
+    struct snapshot snapshot;
+    struct choose_state state;
+    struct choose_input in;
+    uint32_t live[BACKENDS];
+    uint16_t tried[CHOOSE_TRIED_MAX];
+};
+
+static uint32_t live_of(const void *arg, uint16_t backend)
+{
+    return ((const struct fixture *)arg)->live[backend];
+}
+
+static void set_up(struct fixture *f, enum pool_balance balance, uint16_t n)
+{
+    memset(f, 0, sizeof(*f));
+    for (int i = 0; i < BACKENDS; i++) {
+        f->backends[i].weight = 100;
+        f->backends[i].v4.sa.sa_family = AF_INET;
+    }
+    f->pool = (struct snapshot_pool){.source = SOURCE_CLIENT, .balance = balance, .n_backends = n};
+    f->snapshot = (struct snapshot){.pools = &f->pool, .n_pools = 1, .backends = f->backends, .n_backends = n};
+    f->in = (struct choose_input){
+        .snapshot = &f->snapshot,
+        .pool = &f->pool,
+        .family = AF_INET,
+        .tried = f->tried,
+        .live = live_of,
+        .live_arg = f,
+    };
+}
+
+static void round_robin_follows_weights_exactly(void **state)
+{
+    static const uint16_t weights[BACKENDS] = {1, 2, 3, 4};
+    int taken[BACKENDS] = {0};
+    struct fixture f;
+
+    set_up(&f, BALANCE_ROUND_ROBIN, BACKENDS);
+    for (int i = 0; i < BACKENDS; i++)
+        f.backends[i].weight = weights[i];
+    for (int i = 0; i < 1000; i++)
+        taken[choose_backend(&f.state, &f.in)]++;
+    for (int i = 0; i < BACKENDS; i++)
+        assert_int_equal(taken[i], weights[i] * 100);
+}
+
+static void round_robin_is_smooth(void **state)
+{
+    /* 5:1:1 must come as a a b a c a a, never as five in a row. */
+    static const int expected[] = {0, 0, 1, 0, 2, 0, 0};
+    struct fixture f;
+
+    set_up(&f, BALANCE_ROUND_ROBIN, 3);
+    f.backends[0].weight = 5;
+    f.backends[1].weight = f.backends[2].weight = 1;
+    for (size_t i = 0; i < COUNT(expected); i++)
+        assert_int_equal(choose_backend(&f.state, &f.in), expected[i]);
+}
+
+static void least_sessions_weighs_the_load(void **state)
+{
+    struct fixture f;
+
+    set_up(&f, BALANCE_LEAST_SESSIONS, 2);
+    f.backends[0].weight = 100;
+    f.backends[1].weight = 50;
+    for (int i = 0; i < 300; i++)
+        f.live[choose_backend(&f.state, &f.in)]++;
+    assert_int_equal(f.live[0], 200);
+    assert_int_equal(f.live[1], 100);
+}
+
+static void least_sessions_shares_ties(void **state)
+{
+    int taken[BACKENDS] = {0};
+    struct fixture f;
+
+    set_up(&f, BALANCE_LEAST_SESSIONS, BACKENDS);
+    for (int i = 0; i < 400; i++)
+        taken[choose_backend(&f.state, &f.in)]++; /* each session ends before the next begins */
+    for (int i = 0; i < BACKENDS; i++)
+        assert_int_equal(taken[i], 100);
+}
+
+static void weight_zero_takes_nothing(void **state)
+{
+    for (enum pool_balance b = BALANCE_LEAST_SESSIONS; b <= BALANCE_ROUND_ROBIN; b++) {
+        struct fixture f;
+        set_up(&f, b, 2);
+        f.backends[0].weight = 0;
+        for (int i = 0; i < 10; i++)
+            assert_int_equal(choose_backend(&f.state, &f.in), 1);
+        f.backends[1].weight = 0;
+        assert_int_equal(choose_backend(&f.state, &f.in), -ENOENT);
+    }
+}
+
+static void a_retry_takes_another_backend(void **state)
+{
+    for (enum pool_balance b = BALANCE_LEAST_SESSIONS; b <= BALANCE_ROUND_ROBIN; b++) {
+        struct fixture f;
+        set_up(&f, b, BACKENDS);
+        for (uint16_t i = 0; i < BACKENDS; i++) {
+            int found = choose_backend(&f.state, &f.in);
+            assert_true(found >= 0);
+            for (uint16_t k = 0; k < i; k++)
+                assert_int_not_equal(found, f.tried[k]);
+            f.tried[f.in.n_tried++] = (uint16_t)found;
+        }
+        assert_int_equal(choose_backend(&f.state, &f.in), -EAGAIN);
+    }
+}
+
+static void a_transparent_pool_keeps_the_family(void **state)
+{
+    struct fixture f;
+
+    set_up(&f, BALANCE_LEAST_SESSIONS, 3);
+    f.in.family = AF_INET6;
+    assert_int_equal(choose_backend(&f.state, &f.in), -EAFNOSUPPORT);
+    f.backends[2].v6.sa.sa_family = AF_INET6;
+    assert_int_equal(choose_backend(&f.state, &f.in), 2);
+    f.backends[2].weight = 0;
+    assert_int_equal(choose_backend(&f.state, &f.in), -ENOENT);
+}
+
+static void a_gateway_source_crosses_families(void **state)
+{
+    struct fixture f;
+
+    set_up(&f, BALANCE_LEAST_SESSIONS, 1);
+    f.pool.source = SOURCE_GATEWAY;
+    f.in.family = AF_INET6;
+    assert_int_equal(choose_backend(&f.state, &f.in), 0);
+}
+
+static void only_the_pool_s_own_backends_are_taken(void **state)
+{
+    struct fixture f;
+
+    set_up(&f, BALANCE_ROUND_ROBIN, BACKENDS);
+    f.pool.first_backend = 2;
+    f.pool.n_backends = 2;
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(choose_backend(&f.state, &f.in), 2 + i % 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(round_robin_follows_weights_exactly),
+        cmocka_unit_test(round_robin_is_smooth),
+        cmocka_unit_test(least_sessions_weighs_the_load),
+        cmocka_unit_test(least_sessions_shares_ties),
+        cmocka_unit_test(weight_zero_takes_nothing),
+        cmocka_unit_test(a_retry_takes_another_backend),
+        cmocka_unit_test(a_transparent_pool_keeps_the_family),
+        cmocka_unit_test(a_gateway_source_crosses_families),
+        cmocka_unit_test(only_the_pool_s_own_backends_are_taken),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
