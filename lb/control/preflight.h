@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What must hold before postern starts, and what it only warns of. Each check is one clear line. Thread: control, at start. */
+/* What must hold before postern starts, and what it only warns of. One clear line each. Thread: control, at
+ * start. */
 #ifndef POSTERN_CONTROL_PREFLIGHT_H
 #define POSTERN_CONTROL_PREFLIGHT_H
 
@@ -8,13 +9,18 @@
 #include <stdio.h>
 
 /*
- * Checks kernel version, capabilities, io_uring, file descriptors (raising the soft limit to what the configured sessions need)
- * and that nobody else listens on a VIP's port. Writes one line for each refusal to `errors`.
- * 0, or -EPERM/-ENOSYS/-EADDRINUSE/-EMFILE for the first refusal.
+ * Checks kernel version, capabilities, io_uring, file descriptors (raising the soft limit to what the
+ * configured sessions need), that nobody else listens on a VIP's port, and that no other postern runs in this
+ * network namespace: the lock is held until the process ends, because a second one would undo the first one's
+ * rules and routes. Writes one line for each refusal to `errors`. 0, or -ENOSYS/-EPERM/-EMFILE/-EADDRINUSE
+ * for the first refusal.
  */
 int preflight_check(const struct snapshot *s, FILE *errors);
 
-/* Logs a warning for each sysctl that is wrong for the job, with the command that sets it. Changes nothing. */
+/*
+ * Logs a warning for each sysctl that is wrong for the job, with the command that sets it, and for a
+ * capability that is missed but not needed. Changes nothing.
+ */
 void preflight_warn(const struct snapshot *s, const int *backend_ifindexes, int n);
 
 /* File descriptors that this many sessions and workers need. Pure. */
@@ -22,5 +28,12 @@ uint64_t preflight_descriptors(uint32_t max_sessions, uint32_t workers);
 
 /* True when a kernel release text ("6.18.44-x") is at least major.minor. Pure. */
 bool preflight_kernel_at_least(const char *release, unsigned major, unsigned minor);
+
+/*
+ * True when a listening socket on `listening` takes connections meant for a VIP of prefix `p` and port
+ * `port`. `v6_only` tells of a listener on [::] whether it leaves IPv4 alone. Pure.
+ */
+bool preflight_in_the_way(
+    const union addr *listening, bool v6_only, const struct addr_prefix *p, uint16_t port);
 
 #endif
