@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The schema table, and looking keys up in it.
+ * Happy path: config_find_key(). Failure path: the nearest key, for the message that names it.
+ * A key stands here only when it is implemented. Called by config_parse.c and the tests; pure.
+ */
+#include "control/config_schema.h"
+
+#include "snapshot.h"
+
+#include <string.h>
+
+const char config_fallback_hostname[] = "the host name";
+const char config_fallback_cpus[] = "the number of CPUs online, at most 64";
+
+/* In the order of the enums in snapshot.h. */
+static const char *const source_words[] = {"client", "gateway", NULL};
+static const char *const proxy_words[] = {"off", "v1", "v2", NULL};
+static const char *const balance_words[] = {"least-sessions", "round-robin", NULL};
+_Static_assert(SOURCE_CLIENT == 0 && SOURCE_GATEWAY == 1, "source_words");
+_Static_assert(PROXY_OFF == 0 && PROXY_V1 == 1 && PROXY_V2 == 2, "proxy_words");
+_Static_assert(BALANCE_LEAST_SESSIONS == 0 && BALANCE_ROUND_ROBIN == 1, "balance_words");
+
+#define SECONDS 1000u
+#define MINUTES (60 * SECONDS)
+#define HOURS (60 * MINUTES)
+
+#define SECTION(title_, unnamed_, type, keys_)                                                               \
+    {                                                                                                        \
+        .title = (title_), .unnamed = (unnamed_), .size = sizeof(type), .keys = (keys_),                     \
+        .n_keys = sizeof(keys_) / sizeof((keys_)[0])                                                         \
+    }
+
+#define AT(type, member) .offset = offsetof(type, member)
+
+static const struct config_key gateway_keys[] = {
+    {"name", CONFIG_NAME, AT(struct config_gateway, name), .min = 1, .max = CONFIG_NAME_MAX,
+        .fallback = config_fallback_hostname, .help = "what this gateway is called in logs"},
+    {"zone", CONFIG_NAME, AT(struct config_gateway, zone), .min = 0, .max = CONFIG_NAME_MAX, .fallback = "",
+        .help = "the zone this gateway stands in"},
+    {"workers", CONFIG_NUMBER, AT(struct config_gateway, workers), .min = 1, .max = 64,
+        .fallback = config_fallback_cpus, .help = "threads that carry sessions"},
+    {"max_sessions", CONFIG_NUMBER, AT(struct config_gateway, max_sessions), .min = 1, .max = 1000000,
+        .fallback = "8000",
+        .help = "sessions at a time, over all workers; memory for them is taken at start"},
+};
+static const struct config_section gateway_section =
+    SECTION("gateway", NULL, struct config_gateway, gateway_keys);
+
+static const struct config_key listener_keys[] = {
+    {"name", CONFIG_NAME, .required = true, AT(struct config_listener, name), .min = 1,
+        .max = CONFIG_NAME_MAX, .help = "what this listener is called in logs"},
+    {"address", CONFIG_VIPS, .required = true, AT(struct config_listener, vips),
+        .help = "where clients connect to: one ADDRESS:PORT or PREFIX:PORT, or a list of them"},
+    {"pool", CONFIG_NAME, .required = true, AT(struct config_listener, pool), .min = 1,
+        .max = CONFIG_NAME_MAX, .help = "the name of the pool that serves it"},
+};
+static const struct config_section listener_section =
+    SECTION("listener", "this listener", struct config_listener, listener_keys);
+
+static const struct config_key timeouts_keys[] = {
+    {"connect", CONFIG_DURATION, AT(struct config_timeouts, connect_ms), .min = 100, .max = 5 * MINUTES,
+        .fallback = "4s", .help = "for a backend to accept the connection"},
+    {"greeting", CONFIG_DURATION, AT(struct config_timeouts, greeting_ms), .min = 1 * SECONDS,
+        .max = 30 * MINUTES, .fallback = "30s", .help = "for a backend to send its first byte"},
+    {"greeting_total", CONFIG_DURATION, AT(struct config_timeouts, greeting_total_ms), .min = 1 * SECONDS,
+        .max = 1 * HOURS, .fallback = "90s",
+        .help = "for the first byte to reach the client, over all backends tried"},
+    {"idle", CONFIG_DURATION, AT(struct config_timeouts, idle_ms), .min = 1 * SECONDS, .max = 24 * HOURS,
+        .fallback = "11m", .help = "without a byte in either direction"},
+    {"half_closed", CONFIG_DURATION, AT(struct config_timeouts, half_closed_ms), .min = 1 * SECONDS,
+        .max = 24 * HOURS, .fallback = "11m", .help = "without a byte after one side has closed"},
+};
+static const struct config_section timeouts_section =
+    SECTION("timeouts", NULL, struct config_timeouts, timeouts_keys);
+
+static const struct config_key backend_keys[] = {
+    {"name", CONFIG_NAME, .required = true, AT(struct config_backend, name), .min = 1, .max = CONFIG_NAME_MAX,
+        .help = "what this backend is called in logs"},
+    {"address", CONFIG_BACKEND, .required = true, AT(struct config_backend, address),
+        .help = "where it listens: one ADDRESS:PORT, or a list with one IPv4 and one IPv6 address"},
+    {"zone", CONFIG_NAME, AT(struct config_backend, zone), .min = 0, .max = CONFIG_NAME_MAX, .fallback = "",
+        .help = "the zone it stands in"},
+    {"weight", CONFIG_NUMBER, AT(struct config_backend, weight), .min = 0, .max = SNAPSHOT_WEIGHT_MAX,
+        .fallback = "100", .help = "its share of new sessions; 0 gives it none"},
+};
+static const struct config_section backend_section =
+    SECTION("backend", "this backend", struct config_backend, backend_keys);
+
+static const struct config_key pool_keys[] = {
+    {"name", CONFIG_NAME, .required = true, AT(struct config_pool, name), .min = 1, .max = CONFIG_NAME_MAX,
+        .help = "what listeners call it by"},
+    {"source", CONFIG_WORD, AT(struct config_pool, source), .words = source_words, .fallback = "client",
+        .help = "whose address the backends see a connection come from"},
+    {"proxy_protocol", CONFIG_WORD, AT(struct config_pool, proxy_protocol), .words = proxy_words,
+        .fallback = "off", .help = "the PROXY header sent ahead of each session"},
+    {"balance", CONFIG_WORD, AT(struct config_pool, balance), .words = balance_words,
+        .fallback = "least-sessions", .help = "how a backend is chosen"},
+    {"timeouts", CONFIG_MAP, AT(struct config_pool, timeouts), .section = &timeouts_section,
+        .help = "how long each step may take"},
+    {"retries", CONFIG_NUMBER, AT(struct config_pool, retries), .min = 0, .max = 10, .fallback = "2",
+        .help = "further backends tried when the first cannot be reached"},
+    {"backends", CONFIG_LIST, .required = true, AT(struct config_pool, backends), .section = &backend_section,
+        .help = "the servers of this pool"},
+};
+static const struct config_section pool_section = SECTION("pool", "this pool", struct config_pool, pool_keys);
+
+static const struct config_key root_keys[] = {
+    {"gateway", CONFIG_MAP, AT(struct config, gateway), .section = &gateway_section, .help = "this gateway"},
+    {"listeners", CONFIG_LIST, .required = true, AT(struct config, listeners), .section = &listener_section,
+        .help = "the addresses that clients connect to"},
+    {"pools", CONFIG_LIST, .required = true, AT(struct config, pools), .section = &pool_section,
+        .help = "groups of backends"},
+};
+const struct config_section config_root = SECTION("the top level", NULL, struct config, root_keys);
+
+const struct config_key *config_find_key(const struct config_section *s, const char *name)
+{
+    for (size_t i = 0; i < s->n_keys; i++)
+        if (strcmp(s->keys[i].name, name) == 0)
+            return &s->keys[i];
+    return NULL;
+}
+
+const struct config_section *config_section_with(const struct config_section *s, const char *name)
+{
+    if (config_find_key(s, name))
+        return s;
+    for (size_t i = 0; i < s->n_keys; i++) {
+        const struct config_section *below =
+            s->keys[i].section ? config_section_with(s->keys[i].section, name) : NULL;
+        if (below)
+            return below;
+    }
+    return NULL;
+}
+
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* How many letters must be changed, added, dropped or swapped to make one of the other. Long texts count as
+ * far away. */
+static unsigned edit_distance(const char *a, const char *b)
+{
+    enum { LETTERS = 32 };
+    unsigned d[LETTERS + 1][LETTERS + 1];
+    size_t a_len = strnlen(a, LETTERS + 1), b_len = strnlen(b, LETTERS + 1);
+    if (a_len > LETTERS || b_len > LETTERS)
+        return UINT32_MAX;
+    for (size_t i = 0; i <= a_len; i++)
+        d[i][0] = (unsigned)i;
+    for (size_t j = 0; j <= b_len; j++)
+        d[0][j] = (unsigned)j;
+    for (size_t i = 1; i <= a_len; i++) {
+        for (size_t j = 1; j <= b_len; j++) {
+            unsigned changed = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            d[i][j] = least(changed, least(d[i - 1][j], d[i][j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
+        }
+    }
+    return d[a_len][b_len];
+}
+
+/* A third of the letters may be wrong, and one always. */
+static bool is_close(unsigned distance, const char *word)
+{
+    size_t letters = strlen(word);
+    return distance <= (letters < 6 ? 1 : letters / 3);
+}
+
+const struct config_key *config_nearest_key(const struct config_section *s, const char *name, bool *ret_close)
+{
+    const struct config_key *nearest = &s->keys[0];
+    unsigned nearest_distance = UINT32_MAX;
+    for (size_t i = 0; i < s->n_keys; i++) {
+        unsigned distance = edit_distance(s->keys[i].name, name);
+        if (distance < nearest_distance) {
+            nearest = &s->keys[i];
+            nearest_distance = distance;
+        }
+    }
+    *ret_close = is_close(nearest_distance, nearest->name);
+    return nearest;
+}
+
+const char *config_nearest_word(const char *const *words, const char *text)
+{
+    const char *nearest = NULL;
+    unsigned nearest_distance = UINT32_MAX;
+    for (; *words; words++) {
+        unsigned distance = edit_distance(*words, text);
+        if (distance < nearest_distance && is_close(distance, *words)) {
+            nearest = *words;
+            nearest_distance = distance;
+        }
+    }
+    return nearest;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a checked configuration to the snapshot that the workers read.
+ * Happy path: count, take one block for everything, copy. Failure: -ENOMEM, nothing is published.
+ * What later decides on weights (health, zones, drain) does so here, so that choosing a backend stays one
+ * pure function. Called by control.c on the control thread.
+ */
+#include "control/config.h"
+#include "control/config_schema.h"
+#include "snapshot.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is left of the block. */
+struct block {
+    char *next, *end;
+};
+
+static void *take(struct block *b, size_t size)
+{
+    char *piece = b->next;
+    assert((size_t)(b->end - piece) >= size);
+    b->next += size;
+    return piece;
+}
+
+static const char *take_text(struct block *b, const char *text)
+{
+    return strcpy(take(b, strlen(text) + 1), text);
+}
+
+struct sizes {
+    size_t vips, backends, text_bytes;
+};
+
+static struct sizes sizes_of(const struct config *c)
+{
+    const struct config_listener *listeners = c->listeners.items;
+    const struct config_pool *pools = c->pools.items;
+    struct sizes s = {.text_bytes = strlen(c->gateway.name) + strlen(c->gateway.zone) + 2};
+    for (uint32_t i = 0; i < c->listeners.n; i++) {
+        s.vips += listeners[i].vips.n;
+        s.text_bytes += strlen(listeners[i].name) + 1;
+    }
+    for (uint32_t i = 0; i < c->pools.n; i++) {
+        const struct config_backend *backends = pools[i].backends.items;
+        s.backends += pools[i].backends.n;
+        s.text_bytes += strlen(pools[i].name) + 1;
+        for (uint32_t j = 0; j < pools[i].backends.n; j++)
+            s.text_bytes += strlen(backends[j].name) + strlen(backends[j].zone) + 2;
+    }
+    return s;
+}
+
+static uint16_t pool_index(const struct config *c, const char *name)
+{
+    const struct config_pool *pools = c->pools.items;
+    uint16_t i = 0;
+    while (strcmp(pools[i].name, name) != 0) {
+        i++;
+        assert(i < c->pools.n); /* config_check() has found it */
+    }
+    return i;
+}
+
+static void publish_pool(struct snapshot *s, struct block *b, const struct config_pool *from)
+{
+    const struct config_backend *backends = from->backends.items;
+    struct snapshot_pool *pool = &s->pools[s->n_pools];
+    *pool = (struct snapshot_pool){
+        .name = take_text(b, from->name),
+        .source = from->source,
+        .proxy = from->proxy_protocol,
+        .balance = from->balance,
+        .first_backend = s->n_backends,
+        .n_backends = (uint16_t)from->backends.n,
+        .retries = (uint16_t)from->retries,
+        .connect_timeout_ms = from->timeouts.connect_ms,
+        .greeting_timeout_ms = from->timeouts.greeting_ms,
+        .greeting_total_timeout_ms = from->timeouts.greeting_total_ms,
+        .idle_timeout_ms = from->timeouts.idle_ms,
+        .half_closed_timeout_ms = from->timeouts.half_closed_ms,
+    };
+    for (uint32_t i = 0; i < from->backends.n; i++)
+        s->backends[s->n_backends++] = (struct snapshot_backend){
+            .name = take_text(b, backends[i].name),
+            .zone = take_text(b, backends[i].zone),
+            .v4 = backends[i].address[0].addr,
+            .v6 = backends[i].address[1].addr,
+            .weight = (uint16_t)backends[i].weight,
+            .pool = s->n_pools,
+        };
+    s->n_pools++;
+}
+
+static void publish_listener(
+    struct snapshot *s, struct block *b, const struct config *c, const struct config_listener *from)
+{
+    const struct config_vip *vips = from->vips.items;
+    s->listeners[s->n_listeners] = (struct snapshot_listener){
+        .name = take_text(b, from->name),
+        .pool = pool_index(c, from->pool),
+    };
+    for (uint32_t i = 0; i < from->vips.n; i++)
+        s->vips[s->n_vips++] = (struct snapshot_vip){
+            .prefix = vips[i].prefix,
+            .port = vips[i].port,
+            .listener = s->n_listeners,
+        };
+    s->n_listeners++;
+}
+
+/* Longest prefix first; the rest only makes the order the same in every run. */
+static int by_length(const void *a, const void *b)
+{
+    const struct snapshot_vip *x = a, *y = b;
+    if (x->prefix.len != y->prefix.len)
+        return x->prefix.len > y->prefix.len ? -1 : 1;
+    if (x->prefix.family != y->prefix.family)
+        return x->prefix.family < y->prefix.family ? -1 : 1;
+    int r = memcmp(x->prefix.bytes, y->prefix.bytes, sizeof(x->prefix.bytes));
+    return r != 0 ? r : (int)x->port - (int)y->port;
+}
+
+int publish_snapshot(const struct config *c, struct snapshot **ret)
+{
+    struct sizes n = sizes_of(c);
+    size_t size = sizeof(struct snapshot) + c->listeners.n * sizeof(struct snapshot_listener) +
+                  c->pools.n * sizeof(struct snapshot_pool) + n.backends * sizeof(struct snapshot_backend) +
+                  n.vips * sizeof(struct snapshot_vip) + n.text_bytes;
+    struct snapshot *s = calloc(1, size);
+    if (!s)
+        return -ENOMEM;
+    /* In the order of their alignment: pointers, then VIPs, then texts. */
+    struct block b = {.next = (char *)(s + 1), .end = (char *)s + size};
+    s->listeners = take(&b, c->listeners.n * sizeof(*s->listeners));
+    s->pools = take(&b, c->pools.n * sizeof(*s->pools));
+    s->backends = take(&b, n.backends * sizeof(*s->backends));
+    s->vips = take(&b, n.vips * sizeof(*s->vips));
+    s->gateway_name = take_text(&b, c->gateway.name);
+    s->gateway_zone = take_text(&b, c->gateway.zone);
+    s->workers = c->gateway.workers;
+    s->max_sessions = c->gateway.max_sessions;
+    const struct config_pool *pools = c->pools.items;
+    for (uint32_t i = 0; i < c->pools.n; i++)
+        publish_pool(s, &b, &pools[i]);
+    const struct config_listener *listeners = c->listeners.items;
+    for (uint32_t i = 0; i < c->listeners.n; i++)
+        publish_listener(s, &b, c, &listeners[i]);
+    qsort(s->vips, s->n_vips, sizeof(*s->vips), by_length);
+    assert(b.next == b.end);
+    *ret = s;
+    return 0;
+}
