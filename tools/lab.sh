@@ -38,7 +38,7 @@ namespace_add() { # with what a mail host has: loopback, IPv6, no reverse path f
     ip -n "$NS-$name" link set lo up
 }
 
-# wire GW-INTERFACE PEER PREFIX4 PREFIX6: a cable; the gateway is .1, the peer .11 (and a route back by default).
+# wire GW-INTERFACE PEER PREFIX4 PREFIX6: a cable; the gateway is .1, the peer .11.
 wire() {
     local interface=$1 peer=$2 net4=$3 net6=$4
     ip link add "$interface" netns "$NS-gw" type veth peer name eth0 netns "$NS-$peer"
@@ -48,8 +48,6 @@ wire() {
     ip -n "$NS-$peer" address add "$net4.11/24" dev eth0
     ip -n "$NS-$peer" address add "$net6::11/64" dev eth0 nodad
     ip -n "$NS-$peer" link set eth0 up
-    ip -n "$NS-$peer" route add default via "$net4.1"
-    ip -n "$NS-$peer" -6 route add default via "$net6::1"
 }
 
 network_raise() {
@@ -58,9 +56,15 @@ network_raise() {
         namespace_add "$name"
     done
     in_ns gw sh -ec 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
+    # The clients know no default route: a look-up of a name then fails at once, instead of after seconds.
     wire outside client 198.51.100 2001:db8:c
+    ip -n "$NS-client" route add 203.0.113.0/24 via 198.51.100.1
+    ip -n "$NS-client" -6 route add 2001:db8:25::/48 via 2001:db8:c::1
+    # The MTAs answer everybody through the gateway: that is all a transparent source asks of them.
     for i in 1 2 3; do
         wire "to-mta$i" "mta$i" "10.2.$i" "2001:db8:2:$i"
+        ip -n "$NS-mta$i" route add default via "10.2.$i.1"
+        ip -n "$NS-mta$i" -6 route add default via "2001:db8:2:$i::1"
     done
     for ((i = 12; i < 11 + SENDERS; i++)); do
         ip -n "$NS-client" address add "198.51.100.$i/24" dev eth0
@@ -125,11 +129,13 @@ nobody_in() { [[ -z $(processes_of "$1") ]]; }
 
 # Ends only what runs in the lab's own namespaces: first asked, then made to.
 lab_down() {
-    local namespace signal
+    local namespace signal pid
     daemon_stop || true
     for signal in TERM KILL; do
         for namespace in $(lab_namespaces); do
-            processes_of "$namespace" | xargs -r kill "-$signal" 2>/dev/null || true
+            for pid in $(processes_of "$namespace"); do
+                kill "-$signal" "$pid" 2>/dev/null || true # it may have ended meanwhile
+            done
         done
         lab_wait_empty && break
     done
