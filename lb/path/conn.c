@@ -2,10 +2,11 @@
 /* The state table and the slots. No I/O. Thread: its worker. */
 #include "path/conn.h"
 
+#include "base/memory.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define MAY(state) (1u << (state))
 
@@ -29,17 +30,11 @@ void conn_enter(struct conn *c, enum conn_state to)
     c->state = to;
 }
 
-static void *reserve(size_t bytes)
-{
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
 int conn_table_init(struct conn_table *t, uint32_t capacity)
 {
     *t = (struct conn_table){.capacity = capacity};
-    t->conns = reserve((size_t)capacity * sizeof(*t->conns));
-    t->stock = reserve((size_t)capacity * sizeof(*t->stock));
+    t->conns = memory_reserve((size_t)capacity * sizeof(*t->conns));
+    t->stock = memory_reserve((size_t)capacity * sizeof(*t->stock));
     if (!t->conns || !t->stock) {
         conn_table_done(t);
         return -ENOMEM;
@@ -51,10 +46,8 @@ int conn_table_init(struct conn_table *t, uint32_t capacity)
 
 void conn_table_done(struct conn_table *t)
 {
-    if (t->conns)
-        munmap(t->conns, (size_t)t->capacity * sizeof(*t->conns));
-    if (t->stock)
-        munmap(t->stock, (size_t)t->capacity * sizeof(*t->stock));
+    memory_release(t->conns, (size_t)t->capacity * sizeof(*t->conns));
+    memory_release(t->stock, (size_t)t->capacity * sizeof(*t->stock));
     *t = (struct conn_table){0};
 }
 

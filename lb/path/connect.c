@@ -194,14 +194,23 @@ static int send_header(struct worker *w, struct conn *c)
     return 0;
 }
 
-static void connected(struct worker *w, struct conn *c)
+/* Our own end towards the backend; the client's address and port need not be asked for. */
+static void note_source(struct conn *c)
 {
     socklen_t length = sizeof(c->source);
 
+    if (c->pool->source == SOURCE_CLIENT && !c->port_changed)
+        c->source = c->client;
+    else
+        (void)getsockname(c->fd[SIDE_BACKEND], &c->source.sa, &length);
+}
+
+static void connected(struct worker *w, struct conn *c)
+{
     counter_inc(w->counters, COUNTER_connects_ok);
     c->connect_ms = (int32_t)(w->now_ms - c->accepted_ms);
     c->error = 0;
-    (void)getsockname(c->fd[SIDE_BACKEND], &c->source.sa, &length);
+    note_source(c);
     int error = send_header(w, c);
     if (error) {
         session_close(w, c, REASON_header_failed, -error);

@@ -13,7 +13,7 @@ enum op_kind {
     OP_CONNECT,      /* poll: the connection to the backend is up or failed */
     OP_FLOW_CLIENT,  /* the one operation of the flow that starts at the client: recv, or poll for space */
     OP_FLOW_BACKEND, /* the same for the flow that starts at the backend */
-    OP_WATCH_CLIENT, /* poll for RST of a side that has already closed its half */
+    OP_WATCH_CLIENT, /* poll for RST of a side that is not being read */
     OP_WATCH_BACKEND,
     OP_KINDS
 };

@@ -3,8 +3,9 @@
  * Two flows, each with one operation in the ring. A completion becomes a relay_event, relay_step() decides, and run() carries out what it
  * decides until the flow waits again or the session ends.
  *
- * FIN is passed on as FIN (the other flow goes on), a failure ends the session with RST to both sides. A side that has closed its half is
- * no longer read, so after WATCH_AFTER_MS a poll watches it for RST: sessions that end in order never pay for that.
+ * FIN is passed on as FIN (the other flow goes on), a failure ends the session with RST to both sides. A side that is not being read, because
+ * it has closed its half or because the other side takes nothing, is watched for RST by a poll after WATCH_AFTER_MS: sessions
+ * that flow and end in order never pay for that.
  */
 #include "path/relay.h"
 
@@ -170,6 +171,7 @@ static void run(struct worker *w, struct conn *c, enum side from, enum relay_act
             return;
         case RELAY_AWAIT_SPACE:
             await_poll(w, c, flow_op(from), c->fd[side_other(from)], POLLOUT);
+            deadline_set(&w->deadlines, c->slot, w->now_ms + WATCH_AFTER_MS);
             return;
         case RELAY_PASS_FIN:
             pass_fin(w, c, from);
@@ -253,10 +255,15 @@ void on_watch(struct worker *w, struct conn *c, enum side side, int result)
     side_failed(w, c, side, error);
 }
 
-static void watch_half_closed(struct worker *w, struct conn *c)
+static bool is_unread(const struct relay_flow *f)
+{
+    return f->ended || f->pending > 0 || f->piped > 0;
+}
+
+static void watch_unread(struct worker *w, struct conn *c)
 {
     for (enum side s = SIDE_CLIENT; s < SIDES; s++)
-        if (c->flow[s].ended && !(c->ops & 1u << watch_op(s)))
+        if (is_unread(&c->flow[s]) && !(c->ops & 1u << watch_op(s)))
             await_poll(w, c, watch_op(s), c->fd[s], 0); /* errors and hang-ups are always reported */
 }
 
@@ -274,6 +281,6 @@ void relay_on_deadline(struct worker *w, struct conn *c)
         session_close(w, c, reason, 0);
         return;
     }
-    watch_half_closed(w, c);
+    watch_unread(w, c);
     deadline_set(&w->deadlines, c->slot, end);
 }

@@ -2,13 +2,13 @@
 /* io_uring as PLATFORM facts have it: one issuer, completions run when we ask (Linux 6.1), one-shot reads. Thread: its worker. */
 #include "path/ring.h"
 
+#include "base/memory.h"
 #include "path/relay_step.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define SUBMISSIONS 4096 /* a turn of the worker (WORKER_TURN completions) fits without submitting in between */
 #define COMPLETIONS 8192
@@ -28,19 +28,12 @@ static void lend(struct ring *r, uint16_t buffer_id)
     io_uring_buf_ring_advance(r->lent, 1);
 }
 
-/* Address space for all buffers; pages come when a buffer is first filled. */
-static void *reserve(size_t bytes)
-{
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
 static int buffers_init(struct ring *r, uint32_t flows)
 {
     r->n_buffers = flows + RING_LENT;
-    r->memory = reserve((size_t)r->n_buffers * RELAY_BUFFER_BYTES);
-    r->stock = reserve((size_t)r->n_buffers * sizeof(*r->stock));
-    r->lent = reserve(lent_bytes());
+    r->memory = memory_reserve((size_t)r->n_buffers * RELAY_BUFFER_BYTES);
+    r->stock = memory_reserve((size_t)r->n_buffers * sizeof(*r->stock));
+    r->lent = memory_reserve(lent_bytes());
     if (!r->memory || !r->stock || !r->lent)
         return -ENOMEM;
 
@@ -79,12 +72,9 @@ void ring_done(struct ring *r)
 {
     if (r->open)
         io_uring_queue_exit(&r->uring);
-    if (r->memory)
-        munmap(r->memory, (size_t)r->n_buffers * RELAY_BUFFER_BYTES);
-    if (r->stock)
-        munmap(r->stock, (size_t)r->n_buffers * sizeof(*r->stock));
-    if (r->lent)
-        munmap(r->lent, lent_bytes());
+    memory_release(r->memory, (size_t)r->n_buffers * RELAY_BUFFER_BYTES);
+    memory_release(r->stock, (size_t)r->n_buffers * sizeof(*r->stock));
+    memory_release(r->lent, lent_bytes());
     memset(r, 0, sizeof(*r));
 }
 
