@@ -196,8 +196,9 @@ static void on_line(struct peer *p, char *line, size_t len)
         peer_finish(p, ERROR_bad_reply, line);
 }
 
-static void on_data(struct conn *conn, const char *data, size_t len)
+static size_t on_data(struct conn *conn, const char *data, size_t len)
 {
+    size_t all = len;
     struct peer *p = (struct peer *)conn;
     char *line;
     size_t line_len;
@@ -215,9 +216,10 @@ static void on_data(struct conn *conn, const char *data, size_t len)
 
             on_line(p, line, line_len);
             if (opened != p->crowd->opened)
-                return;
+                break;
         }
     }
+    return all;
 }
 
 static void on_end(struct conn *conn, int error)

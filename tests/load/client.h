@@ -36,6 +36,7 @@ struct peer {
     struct timer timer;
     struct stream stream;
     struct drain drain;
+    struct pace pace;
 };
 
 struct crowd_ops {

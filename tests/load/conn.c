@@ -28,6 +28,30 @@ static void tell_end(struct conn *c, int error)
     c->ops->on_end(c, error);
 }
 
+static void deliver(struct conn *c, const char *data, size_t len)
+{
+    size_t taken = c->ops->on_data(c, data, len);
+
+    if (taken == len || !conn_is_open(c))
+        return;
+    c->held_len = len - taken;
+    c->held = malloc(c->held_len);
+    if (!c->held) {
+        fprintf(stderr, "mailload: no memory for %zu bytes of input\n", c->held_len);
+        exit(1);
+    }
+    memcpy(c->held, data + taken, c->held_len);
+}
+
+static void deliver_held(struct conn *c)
+{
+    char *held = c->held;
+
+    c->held = NULL;
+    deliver(c, held, c->held_len);
+    free(held);
+}
+
 /* Without EPOLLRDHUP a read that does not fill the buffer has taken everything: a later byte or FIN makes a
  * new event. */
 static void receive(struct conn *c, uint32_t events)
@@ -38,9 +62,15 @@ static void receive(struct conn *c, uint32_t events)
 
         if (!conn_is_open(c) || c->paused || c->ended)
             return;
-        n = recv(c->source.fd, read_buffer, room, 0);
+        if (c->held) {
+            deliver_held(c);
+            continue;
+        }
+        if (c->skip_bytes > 0 && c->skip_bytes < room)
+            room = (size_t)c->skip_bytes;
+        n = recv(c->source.fd, read_buffer, room, c->skip_bytes > 0 ? MSG_TRUNC : 0);
         if (n > 0) {
-            c->ops->on_data(c, read_buffer, (size_t)n);
+            deliver(c, read_buffer, (size_t)n);
             if ((size_t)n < room && !(events & EPOLLRDHUP))
                 return;
         } else {
@@ -115,6 +145,8 @@ int conn_begin(struct conn *c, int fd, const struct conn_ops *ops)
     c->watches_room = false;
     c->line_len = 0;
     c->send_error = 0;
+    c->skip_bytes = 0;
+    c->held = NULL;
     c->read_size = CONN_READ_SIZE;
     c->source.fd = fd;
     c->source.on_event = on_event;
@@ -215,6 +247,8 @@ void conn_half_close(struct conn *c)
 void conn_close(struct conn *c)
 {
     drop_output(c);
+    free(c->held);
+    c->held = NULL;
     loop_close(&c->source);
 }
 

@@ -13,8 +13,9 @@
 struct conn;
 
 struct conn_ops {
-    /* Bytes have come; all of them must be taken. The connection may be closed inside. */
-    void (*on_data)(struct conn *, const char *data, size_t len);
+    /* Bytes have come; returns how many it took. What it leaves, because it paused the connection, comes
+     * again first after conn_resume(). The connection may be closed inside. */
+    size_t (*on_data)(struct conn *, const char *data, size_t len);
     /* The other side has ended: error 0 is a FIN, ECONNRESET a reset, otherwise the socket's error. After a
      * FIN it is called once more when sending fails. */
     void (*on_end)(struct conn *, int error);
@@ -31,8 +32,11 @@ struct conn {
     bool paused;     /* nothing is read */
     bool ended;      /* on_end() was called */
     bool watches_room;
-    uint32_t read_size; /* read at once; less than CONN_READ_SIZE for slow readers */
-    int send_error;     /* what a send met; the next read tells it */
+    uint32_t read_size;  /* read at once; less than CONN_READ_SIZE for slow readers */
+    uint64_t skip_bytes; /* so many bytes to come are not looked at: only their number is true in on_data() */
+    int send_error;      /* what a send met; the next read tells it */
+    char *held;          /* read, but left by on_data() */
+    size_t held_len;
     uint16_t line_len;
     char line[LINE_MAX_BYTES]; /* the beginning of a line that has not come whole */
 };

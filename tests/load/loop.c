@@ -212,7 +212,6 @@ bool loop_run(uint64_t deadline_ns)
 {
     struct epoll_event events[BATCH];
 
-    loop.stopped = false;
     while (!loop.stopped) {
         uint64_t now = now_ns();
         int n;

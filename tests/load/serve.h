@@ -32,8 +32,7 @@ struct session {
     uint32_t dot_match; /* how much of CRLF.CRLF has been seen */
     bool draws, gives;  /* bulk: this side reads, this side sends */
     bool discards;      /* bulk: what is read is not looked at */
-    uint64_t pace;      /* bytes a second it reads at most, 0 is no limit */
-    uint64_t paced_from_ns, paced_bytes;
+    struct pace pace;
     struct drain drain;
     struct stream stream;
     bool watches;     /* sent a WATCH */

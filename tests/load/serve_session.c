@@ -144,10 +144,8 @@ static void on_pace_timer(struct timer *t)
 /* Reads no faster than asked: after each piece a pause until it is due. */
 static void keep_pace(struct session *s, size_t len)
 {
-    uint64_t due_ns;
+    uint64_t due_ns = pace_due_ns(&s->pace, len);
 
-    s->paced_bytes += len;
-    due_ns = s->paced_from_ns + s->paced_bytes * NS_PER_S / s->pace;
     if (due_ns <= now_ns())
         return;
     conn_pause(&s->conn);
@@ -159,11 +157,11 @@ static size_t draw(struct session *s, const char *data, size_t len)
 {
     if (len > s->drain.left)
         len = (size_t)s->drain.left;
-    if (s->discards)
-        s->drain.left -= len;
-    else
+    if (!s->discards)
         drain_feed(&s->drain, data, len);
-    if (s->pace && s->drain.left > 0)
+    else
+        s->conn.skip_bytes = s->drain.left -= len;
+    if (s->pace.rate && s->drain.left > 0)
         keep_pace(s, len);
     if (bulk_is_over(s))
         bulk_over(s);
@@ -185,11 +183,8 @@ static void begin_bulk(struct session *s, const char *args, bool draws, bool giv
     s->discards = false;
     drain_begin(&s->drain, draws ? bytes : 0);
     stream_begin(&s->stream, seed, gives ? bytes : 0);
-    s->paced_from_ns = now_ns();
-    s->paced_bytes = 0;
-    s->conn.read_size = CONN_READ_SIZE;
-    if (s->pace && s->pace / 20 < CONN_READ_SIZE)
-        s->conn.read_size = (uint32_t)(s->pace / 20 + 1);
+    pace_begin(&s->pace, s->pace.rate, now_ns());
+    s->conn.read_size = pace_read_size(&s->pace, CONN_READ_SIZE);
     if (!draws)
         conn_pause(&s->conn);
     if (gives)
@@ -244,6 +239,7 @@ static void on_discard(struct session *s, const char *args)
 {
     begin_bulk(s, args, true, false);
     s->discards = true;
+    s->conn.skip_bytes = s->drain.left;
 }
 
 static void on_source(struct session *s, const char *args)
@@ -258,7 +254,7 @@ static void on_both(struct session *s, const char *args)
 
 static void on_slow(struct session *s, const char *args)
 {
-    s->pace = strtoull(args, NULL, 10);
+    s->pace.rate = strtoull(args, NULL, 10);
     on_ok(s, args);
 }
 
@@ -406,35 +402,29 @@ static size_t take(struct session *s, const char *data, size_t len)
         s->drained += len;
         drain_feed(&s->drain, data, len);
         break;
-    case MODE_GREETING:
-        timer_cancel(
-            &s->timer); /* came in one read with the header: it talked early and gets the banner now */
-        greet(s);
-        conn_resume(&s->conn);
-        return 0;
     case MODE_COMMANDS:
         if (conn_next_line(&s->conn, &rest, &rest_len, &line, &line_len))
             on_command(s, line);
         return len - rest_len;
+    case MODE_GREETING: /* cannot be either */
     case MODE_CLOSING:
         break;
     }
     return len;
 }
 
-static void on_data(struct conn *conn, const char *data, size_t len)
+static size_t on_data(struct conn *conn, const char *data, size_t len)
 {
     struct session *s = (struct session *)conn;
+    size_t taken = 0;
 
-    server.totals.bytes_in += len;
-    while (len > 0 && conn_is_open(conn)) {
-        size_t taken = take(s, data, len);
-
-        data += taken;
-        len -= taken;
+    while (taken < len && conn_is_open(conn) && !conn->paused) {
+        taken += take(s, data + taken, len - taken);
+        if (conn_is_open(conn) && conn->out_len > OUTPUT_MAX)
+            conn_pause(conn);
     }
-    if (conn_is_open(conn) && conn->out_len > OUTPUT_MAX)
-        conn_pause(conn);
+    server.totals.bytes_in += taken;
+    return taken;
 }
 
 static void on_end(struct conn *conn, int error)
@@ -487,7 +477,7 @@ void session_begin(int fd, const union endpoint *peer)
         server.totals.open_max = server.totals.open;
     s->mode = server.options->header == HEADER_OFF ? MODE_COMMANDS : MODE_HEADER;
     s->peer = s->client = *peer;
-    s->pace = 0;
+    s->pace.rate = 0;
     s->drained = 0;
     s->watches = false;
     s->next_open = server.open;

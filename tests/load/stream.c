@@ -31,6 +31,7 @@ static const char *table(void)
 
 void stream_begin(struct stream *s, uint64_t seed, uint64_t bytes)
 {
+    s->unhashed = false;
     s->seed = seed;
     s->at = 0;
     s->end = bytes;
@@ -53,7 +54,8 @@ void stream_advance(struct stream *s, size_t len)
     size_t piece_len;
     const char *piece = stream_piece(s, &piece_len);
 
-    XXH64_update(&s->hash, piece, len);
+    if (!s->unhashed)
+        XXH64_update(&s->hash, piece, len);
     s->at += len;
 }
 
@@ -67,6 +69,24 @@ void drain_feed(struct drain *d, const char *data, size_t len)
 {
     XXH64_update(&d->hash, data, len);
     d->left -= len;
+}
+
+void pace_begin(struct pace *p, uint64_t rate, uint64_t now)
+{
+    p->rate = rate;
+    p->from_ns = now;
+    p->bytes = 0;
+}
+
+uint64_t pace_due_ns(struct pace *p, size_t len)
+{
+    p->bytes += len;
+    return p->rate ? p->from_ns + (uint64_t)((double)p->bytes * 1e9 / (double)p->rate) : 0;
+}
+
+uint32_t pace_read_size(const struct pace *p, uint32_t most)
+{
+    return p->rate && p->rate / 20 < most ? (uint32_t)(p->rate / 20 + 1) : most;
 }
 
 char *hash_format(uint64_t hash, char buf[HASH_TEXT_MAX])

@@ -12,6 +12,7 @@
 
 /* One direction of bulk data being made. */
 struct stream {
+    bool unhashed;
     uint64_t seed;
     uint64_t at;
     uint64_t end;
@@ -35,6 +36,22 @@ static inline bool stream_done(const struct stream *s)
  * of it. */
 const char *stream_piece(const struct stream *s, size_t *ret_len);
 void stream_advance(struct stream *s, size_t len);
+
+/* A reader that takes no more than `rate` bytes a second. */
+struct pace {
+    uint64_t rate; /* 0: as fast as it can */
+    uint64_t from_ns;
+    uint64_t bytes;
+};
+
+void pace_begin(struct pace *p, uint64_t rate, uint64_t now);
+
+/* `len` more bytes were read: until when to wait before the next. At once when that is past, or without a
+ * rate. */
+uint64_t pace_due_ns(struct pace *p, size_t len);
+
+/* How much such a reader should read at once. */
+uint32_t pace_read_size(const struct pace *p, uint32_t most);
 
 void drain_begin(struct drain *d, uint64_t bytes);
 void drain_feed(struct drain *d, const char *data, size_t len);
