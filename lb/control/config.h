@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The configuration as the operator wrote it: config_schema.c says what may stand in it, config_parse.c reads it. */
+/* The configuration as the operator wrote it: config_schema.c says what may stand in it, config_parse.c reads
+ * it. */
 #ifndef POSTERN_CONTROL_CONFIG_H
 #define POSTERN_CONTROL_CONFIG_H
 
@@ -9,14 +10,15 @@ struct config;
 struct snapshot;
 
 /*
- * Reads FILE and, beside it, conf.d/<any>.yaml in alphabetical order, and checks all of it. Every error is written to
- * `errors` like a compiler would: file:line:column, what is wrong and what was expected, the line, a caret.
- * 0 or -EINVAL (at least one error was written); -ENOMEM. The caller frees the result.
+ * Reads FILE and, beside it, conf.d/<any>.yaml in alphabetical order, and checks all of it. Every error is
+ * written to `errors` like a compiler would: file:line:column, what is wrong and what was expected, the line,
+ * a caret. 0 or -EINVAL (at least one error was written); -ENOMEM. The caller frees the result.
  */
 int config_load(const char *file, FILE *errors, struct config **ret);
 void config_free(struct config *c);
 
-/* Builds the snapshot of a checked configuration. 0 or -ENOMEM. snapshot_free() frees it; it refers to nothing in c. */
+/* Builds the snapshot of a checked configuration. 0 or -ENOMEM. snapshot_free() frees it; it refers to
+ * nothing in c. */
 int publish_snapshot(const struct config *c, struct snapshot **ret);
 
 #endif

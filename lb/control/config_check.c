@@ -109,7 +109,8 @@ static int check_pool_names(struct config *c, struct config_report *r)
     for (uint32_t i = 0; i < c->pools.n; i++)
         add_name(u, &n, pools[i].name, pools[i].node);
     report_twice(r, u, n, "a pool is called");
-    for (uint32_t i = 0; i < c->listeners.n; i++) {
+    /* Without any pool there is an error about that already. */
+    for (uint32_t i = 0; i < c->listeners.n && c->pools.n > 0; i++) {
         uint32_t from = 0, to = n;
         while (listeners[i].pool && from < to) {
             uint32_t middle = from + (to - from) / 2;

@@ -81,18 +81,21 @@ static const char *kind_text(enum config_node_kind kind)
 static bool expect_kind(
     struct parser *p, const struct config_key *key, const struct config_node *n, enum config_node_kind kind)
 {
-    const char *entry = n->key ? "" : "an entry of ";
+    const char *entry = n->key ? "" : "an entry of ", *hint = "";
     if (n->kind == kind && !n->empty)
         return true;
     if (n->kind == CONFIG_NODE_BAD)
         return false;
+    if (kind == CONFIG_NODE_LIST)
+        hint = "; begin each entry with \"- \"";
+    else if (n->first && n->first->key && n->first->key->kind == CONFIG_NODE_LIST)
+        hint = CONFIG_QUOTE_IPV6;
     if (n->empty)
         config_report_error(p->report, n->place, "%s\"%s\" has no value; expected %s (%s)", entry, key->name,
             kind_text(kind), key->help);
     else
         config_report_error(p->report, n->place, "%s\"%s\" takes %s, not %s%s", entry, key->name,
-            kind_text(kind), kind_text(n->kind),
-            kind == CONFIG_NODE_LIST ? "; begin each entry with \"- \"" : "");
+            kind_text(kind), kind_text(n->kind), hint);
     return false;
 }
 
@@ -226,9 +229,7 @@ static int read_keys(struct parser *p, const struct config_section *s, const str
     for (const struct config_node *n = map->first; n; n = n->next) {
         if (n->key->kind == CONFIG_NODE_LIST || n->key->kind == CONFIG_NODE_MAP)
             config_report_error(p->report, n->key->place, "a key must be a word%s",
-                n->key->kind == CONFIG_NODE_LIST
-                    ? "; an IPv6 address in brackets must be quoted, like \"[2001:db8::25]:25\""
-                    : "");
+                n->key->kind == CONFIG_NODE_LIST ? CONFIG_QUOTE_IPV6 : "");
         if (n->key->kind != CONFIG_NODE_VALUE)
             continue;
         const struct config_key *key = config_find_key(s, n->key->text);
@@ -311,12 +312,6 @@ static int read_file(struct parser *p, char *name)
     const struct config_node *seen[CONFIG_KEYS_MAX] = {NULL};
     struct config_node *root = NULL;
     int file = config_report_file(p->report, name);
-    if (file == -ENFILE) {
-        config_report_error(p->report, CONFIG_WHOLE_FILE(0), "conf.d beside it holds more than %d files",
-            CONFIG_FILES_MAX - 1);
-        p->broken = true;
-        return 0;
-    }
     int rc = file < 0 ? file : config_yaml_read(p->report, (uint32_t)file, &p->config->arena, &root);
     if (rc == -EINVAL)
         p->broken = true;
@@ -357,13 +352,13 @@ static int read_conf_d(struct parser *p, const char *file)
     int n = scandir(dir, &entries, is_yaml, by_name);
     if (n < 0 && errno == ENOMEM)
         rc = -ENOMEM;
-    else if (n < 0 && errno != ENOENT) {
-        config_report_error(
-            p->report, CONFIG_WHOLE_FILE(0), "the directory %s beside it cannot be read: %m", dir);
+    else if ((n < 0 && errno != ENOENT) || n >= CONFIG_FILES_MAX) {
+        config_report_error(p->report, CONFIG_WHOLE_FILE(0), "the directory %s beside it %s%s", dir,
+            n < 0 ? "cannot be read: " : "holds more than 256 files", n < 0 ? strerror(errno) : "");
         p->broken = true;
     }
     for (int i = 0; i < n; i++) {
-        if (rc == 0 && p->report->n_files <= CONFIG_FILES_MAX)
+        if (rc == 0 && p->report->n_files < CONFIG_FILES_MAX)
             rc = read_file(p, asprintf(&name, "%s/%s", dir, entries[i]->d_name) < 0 ? NULL : name);
         free(entries[i]);
     }

@@ -8,6 +8,7 @@
  */
 #include "control/config_report.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -35,10 +36,7 @@ int config_report_file(struct config_report *r, char *name)
 {
     if (!name)
         return -ENOMEM;
-    if (r->n_files == CONFIG_FILES_MAX) {
-        free(name);
-        return -ENFILE;
-    }
+    assert(r->n_files < CONFIG_FILES_MAX);
     r->files[r->n_files].name = name;
     return (int)r->n_files++;
 }

@@ -38,8 +38,8 @@ struct config_report {
     bool out_of_memory; /* an error could not be remembered */
 };
 
-/* Adds a file by its (heap) name, which it owns from then on, also on failure. Returns its number, or -ENFILE
- * / -ENOMEM. */
+/* Adds a file by its (heap) name and owns it from then on. At most CONFIG_FILES_MAX. Its number, or -ENOMEM.
+ */
 int config_report_file(struct config_report *r, char *name);
 
 /* Adds an error: one sentence, no final newline. */

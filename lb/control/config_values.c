@@ -188,6 +188,11 @@ static int refuse_address(const char *text, bool is_vip, char why[CONFIG_WHY_MAX
             return refuse(why, "%s: an IPv6 address stands in brackets and has a port; write \"%s\"", quoted,
                 with_port);
     }
+    const char *port = strrchr(text, ':');
+    uint64_t n;
+    const char *rest;
+    if (port && parse_digits(port + 1, UINT32_MAX, &n, &rest) == 0 && *rest == '\0' && n > UINT16_MAX)
+        return refuse(why, "%s: a port is a number from 1 to 65535", quoted);
     if (strchr(text, '%'))
         return refuse(why, "%s: an address that belongs to one interface (%%) cannot be used", quoted);
     if (!is_vip && strchr(text, '/'))
@@ -264,8 +269,8 @@ int config_vip_parse(
     unsigned widest = p.family == AF_INET6 ? VIP_WIDEST_V6 : VIP_WIDEST_V4;
     if (p.len < widest)
         return refuse(ret_why,
-            "%s is too wide: the gateway takes every address of it as its own and would lose the network; at "
-            "most /%u",
+            "%s is too wide: the gateway takes every address of it as its own and would lose the network; "
+            "use /%u or longer",
             quoted, widest);
     union addr a = {.sa.sa_family = p.family};
     memcpy(p.family == AF_INET6 ? (void *)&a.v6.sin6_addr : (void *)&a.v4.sin_addr, p.bytes,

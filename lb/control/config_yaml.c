@@ -20,8 +20,7 @@ struct builder {
     struct config_report *report;
     struct config_arena *arena;
     uint32_t file;
-    uint32_t skipped; /* bytes of the file that libfyaml does not see (a byte order mark) */
-    uint32_t last;    /* where the last thing seen ended: the place of what has none */
+    uint32_t last; /* where the last thing seen ended: the place of what has none */
     struct config_node *root;
     unsigned depth;
     struct {
@@ -61,6 +60,10 @@ static int read_text(struct config_report *r, uint32_t file)
     }
     close(fd);
     text[len] = '\0';
+    if (strncmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark says nothing in UTF-8 */
+        len -= 3;
+        memmove(text, text + 3, len + 1);
+    }
     f->text = realloc(text, len + 1); /* smaller: cannot fail in a way that loses the text */
     f->text = f->text ? f->text : text;
     f->len = (uint32_t)len;
@@ -98,6 +101,15 @@ static bool is_control(uint32_t code)
     return (code < 0x20 && code != '\t' && code != '\n') || (code >= 0x7f && code <= 0x9f);
 }
 
+/* A tab in the indent of the line that begins at `at` (and holds more than a comment): its place, or -1. */
+static int64_t tab_in_indent(const struct config_file *f, uint32_t at)
+{
+    const char *line = f->text + at;
+    size_t len = strspn(line, " \t\r");
+    const char *tab = memchr(line, '\t', len);
+    return tab && line[len] != '\n' && line[len] != '#' && line[len] != '\0' ? tab - f->text : -1;
+}
+
 /*
  * libfyaml takes some bytes that are no text as the end of the text, without a word. So they are searched for
  * first; the first one ends the search, since a file that is no text would be nothing but such errors.
@@ -105,9 +117,9 @@ static bool is_control(uint32_t code)
 static int check_text(struct config_report *r, uint32_t file)
 {
     const struct config_file *f = &r->files[file];
-    bool indent = true;
-    for (uint32_t i = 0, len, code = 0; i < f->len; i += len) {
+    for (uint32_t i = 0, len, code = '\n'; i < f->len; i += len) {
         struct config_place place = {.file = file, .start = i, .end = i + 1};
+        int64_t tab = code == '\n' ? tab_in_indent(f, i) : -1;
         len = utf8_bytes(f->text + i, &code);
         if (len == 0) {
             config_report_error(r, place, "a byte that is no UTF-8 text (0x%02x)", (uint8_t)f->text[i]);
@@ -117,11 +129,11 @@ static int check_text(struct config_report *r, uint32_t file)
             config_report_error(r, place, "a control character (U+%04X) cannot stand in this file", code);
             return -EINVAL;
         }
-        if (indent && code == '\t' && f->text[i + 1 + strspn(f->text + i + 1, " \t\r")] != '\n') {
+        if (tab >= 0) {
+            place.start = place.end = (uint32_t)tab;
             config_report_error(r, place, "a tab cannot indent a line in YAML; use spaces");
             return -EINVAL;
         }
-        indent = code == '\n' || (indent && (code == ' ' || code == '\t'));
     }
     return 0;
 }
@@ -133,8 +145,8 @@ static struct config_place event_place(struct builder *b, struct fy_event *e)
     struct config_place p = {.file = b->file, .start = b->last, .end = b->last};
     uint32_t len = b->report->files[b->file].len;
     if (start) {
-        p.start = (uint32_t)start->input_pos + b->skipped;
-        p.end = end ? (uint32_t)end->input_pos + b->skipped : p.start;
+        p.start = (uint32_t)start->input_pos;
+        p.end = end ? (uint32_t)end->input_pos : p.start;
     }
     /* Never trust a position further than the text goes. */
     p.start = p.start < len ? p.start : len;
@@ -166,6 +178,9 @@ static void attach(struct builder *b, struct config_node *n)
     struct config_node *parent = b->open[top].node;
     if (parent->kind == CONFIG_NODE_MAP && !b->open[top].key) {
         b->open[top].key = n;
+        /* Of a map with one pair and no braces libfyaml knows only the place of the colon. */
+        if (n->place.start < parent->place.start)
+            parent->place = n->place;
         return;
     }
     if (parent->kind == CONFIG_NODE_LIST && n->empty)
@@ -209,6 +224,7 @@ static int add_node(struct builder *b, struct fy_event *e)
     if (e->type == FYET_SCALAR && add_value(b, e, n) < 0)
         return -ENOMEM;
     if (e->type == FYET_ALIAS) {
+        n->place.start -= n->place.start > 0; /* the asterisk */
         config_report_error(b->report, n->place, "aliases (*name) are not supported; write the value out");
         n->kind = CONFIG_NODE_BAD;
     } else if (fy_event_get_tag_token(e)) {
@@ -279,9 +295,7 @@ static void report_syntax(struct builder *b, struct fy_diag *diag)
         if (e->line > 0 && e->column > 0)
             place = config_place_at(b->report, b->file, e->line, e->column);
         config_report_error(b->report, place, "not YAML: %s%s", e->msg ? e->msg : "syntax error",
-            has_bare_brackets(&b->report->files[b->file], place.start)
-                ? "; an IPv6 address must be quoted, like \"[2001:db8::25]:25\""
-                : "");
+            has_bare_brackets(&b->report->files[b->file], place.start) ? CONFIG_QUOTE_IPV6 : "");
     }
     if (b->report->n_errors == before)
         config_report_error(b->report, place, "not YAML: syntax error near here");
@@ -328,8 +342,7 @@ int config_yaml_read(
     if (rc < 0)
         return rc;
     const struct config_file *f = &r->files[file];
-    b.skipped = strncmp(f->text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    rc = build(&b, f->text + b.skipped, f->len - b.skipped);
+    rc = build(&b, f->text, f->len);
     if (rc < 0)
         return rc;
     *ret = b.root && b.root->empty ? NULL : b.root;

@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The usual slip: brackets without quotes are a list to YAML. */
+#define CONFIG_QUOTE_IPV6 "; an IPv6 address must be quoted, like \"[2001:db8::25]:25\""
+
 /* Maps and lists inside one another; the schema needs six. */
 #define CONFIG_DEPTH_MAX 16
 

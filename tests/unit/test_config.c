@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration that is right: defaults, every spelling that is allowed, conf.d, limits, the snapshot
+ * made of it, the time it takes. What is wrong, and what is said then, stands in test_config_errors.c.
+ */
+#include "config_files.h"
+#include "control/config_values.h"
+
+#include <time.h>
+
+/* Loads FILE_NAME, which must be right, and makes the snapshot. */
+static struct snapshot *publish(void)
+{
+    struct config *c;
+    struct snapshot *s;
+    char *errors;
+    int r = load(&c, &errors);
+    if (r < 0)
+        print_error("%s", errors);
+    assert_int_equal(r, 0);
+    assert_string_equal(errors, "");
+    assert_int_equal(publish_snapshot(c, &s), 0);
+    config_free(c);
+    free(errors);
+    return s;
+}
+
+static struct snapshot *publish_text(const char *text)
+{
+    write_text(FILE_NAME, text);
+    return publish();
+}
+
+/* The errors of what is wrong; the caller frees. */
+static char *errors_of(const char *text)
+{
+    struct config *c;
+    char *errors;
+    write_text(FILE_NAME, text);
+    assert_int_equal(load(&c, &errors), -EINVAL);
+    return errors;
+}
+
+static void what_is_not_written_has_its_default(void **state)
+{
+    struct snapshot *s = publish_text(LISTENER POOL);
+    char host[256];
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    assert_int_equal(gethostname(host, sizeof(host)), 0);
+    assert_string_equal(s->gateway_name, host);
+    assert_string_equal(s->gateway_zone, "");
+    assert_int_equal(s->workers, cpus > 64 ? 64 : cpus);
+    assert_int_equal(s->max_sessions, 8000);
+    assert_int_equal(s->pools[0].source, SOURCE_CLIENT);
+    assert_int_equal(s->pools[0].proxy, PROXY_OFF);
+    assert_int_equal(s->pools[0].balance, BALANCE_LEAST_SESSIONS);
+    assert_int_equal(s->pools[0].retries, 2);
+    assert_int_equal(s->pools[0].connect_timeout_ms, 4000);
+    assert_int_equal(s->pools[0].greeting_timeout_ms, 30000);
+    assert_int_equal(s->pools[0].greeting_total_timeout_ms, 90000);
+    assert_int_equal(s->pools[0].idle_timeout_ms, 660000);
+    assert_int_equal(s->pools[0].half_closed_timeout_ms, 660000);
+    assert_int_equal(s->backends[0].weight, 100);
+    assert_string_equal(s->backends[0].zone, "");
+    snapshot_free(s);
+}
+
+static const char whole[] =
+    "gateway: {name: gw1, zone: eu-west-1a, workers: 3, max_sessions: 1000000}\n"
+    "listeners:\n"
+    "  - name: mx\n"
+    "    address: [203.0.113.0/28:25, 203.0.113.5:25, \"[2001:db8:25::25]:25\", \"[2001:db8::/64]:25\"]\n"
+    "    pool: inbound\n"
+    "  - {name: submission, address: 203.0.113.5:587, pool: relay}\n"
+    "pools:\n"
+    "  - name: relay\n"
+    "    source: gateway\n"
+    "    proxy_protocol: v2\n"
+    "    balance: round-robin\n"
+    "    timeouts: {connect: 250ms, greeting: 5s, greeting_total: 5s, idle: 24h, half_closed: 1s}\n"
+    "    retries: 0\n"
+    "    backends:\n"
+    "      - {name: local, address: 127.0.0.1:10025, weight: 0}\n"
+    "  - name: inbound\n"
+    "    proxy_protocol: \"off\"\n"
+    "    backends:\n"
+    "      - {name: mta1, address: 10.2.0.11:25, zone: eu-west-1a, weight: 256}\n"
+    "      - {name: mta2, address: [\"[2001:db8:2::12]:25\", 10.2.0.12:2525], zone: eu-west-1b}\n";
+
+static void what_is_written_is_published(void **state)
+{
+    struct snapshot *s = publish_text(whole);
+    assert_string_equal(s->gateway_name, "gw1");
+    assert_string_equal(s->gateway_zone, "eu-west-1a");
+    assert_int_equal(s->workers, 3);
+    assert_int_equal(s->max_sessions, 1000000);
+    assert_int_equal(s->n_listeners, 2);
+    assert_string_equal(s->listeners[0].name, "mx");
+    assert_int_equal(s->listeners[0].pool, 1);
+    assert_int_equal(s->listeners[1].pool, 0);
+    assert_int_equal(s->n_pools, 2);
+    const struct snapshot_pool *relay = &s->pools[0], *inbound = &s->pools[1];
+    assert_string_equal(relay->name, "relay");
+    assert_int_equal(relay->source, SOURCE_GATEWAY);
+    assert_int_equal(relay->proxy, PROXY_V2);
+    assert_int_equal(relay->balance, BALANCE_ROUND_ROBIN);
+    assert_int_equal(relay->retries, 0);
+    assert_int_equal(relay->connect_timeout_ms, 250);
+    assert_int_equal(relay->greeting_timeout_ms, 5000);
+    assert_int_equal(relay->greeting_total_timeout_ms, 5000);
+    assert_int_equal(relay->idle_timeout_ms, 86400000);
+    assert_int_equal(relay->half_closed_timeout_ms, 1000);
+    assert_int_equal(relay->first_backend, 0);
+    assert_int_equal(relay->n_backends, 1);
+    assert_int_equal(inbound->first_backend, 1);
+    assert_int_equal(inbound->n_backends, 2);
+    assert_int_equal(inbound->proxy, PROXY_OFF);
+    assert_int_equal(s->n_backends, 3);
+    assert_string_equal(s->backends[2].name, "mta2");
+    assert_string_equal(s->backends[2].zone, "eu-west-1b");
+    assert_int_equal(s->backends[0].weight, 0);
+    assert_int_equal(s->backends[1].weight, 256);
+    assert_int_equal(s->backends[2].pool, 1);
+    assert_null(snapshot_backend_addr(&s->backends[1], AF_INET6));
+    assert_int_equal(addr_port(snapshot_backend_addr(&s->backends[2], AF_INET)), 2525);
+    assert_int_equal(addr_port(snapshot_backend_addr(&s->backends[2], AF_INET6)), 25);
+    snapshot_free(s);
+}
+
+static void the_longest_prefix_finds_its_listener(void **state)
+{
+    static const struct {
+        const char *addr, *listener;
+    } cases[] = {
+        {"203.0.113.5:25", "exact"},
+        {"203.0.113.6:25", "narrow"},
+        {"203.0.113.16:25", "wide"},
+        {"203.0.113.5:587", "submission"},
+        {"203.0.113.6:587", NULL},
+        {"203.0.114.1:25", NULL},
+        {"[2001:db8::1]:25", "wide"},
+        {"[2001:db8::2]:25", "narrow"},
+        {"[2001:db8:0:1::1]:25", NULL},
+    };
+    struct snapshot *s = publish_text(
+        "listeners:\n"
+        "  - {name: wide, address: [203.0.113.0/24:25, \"[2001:db8::/64]:25\"], pool: p}\n"
+        "  - {name: submission, address: 203.0.113.5:587, pool: p}\n"
+        "  - {name: exact, address: 203.0.113.5:25, pool: p}\n"
+        "  - {name: narrow, address: [203.0.113.0/28:25, \"[2001:db8::2]:25\"], pool: p}\n" POOL);
+    for (uint16_t i = 1; i < s->n_vips; i++)
+        assert_true(s->vips[i - 1].prefix.len >= s->vips[i].prefix.len);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        union addr a;
+        assert_int_equal(addr_parse(cases[i].addr, &a), 0);
+        const struct snapshot_listener *l = snapshot_find_listener(s, &a);
+        if (cases[i].listener)
+            assert_string_equal(l->name, cases[i].listener);
+        else
+            assert_null(l);
+    }
+    snapshot_free(s);
+    snapshot_free(NULL);
+}
+
+static void yaml_may_be_written_in_its_ways(void **state)
+{
+    static const char *const texts[] = {
+        "\xef\xbb\xbf" LISTENER POOL,                                      /* byte order mark */
+        "%YAML 1.1\n---\n" LISTENER POOL "    proxy_protocol: off\n...\n", /* where off is a boolean */
+        LISTENER POOL "    proxy_protocol: 'off'\n",
+        LISTENER POOL "    timeouts:\n      idle: \"11m\"\n",
+        "# first\r\n" LISTENER "\r\n" POOL "    retries: 1 # last\r\n",
+        "{\"listeners\": [{\"name\": \"l\", \"address\": [\"192.0.2.1:25\"], \"pool\": \"p\"}],\n"
+        " \"pools\": [{\"name\": \"p\", \"backends\": [{\"name\": \"b\", \"address\": \"10.0.0.1:25\"}]}]}\n",
+        LISTENER POOL "    balance: &anchor round-robin\n",
+        "\t\n" LISTENER " \t # a tab before a comment or nothing\n" POOL,
+    };
+    for (size_t i = 0; i < COUNT(texts); i++)
+        snapshot_free(publish_text(texts[i]));
+}
+
+static void a_listener_of_a_family_without_backends_is_allowed(void **state)
+{
+    struct snapshot *s =
+        publish_text("listeners: [{name: l, address: \"[2001:db8::25]:25\", pool: p}]\n" POOL);
+    assert_null(snapshot_backend_addr(&s->backends[0], AF_INET6));
+    snapshot_free(s);
+}
+
+static void loopback_backends_are_allowed_behind_a_header(void **state)
+{
+    static const char text[] = LISTENER "pools:\n  - name: p\n    source: gateway\n    proxy_protocol: v1\n"
+                                        "    backends: [{name: b, address: [127.0.0.1:25, \"[::1]:25\"]}]\n";
+    snapshot_free(publish_text(text));
+}
+
+static void conf_d_is_merged_in_the_order_of_names(void **state)
+{
+    assert_int_equal(mkdir("conf.d", 0755), 0);
+    write_text(FILE_NAME, "gateway: {name: gw1}\n" LISTENER);
+    write_text("conf.d/20-more.yaml",
+        "gateway: {zone: z}\nlisteners: [{name: m, address: 192.0.2.2:25, pool: q}]\n"
+        "pools: [{name: q, backends: [{name: b, address: 10.0.0.2:25}]}]\n");
+    write_text("conf.d/10-pool.yaml", POOL);
+    write_text("conf.d/30-empty.yaml", "# nothing yet\n");
+    write_text("conf.d/not-read.yml", "bad: [\n");
+    write_text("conf.d/.hidden.yaml", "bad: [\n");
+    struct snapshot *s = publish();
+    assert_string_equal(s->gateway_name, "gw1");
+    assert_string_equal(s->gateway_zone, "z");
+    assert_int_equal(s->n_pools, 2);
+    assert_string_equal(s->pools[0].name, "p");
+    assert_string_equal(s->pools[1].name, "q");
+    assert_int_equal(s->n_listeners, 2);
+    assert_int_equal(s->listeners[1].pool, 1);
+    snapshot_free(s);
+}
+
+static void errors_of_all_files_come_together_and_name_both_places(void **state)
+{
+    write_text("conf.d/20-more.yaml",
+        "gateway: {name: other}\nlisteners: [{name: l, address: 192.0.2.1:25, pool: p}]\n"
+        "pools: [{name: q, bakends: []}]\n");
+    char *errors = errors_of("gateway: {name: gw1, worker: 1}\n" LISTENER);
+    assert_string_equal(errors,
+        "postern.yaml:1:22: error: unknown key \"worker\" in gateway \"gw1\"; the nearest known key is "
+        "\"workers\"\n"
+        "    1 | gateway: {name: gw1, worker: 1}\n"
+        "      |                      ^~~~~~\n"
+        "conf.d/20-more.yaml:1:11: error: \"name\" a second time; the first is at postern.yaml:1:11\n"
+        "    1 | gateway: {name: other}\n"
+        "      |           ^~~~\n"
+        "conf.d/20-more.yaml:2:20: error: a listener is called \"l\" a second time; the first is at"
+        " postern.yaml:2:20\n"
+        "    2 | listeners: [{name: l, address: 192.0.2.1:25, pool: p}]\n"
+        "      |                    ^\n"
+        "conf.d/20-more.yaml:2:32: error: a listener has the address \"192.0.2.1/32:25\" a second time; the"
+        " first is at postern.yaml:2:32\n"
+        "    2 | listeners: [{name: l, address: 192.0.2.1:25, pool: p}]\n"
+        "      |                                ^~~~~~~~~~~~\n"
+        "conf.d/20-more.yaml:3:9: error: pool \"q\" has no \"backends\": the servers of this pool\n"
+        "    3 | pools: [{name: q, bakends: []}]\n"
+        "      |         ^\n"
+        "conf.d/20-more.yaml:3:19: error: unknown key \"bakends\" in pool \"q\"; the nearest known key is"
+        " \"backends\"\n"
+        "    3 | pools: [{name: q, bakends: []}]\n"
+        "      |                   ^~~~~~~\n");
+    free(errors);
+}
+
+/* libfyaml's words may change with its version; the form, the file and the place are ours. */
+static void a_syntax_error_names_its_file_and_place(void **state)
+{
+    static const struct {
+        const char *text, *begins, *holds;
+    } cases[] = {
+        {"listeners: [\n", "conf.d/20-more.yaml:2:1: error: not YAML: ", "    2 | \n      | ^\n"},
+        {"listeners:\n  - name: l\n    address: [2001:db8::1]:25\n",
+            "conf.d/20-more.yaml:3:27: error: not YAML: ",
+            "; an IPv6 address must be quoted, like \"[2001:db8::25]:25\"\n"
+            "    3 |     address: [2001:db8::1]:25\n"
+            "      |                           ^"},
+        {"a: 'open\n", "conf.d/20-more.yaml:", ": error: not YAML: "},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        write_text("conf.d/20-more.yaml", cases[i].text);
+        char *errors = errors_of(LISTENER);
+        assert_ptr_equal(strstr(errors, cases[i].begins), errors);
+        assert_non_null(strstr(errors, cases[i].holds));
+        free(errors);
+    }
+}
+
+static void a_file_that_cannot_be_read_is_one_line(void **state)
+{
+    struct config *c = NULL;
+    char *errors;
+    unlink(FILE_NAME);
+    assert_int_equal(system("rm -r conf.d"), 0);
+    assert_int_equal(load(&c, &errors), -EINVAL);
+    assert_string_equal(errors, "postern.yaml: error: cannot be opened: No such file or directory\n");
+    free(errors);
+    assert_int_equal(mkdir(FILE_NAME, 0755), 0);
+    assert_int_equal(load(&c, &errors), -EINVAL);
+    assert_string_equal(errors, "postern.yaml: error: cannot be read: Is a directory\n");
+    free(errors);
+    assert_int_equal(rmdir(FILE_NAME), 0);
+    write_text("conf.d", "");
+    errors = errors_of(LISTENER POOL);
+    assert_string_equal(
+        errors, "postern.yaml: error: the directory conf.d beside it cannot be read: Not a directory\n");
+    free(errors);
+    assert_int_equal(unlink("conf.d"), 0);
+    assert_null(c);
+}
+
+static void a_file_has_at_most_one_mebibyte(void **state)
+{
+    static char text[1024 * 1024 + 1];
+    struct config *c;
+    char *errors;
+    memset(text, '#', sizeof(text));
+    memcpy(text, LISTENER POOL, strlen(LISTENER POOL));
+    write_file(FILE_NAME, text, sizeof(text) - 1);
+    snapshot_free(publish());
+    write_file(FILE_NAME, text, sizeof(text));
+    assert_int_equal(load(&c, &errors), -EINVAL);
+    assert_string_equal(errors, "postern.yaml: error: is larger than 1 MiB; split it into files in conf.d\n");
+    free(errors);
+}
+
+static void only_the_first_hundred_errors_are_shown(void **state)
+{
+    char *text, *line, *errors;
+    size_t size, lines = 0;
+    for (int n = 100; n <= 2000; n += 950) {
+        FILE *f = open_memstream(&text, &size);
+        fputs(LISTENER POOL, f);
+        for (int i = 0; i < n; i++)
+            fprintf(f, "    bad%d: 1\n", i);
+        fclose(f);
+        errors = errors_of(text);
+        assert_non_null(strstr(errors, "unknown key \"bad99\""));
+        assert_null(strstr(errors, "unknown key \"bad100\""));
+        line = strstr(errors, "more errors");
+        assert_int_equal(line ? atoi(line - 5) : 0, n - 100);
+        for (lines = 0, line = errors; (line = strstr(line, ": error: ")); line++)
+            lines++;
+        assert_int_equal(lines, 100);
+        free(errors);
+        free(text);
+    }
+}
+
+/* `vips` listeners' addresses and `backends` backends, ten listeners and as many pools as are needed. */
+static char *large(int vips, int backends)
+{
+    char *text;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    fputs("listeners:\n", f);
+    for (int i = 0; i < vips; i++) {
+        if (i % 410 == 0)
+            fprintf(f, "  - name: l%d\n    pool: p0\n    address:\n", i);
+        fprintf(f, "      - 203.%d.%d.%d:25\n", i >> 16, i >> 8 & 255, i & 255);
+    }
+    fputs("pools:\n", f);
+    for (int i = 0; i < backends; i++) {
+        if (i % 64 == 0)
+            fprintf(f, "  - name: p%d\n    backends:\n", i);
+        fprintf(f, "      - {name: b%d, address: [10.0.%d.%d:25, \"[2001:db8::%x]:25\"]}\n", i, i >> 8,
+            i & 255, i + 1);
+    }
+    fclose(f);
+    return text;
+}
+
+static void limits_hold_and_name_the_first_excess(void **state)
+{
+    char *text = large(4097, 257);
+    char *errors = errors_of(text);
+    assert_string_equal(errors,
+        "postern.yaml:4128:9: error: more than 4096 addresses over all listeners; use prefixes\n"
+        " 4128 |       - 203.0.16.0:25\n"
+        "      |         ^~~~~~~~~~~~~\n"
+        "postern.yaml:4396:9: error: more than 256 backends over all pools\n"
+        " 4396 |       - {name: b256, address: [10.0.1.0:25, \"[2001:db8::101]:25\"]}\n"
+        "      |         ^\n");
+    free(errors);
+    free(text);
+}
+
+static void the_largest_configuration_is_loaded_quickly(void **state)
+{
+    struct timespec start, end;
+    char *text = large(4096, 256);
+    write_text(FILE_NAME, text);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
+    struct snapshot *s = publish();
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+    double ms = (double)(end.tv_sec - start.tv_sec) * 1e3 + (double)(end.tv_nsec - start.tv_nsec) / 1e6;
+    print_message("# 4096 addresses and 256 backends: %.0f ms of CPU\n", ms);
+    assert_int_equal(s->n_vips, 4096);
+    assert_int_equal(s->n_backends, 256);
+    assert_true(ms < 2000); /* 200 without sanitizers; far more would mean a quadratic step */
+    snapshot_free(s);
+    free(text);
+}
+
+static void long_lines_are_shown_around_the_caret(void **state)
+{
+    char *errors =
+        errors_of("gateway: {name: \"\xc3\xa4\xc3\xa4\xc3\xa4\", zone: a, workers: 1, workers: 2, zone: b, "
+                  "max_sessions: 1, max_sessions: 2, max_sessions: 3, name: zzzzz}\n" LISTENER POOL);
+    assert_non_null(strstr(errors,
+        "postern.yaml:1:45: error: \"workers\" a second time; the first is at postern.yaml:1:33\n"
+        "    1 | gateway: {name: \"\xc3\xa4\xc3\xa4\xc3\xa4\", zone: a, workers: 1, workers: 2, zone: b, "
+        "max_sessions: 1, max_sessions: 2, m...\n"
+        "      |                                             ^~~~~~~\n"));
+    assert_non_null(strstr(errors,
+        "postern.yaml:1:117: error: \"name\" a second time; the first is at postern.yaml:1:11\n"
+        "    1 | ...zone: b, max_sessions: 1, max_sessions: 2, max_sessions: 3, name: zzzzz}\n"
+        "      |                                                                ^~~~\n"));
+    free(errors);
+}
+
+static void durations_have_units(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t ms;
+    } good[] = {{"0s", 0}, {"250ms", 250}, {"5s", 5000}, {"11m", 660000}, {"1h", 3600000},
+        {"4294967294ms", 4294967294u}};
+    static const char *const bad[] = {"", "5", "s", "5 s", "5S", "1.5s", "-5s", "+5s", "5sec", "4294967295ms",
+        "4294968s", "99999999999999999999h", "1193047h"};
+    uint32_t ms = 1;
+    char text[16];
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_int_equal(config_duration_parse(good[i].text, &ms), 0);
+        assert_int_equal(ms, good[i].ms);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        ms = 1;
+        assert_int_equal(config_duration_parse(bad[i], &ms), -EINVAL);
+        assert_int_equal(ms, 1);
+    }
+    assert_string_equal(config_duration_format(660000, text), "11m");
+    assert_string_equal(config_duration_format(90000, text), "90s");
+    assert_string_equal(config_duration_format(3600000, text), "1h");
+    assert_string_equal(config_duration_format(1001, text), "1001ms");
+}
+
+static void near_keys_are_found(void **state)
+{
+    static const struct {
+        const char *wrong, *nearest;
+        bool close;
+    } cases[] = {{"gatway", "gateway", true}, {"Gateway", "gateway", true}, {"gaetway", "gateway", true},
+        {"listener", "listeners", true}, {"pol", "pools", false}, {"pool", "pools", true},
+        {"", "pools", false}, {"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", "gateway", false}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        bool close;
+        assert_string_equal(config_nearest_key(&config_root, cases[i].wrong, &close)->name, cases[i].nearest);
+        assert_int_equal(close, cases[i].close);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_not_written_has_its_default),
+        cmocka_unit_test(what_is_written_is_published),
+        cmocka_unit_test(the_longest_prefix_finds_its_listener),
+        cmocka_unit_test(yaml_may_be_written_in_its_ways),
+        cmocka_unit_test(a_listener_of_a_family_without_backends_is_allowed),
+        cmocka_unit_test(loopback_backends_are_allowed_behind_a_header),
+        cmocka_unit_test(conf_d_is_merged_in_the_order_of_names),
+        cmocka_unit_test(errors_of_all_files_come_together_and_name_both_places),
+        cmocka_unit_test(a_syntax_error_names_its_file_and_place),
+        cmocka_unit_test(a_file_that_cannot_be_read_is_one_line),
+        cmocka_unit_test(a_file_has_at_most_one_mebibyte),
+        cmocka_unit_test(only_the_first_hundred_errors_are_shown),
+        cmocka_unit_test(limits_hold_and_name_the_first_excess),
+        cmocka_unit_test(the_largest_configuration_is_loaded_quickly),
+        cmocka_unit_test(long_lines_are_shown_around_the_caret),
+        cmocka_unit_test(durations_have_units),
+        cmocka_unit_test(near_keys_are_found),
+    };
+    return cmocka_run_group_tests(tests, set_up_files, tear_down_files);
+}
