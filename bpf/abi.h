@@ -22,34 +22,34 @@
 struct catch_key {
     __u32 prefixlen;
     __u16 family;
-    __u16 port;      /* host order */
-    __u8 addr[16];   /* network order, IPv4 in the first four */
+    __u16 port;    /* host order */
+    __u8 addr[16]; /* network order, IPv4 in the first four */
 };
 _Static_assert(sizeof(struct catch_key) == 24, "catch_key is a map key");
 
 #define CATCH_KEY_FIXED_BITS 32
 
 /* catch: the sockmap holds one listening socket per family and worker. */
-#define CATCH_SLOT(is_v6, worker) ((is_v6) * POSTERN_WORKERS_MAX + (worker))
+#define CATCH_SLOT(is_v6, worker) ((is_v6)*POSTERN_WORKERS_MAX + (worker))
 
 enum catch_counter {
-    CATCH_CAUGHT,      /* a new connection was given to a worker */
-    CATCH_NO_SOCKET,   /* the worker's socket is gone: the kernel answers with RST */
-    CATCH_REFUSED,     /* the kernel did not take the assignment */
+    CATCH_CAUGHT,    /* a new connection was given to a worker */
+    CATCH_NO_SOCKET, /* the worker's socket is gone: the kernel answers with RST */
+    CATCH_REFUSED,   /* the kernel did not take the assignment */
     CATCH_COUNTERS,
 };
 
 /* return: set of backend endpoints whose packets may belong to us. */
 struct return_key {
     __u16 family;
-    __u16 port;      /* network order */
-    __u8 addr[16];   /* network order, IPv4 in the first four, the rest zero */
+    __u16 port;    /* network order */
+    __u8 addr[16]; /* network order, IPv4 in the first four, the rest zero */
 };
 _Static_assert(sizeof(struct return_key) == 20, "return_key is a map key");
 
 enum return_counter {
-    RETURN_MARKED,     /* a packet of ours: marked, delivered to our socket */
-    RETURN_NOT_OURS,   /* from a backend's endpoint but no socket of ours: passed untouched */
+    RETURN_MARKED,   /* a packet of ours: marked, delivered to our socket */
+    RETURN_NOT_OURS, /* from a backend's endpoint but no socket of ours: passed untouched */
     RETURN_COUNTERS,
 };
 

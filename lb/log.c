@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Producers -> one bounded queue each (one writer, one reader, no locks) -> the writer thread -> standard error.
+ * Producers -> one bounded queue each (one writer, one reader, no locks) -> the writer thread -> standard
+ * error.
  *
- * The writer sleeps on an eventfd when all queues are empty, and only then does a producer have to wake it; while lines keep coming it
- * looks every LOG_BATCH_MS instead. So a busy worker makes no system call for its lines.
- * Standard error that nobody reads stops the writer, nobody else: queues fill, lines are dropped and counted.
+ * The writer sleeps on an eventfd when all queues are empty, and only then does a producer have to wake it;
+ * while lines keep coming it looks every LOG_BATCH_MS instead. So a busy worker makes no system call for its
+ * lines. Standard error that nobody reads stops the writer, nobody else: queues fill, lines are dropped and
+ * counted.
  */
 #include "log.h"
 
@@ -145,8 +147,8 @@ static int format_prefix(char *line, size_t size, const struct timespec *at, enu
     gmtime_r(&at->tv_sec, &utc);
     strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &utc);
     const char *colour = the_log.colour ? level_colour(level) : NULL;
-    return snprintf(line, size, "%stime=%s.%03ldZ level=%s ", colour ? colour : "", when, at->tv_nsec / 1000000,
-        level_name(level));
+    return snprintf(line, size, "%stime=%s.%03ldZ level=%s ", colour ? colour : "", when,
+        at->tv_nsec / 1000000, level_name(level));
 }
 
 static void put_line(const struct timespec *at, enum log_level level, const char *text)
@@ -187,7 +189,8 @@ static void format_session(char *text, size_t size, const struct session_record 
         snprintf(code, sizeof(code), "-");
     int n = snprintf(text, size,
         "event=session client=%s vip=%s source=%s listener=%s pool=%s backend=%s address=%s zone=%s "
-        "session=%016llx bytes_in=%llu bytes_out=%llu duration=%u.%03u connect_ms=%s banner_ms=%s smtp_code=%s "
+        "session=%016llx bytes_in=%llu bytes_out=%llu duration=%u.%03u connect_ms=%s banner_ms=%s "
+        "smtp_code=%s "
         "retries=%u port_changed=%s end=%s reason=%s",
         addr_format(&r->client, client), addr_format(&r->vip, vip), addr_format(&r->source, source),
         or_dash(r->listener), or_dash(r->pool), or_dash(r->backend_name), addr_format(&r->backend, backend),

@@ -34,11 +34,10 @@ struct session_record {
     uint16_t smtp_code; /* 0 when the greeting was none */
     uint16_t retries;
     uint16_t worker;
-    bool port_changed;        /* the source port is not the client's */
+    bool port_changed; /* the source port is not the client's */
     enum close_reason reason;
     int error; /* errno behind the reason, or 0 */
 };
-
 
 /*
  * Creates the log with `workers` + 1 queues and starts its writer thread. 0 or -errno.

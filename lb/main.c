@@ -23,7 +23,8 @@ struct arguments {
 const char *argp_program_version = "postern " POSTERN_VERSION;
 
 static const struct argp_option options[] = {
-    {"file", 'f', "FILE", 0, "Read the configuration from FILE and from conf.d/*.yaml beside it (" DEFAULT_FILE ")", 0},
+    {"file", 'f', "FILE", 0,
+        "Read the configuration from FILE and from conf.d/*.yaml beside it (" DEFAULT_FILE ")", 0},
     {"check", 'c', NULL, 0, "Check the configuration and exit: 0 good, 78 bad", 0},
     {"plan", 'p', NULL, 0, "Show what would be added to the host, and what is there already, and exit", 0},
     {0},
@@ -55,7 +56,8 @@ static const struct argp parser = {
     .options = options,
     .parser = parse_option,
     .doc = "A transparent TCP balancer for mail: clients reach the MTAs from their own address."
-           "\vSignals: TERM waits for the sessions to end, a second TERM or INT ends them at once, USR1 logs the counters. "
+           "\vSignals: TERM waits for the sessions to end, a second TERM or INT ends them at once, USR1 logs "
+           "the counters. "
            "See postern(8) and postern.yaml(5).",
 };
 

@@ -71,16 +71,16 @@ struct snapshot {
 };
 
 /* The backend's address for a family, or NULL when it has none. */
-static inline const union addr *snapshot_backend_addr(
-    const struct snapshot_backend *b, sa_family_t family)
+static inline const union addr *snapshot_backend_addr(const struct snapshot_backend *b, sa_family_t family)
 {
     const union addr *a = family == AF_INET6 ? &b->v6 : &b->v4;
     return a->sa.sa_family == AF_UNSPEC ? NULL : a;
 }
 
 /*
- * The address that a session of a client of this family is dialled at: the client's own family, always, while the pool is
- * transparent; the other one too when the gateway's own address is the source. NULL when there is none.
+ * The address that a session of a client of this family is dialled at: the client's own family, always, while
+ * the pool is transparent; the other one too when the gateway's own address is the source. NULL when there is
+ * none.
  */
 static inline const union addr *snapshot_backend_dialled(
     const struct snapshot_pool *p, const struct snapshot_backend *b, sa_family_t family)
@@ -92,8 +92,7 @@ static inline const union addr *snapshot_backend_dialled(
 }
 
 /* The listener that owns this destination: the longest prefix with this port. NULL when nobody does. */
-const struct snapshot_listener *snapshot_find_listener(
-    const struct snapshot *s, const union addr *vip);
+const struct snapshot_listener *snapshot_find_listener(const struct snapshot *s, const union addr *vip);
 
 /* Frees a snapshot and all it owns; NULL is accepted. */
 void snapshot_free(struct snapshot *s);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Encodes PROXY headers. Pure: no I/O, no clock. Called by a worker once a session, before anything else is sent. */
+/* Encodes PROXY headers. Pure: no I/O, no clock. Called by a worker once a session, before anything else is
+ * sent. */
 #include "base/proxy_header.h"
 
 #include <errno.h>

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Up:   preflight -> eBPF loaded -> return path attached -> rule and routes -> workers -> catch attached (from here on clients come)
- * Down: catch detached (clients are refused, and go to their next MX) -> sessions end -> workers -> rule and routes -> eBPF
+ * Up:   preflight -> eBPF loaded -> return path attached -> rule and routes -> workers -> catch attached
+ * (from here on clients come) Down: catch detached (clients are refused, and go to their next MX) -> sessions
+ * end -> workers -> rule and routes -> eBPF
  *
- * Whatever fails on the way up takes down what was up, in the same order. Thread: the main one; the others are started here.
+ * Whatever fails on the way up takes down what was up, in the same order. Thread: the main one; the others
+ * are started here.
  */
 #include "control/control.h"
 
@@ -146,10 +148,12 @@ static int control_start(struct control *c)
         return fail("cannot attach the catch program to this network namespace", error);
     c->started_ms = clock_now_ms();
     log_event(LOG_LEVEL_INFO, "start",
-        "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u pid=%d",
-        POSTERN_VERSION, c->snapshot->gateway_name, c->snapshot->gateway_zone[0] ? c->snapshot->gateway_zone : "-",
-        c->snapshot->workers, c->snapshot->max_sessions, c->snapshot->n_listeners, c->snapshot->n_vips,
-        c->snapshot->n_pools, c->snapshot->n_backends, getpid());
+        "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u "
+        "pid=%d",
+        POSTERN_VERSION, c->snapshot->gateway_name,
+        c->snapshot->gateway_zone[0] ? c->snapshot->gateway_zone : "-", c->snapshot->workers,
+        c->snapshot->max_sessions, c->snapshot->n_listeners, c->snapshot->n_vips, c->snapshot->n_pools,
+        c->snapshot->n_backends, getpid());
     return 0;
 }
 
@@ -159,14 +163,16 @@ static size_t append(char *text, size_t size, size_t at, const char *name, uint6
     return n > 0 ? at + (size_t)n : at;
 }
 
-/* One line with everything that is not zero; the whole state in one place until there is a better one to look. */
+/* One line with everything that is not zero; the whole state in one place until there is a better one to
+ * look. */
 static void log_counters(const struct control *c)
 {
     char text[900] = "";
     size_t at = 0;
     uint64_t catch[CATCH_COUNTERS] = {0}, back[RETURN_COUNTERS] = {0};
-    static const char *const catch_names[CATCH_COUNTERS] = {
-        [CATCH_CAUGHT] = "catch_caught", [CATCH_NO_SOCKET] = "catch_no_socket", [CATCH_REFUSED] = "catch_refused"};
+    static const char *const catch_names[CATCH_COUNTERS] = {[CATCH_CAUGHT] = "catch_caught",
+        [CATCH_NO_SOCKET] = "catch_no_socket",
+        [CATCH_REFUSED] = "catch_refused"};
     static const char *const return_names[RETURN_COUNTERS] = {
         [RETURN_MARKED] = "return_marked", [RETURN_NOT_OURS] = "return_not_ours"};
 
@@ -206,7 +212,8 @@ static void drain(struct control *c)
     c->report_ms = clock_now_ms() + DRAIN_REPORT_MS;
     /* New connections are refused from here on; handshakes under way still reach their listening socket. */
     bpf_catch_detach(c->bpf);
-    log_event(LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u", counters_sessions(c->counters, c->n_workers));
+    log_event(
+        LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u", counters_sessions(c->counters, c->n_workers));
     for (uint32_t i = 0; i < c->n_workers; i++)
         worker_drain(&c->workers[i]);
 }
@@ -290,11 +297,12 @@ static void control_stop(struct control *c)
     for (uint32_t i = 0; i < c->n_workers; i++)
         worker_join(&c->workers[i]);
     if (c->host && host_undo(c->host))
-        log_event(LOG_LEVEL_ERROR, "undo_failed", "hint=\"see what is left: ip rule; ip route show table all proto %d\"",
-            HOST_PROTOCOL);
+        log_event(LOG_LEVEL_ERROR, "undo_failed",
+            "hint=\"see what is left: ip rule; ip route show table all proto %d\"", HOST_PROTOCOL);
     if (c->started_ms) {
         log_counters(c);
-        log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu", (unsigned long long)(clock_now_ms() - c->started_ms) / 1000);
+        log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",
+            (unsigned long long)(clock_now_ms() - c->started_ms) / 1000);
     }
     host_close(c->host);
     routes_close(c->routes);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control thread: brings everything up in order, waits for signals and news, takes everything down again. */
+/* The control thread: brings everything up in order, waits for signals and news, takes everything down again.
+ */
 #ifndef POSTERN_CONTROL_CONTROL_H
 #define POSTERN_CONTROL_CONTROL_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * accept -> whose listener is it? -> a slot -> connect_start. Refusals close with RST, so that a sender's next MX gets its turn.
- * Out of descriptors: accepting pauses until a session ends or ACCEPT_PAUSE_MS have passed; the kernel's backlog holds the clients.
+ * accept -> whose listener is it? -> a slot -> connect_start. Refusals close with RST, so that a sender's
+ * next MX gets its turn. Out of descriptors: accepting pauses until a session ends or ACCEPT_PAUSE_MS have
+ * passed; the kernel's backlog holds the clients.
  */
 #include "path/accept.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernel's catch program (bpf/catch.bpf.c) finds the worker; here is what it finds. Called at start, by the control thread. */
+/* The kernel's catch program (bpf/catch.bpf.c) finds the worker; here is what it finds. Called at start, by
+ * the control thread. */
 #include "path/catch.h"
 
 #include "base/addr.h"

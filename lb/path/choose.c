@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Policy arrives here as effective weights (0: no new session), so that this file knows of neither health nor zones. */
+/* Policy arrives here as effective weights (0: no new session), so that this file knows of neither health nor
+ * zones. */
 #include "path/choose.h"
 
 #include <errno.h>
@@ -25,7 +26,8 @@ static bool eligible(const struct choose_input *in, uint16_t backend)
 }
 
 /*
- * Smooth weighted round-robin (as first done in nginx 1.3.1): everybody gains its weight, the richest is taken and pays the total.
+ * Smooth weighted round-robin (as first done in nginx 1.3.1): everybody gains its weight, the richest is
+ * taken and pays the total.
  */
 static int round_robin(struct choose_state *state, const struct choose_input *in)
 {
@@ -60,7 +62,8 @@ static int least_sessions(struct choose_state *state, const struct choose_input 
             continue;
         uint64_t load = (uint64_t)in->live(in->live_arg, i) + 1;
         /* load / weight < best_load / best_weight, without dividing */
-        if (best < 0 || load * in->snapshot->backends[best].weight < best_load * in->snapshot->backends[i].weight) {
+        if (best < 0 ||
+            load * in->snapshot->backends[best].weight < best_load * in->snapshot->backends[i].weight) {
             best = i;
             best_load = load;
         }

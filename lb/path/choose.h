@@ -19,8 +19,8 @@ struct choose_state {
 struct choose_input {
     const struct snapshot *snapshot;
     const struct snapshot_pool *pool;
-    sa_family_t family;     /* the client's; only matters for a transparent pool */
-    const uint16_t *tried;  /* backends that this session has tried already */
+    sa_family_t family;    /* the client's; only matters for a transparent pool */
+    const uint16_t *tried; /* backends that this session has tried already */
     uint16_t n_tried;
     uint32_t (*live)(const void *arg, uint16_t backend); /* sessions on a backend now */
     const void *live_arg;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * session_close -> cancel what waits -> (each completion: session_close_step) -> finish: close, count, log, free.
- * A session that ends in order has nothing waiting in the ring, so it finishes at once.
+ * session_close -> cancel what waits -> (each completion: session_close_step) -> finish: close, count, log,
+ * free. A session that ends in order has nothing waiting in the ring, so it finishes at once.
  */
 #include "path/close.h"
 
@@ -81,8 +81,8 @@ static void count_end(struct worker *w, enum close_reason reason)
     counter_inc(w->counters, COUNTER_sessions_ended);
 }
 
-void session_log_refused(struct worker *w, const union addr *client, const union addr *vip, enum close_reason reason,
-    int error)
+void session_log_refused(
+    struct worker *w, const union addr *client, const union addr *vip, enum close_reason reason, int error)
 {
     struct session_record r = {
         .id = w->next_session++,

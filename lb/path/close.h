@@ -9,12 +9,14 @@
 struct worker;
 
 /*
- * Ends a session for a reason (`error` is the errno behind it, or 0): cancels what waits in the ring, and once that is joined closes both
- * sides as the reason says, writes the session line and frees the slot. `c` must not be used afterwards.
+ * Ends a session for a reason (`error` is the errno behind it, or 0): cancels what waits in the ring, and
+ * once that is joined closes both sides as the reason says, writes the session line and frees the slot. `c`
+ * must not be used afterwards.
  */
 void session_close(struct worker *w, struct conn *c, enum close_reason reason, int error);
 
-/* An operation of a closing session has ended and given back what it carried; frees the session after the last one. */
+/* An operation of a closing session has ended and given back what it carried; frees the session after the
+ * last one. */
 void session_close_step(struct worker *w, struct conn *c);
 
 /* Cancels one operation of a session; its completion still comes. */
@@ -27,7 +29,7 @@ uint64_t op_begin(struct conn *c, enum op_kind kind);
 void backend_leave(struct worker *w, struct conn *c);
 
 /* Queues the session line of a connection that was refused before it had a slot. */
-void session_log_refused(struct worker *w, const union addr *client, const union addr *vip, enum close_reason reason,
-    int error);
+void session_log_refused(
+    struct worker *w, const union addr *client, const union addr *vip, enum close_reason reason, int error);
 
 #endif

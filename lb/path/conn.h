@@ -52,6 +52,7 @@ struct conn {
     uint8_t reason; /* enum close_reason; the first one stands */
     bool counted;   /* in the backend's live count */
     bool port_changed;
+    bool hung_up[SIDES]; /* both directions of this socket have ended: no RST can come that matters */
     struct greeting greeting;
     int error; /* errno behind the reason */
     struct relay_flow flow[SIDES];

@@ -2,11 +2,12 @@
 /*
  * choose -> dial -> (poll) -> connected -> PROXY header -> relay_start.
  *
- * The trust of the whole product hangs on dial(): with `source: client` the socket is bound to the client's address *before* it
- * connects, and a socket that cannot be bound so is never connected.
+ * The trust of the whole product hangs on dial(): with `source: client` the socket is bound to the client's
+ * address *before* it connects, and a socket that cannot be bound so is never connected.
  *
- * The client's tuple is taken (another session has it towards the same backend, or TIME_WAIT without timestamps): dial again from another
- * port of the same address. The backend is refused, unreachable or silent: the next backend, as often as the pool allows.
+ * The client's tuple is taken (another session has it towards the same backend, or TIME_WAIT without
+ * timestamps): dial again from another port of the same address. The backend is refused, unreachable or
+ * silent: the next backend, as often as the pool allows.
  */
 #include "path/connect.h"
 
@@ -138,7 +139,8 @@ static void await_connection(struct worker *w, struct conn *c)
     deadline_set(&w->deadlines, c->slot, c->connecting_ms + c->pool->connect_timeout_ms);
 }
 
-/* The errno of a dial that says something of this host, not of the backend: trying another backend would not help. */
+/* The errno of a dial that says something of this host, not of the backend: trying another backend would not
+ * help. */
 static bool is_own_fault(int error)
 {
     return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;

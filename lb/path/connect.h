@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connecting: choose a backend, dial it from the client's address, send the PROXY header. Thread: its worker. */
+/* Connecting: choose a backend, dial it from the client's address, send the PROXY header. Thread: its worker.
+ */
 #ifndef POSTERN_PATH_CONNECT_H
 #define POSTERN_PATH_CONNECT_H
 

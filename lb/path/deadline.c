@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hashed timing wheel (Varghese and Lauck, 1987, scheme 6) with one list a tick and a bitmap of the ticks in use.
- * Setting and clearing are O(1); finding the next tick looks at 128 words at most. Thread: its worker.
+ * A hashed timing wheel (Varghese and Lauck, 1987, scheme 6) with one list a tick and a bitmap of the ticks
+ * in use. Setting and clearing are O(1); finding the next tick looks at 128 words at most. Thread: its
+ * worker.
  */
 #include "path/deadline.h"
 

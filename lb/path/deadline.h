@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Deadlines: a timing wheel over the connection slots of one worker. A deadline is a promise to be asked "no later than": it only
- * ever moves to an earlier time by itself; whoever is asked too early sets it again. So activity on a session
- * costs nothing here. The clock is passed in.
+ * Deadlines: a timing wheel over the connection slots of one worker. A deadline is a promise to be asked "no
+ * later than": it only ever moves to an earlier time by itself; whoever is asked too early sets it again. So
+ * activity on a session costs nothing here. The clock is passed in.
  */
 #ifndef POSTERN_PATH_DEADLINE_H
 #define POSTERN_PATH_DEADLINE_H

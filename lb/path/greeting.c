@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RFC 5321, 4.2: a reply begins with three digits, the first 2 to 5, the second 0 to 5. Thread: its worker. */
+/* RFC 5321, 4.2: a reply begins with three digits, the first 2 to 5, the second 0 to 5. Thread: its worker.
+ */
 #include "path/greeting.h"
 
 /* The digits allowed at each place of a reply code. */

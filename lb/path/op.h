@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 enum op_kind {
-    OP_WAKE,         /* the control thread wants something */
-    OP_ACCEPT_V4,    /* multishot accept, one a family */
+    OP_WAKE,      /* the control thread wants something */
+    OP_ACCEPT_V4, /* multishot accept, one a family */
     OP_ACCEPT_V6,
     OP_CANCEL,       /* a cancel; only failures report, and those are expected */
     OP_CONNECT,      /* poll: the connection to the backend is up or failed */

@@ -24,7 +24,8 @@ void pipes_done(struct pipes *p);
 /* A pipe's index, or RELAY_NO_PIPE when all are in use. */
 uint16_t pipes_take(struct pipes *p);
 
-/* Gives a pipe back; one that still holds bytes is replaced, or lost when no descriptor is left for a new one. */
+/* Gives a pipe back; one that still holds bytes is replaced, or lost when no descriptor is left for a new
+ * one. */
 void pipes_return(struct pipes *p, uint16_t pipe, bool empty);
 
 #endif

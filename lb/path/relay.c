@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two flows, each with one operation in the ring. A completion becomes a relay_event, relay_step() decides, and run() carries out what it
- * decides until the flow waits again or the session ends.
+ * Two flows, each with one operation in the ring. A completion becomes a relay_event, relay_step() decides,
+ * and run() carries out what it decides until the flow waits again or the session ends.
  *
- * FIN is passed on as FIN (the other flow goes on), a failure ends the session with RST to both sides. A side that is not being read, because
- * it has closed its half or because the other side takes nothing, is watched for RST by a poll after WATCH_AFTER_MS: sessions
- * that flow and end in order never pay for that.
+ * FIN is passed on as FIN (the other flow goes on), a failure ends the session with RST to both sides. A side
+ * that is not being read, because it has closed its half or because the other side takes nothing, is watched
+ * for RST by a poll after WATCH_AFTER_MS: sessions that flow and end in order never pay for that.
  */
 #include "path/relay.h"
 
@@ -90,8 +90,8 @@ static enum relay_action take_pipe(struct worker *w, struct relay_flow *f)
 static enum relay_action fill_pipe(struct worker *w, struct conn *c, enum side from)
 {
     struct relay_flow *f = &c->flow[from];
-    ssize_t n = splice(c->fd[from], NULL, w->pipes.write_fd[f->pipe], NULL, SPLICE_CHUNK,
-        SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    ssize_t n = splice(
+        c->fd[from], NULL, w->pipes.write_fd[f->pipe], NULL, SPLICE_CHUNK, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     return relay_step(f, RELAY_FILLED, n < 0 ? -errno : (int)n);
 }
 
@@ -109,7 +109,7 @@ static enum relay_action drain_pipe(struct worker *w, struct conn *c, enum side 
 /* Why a side failed: a peer that said so, or a network that lost it. */
 static enum close_reason failure_reason(enum side side, int error)
 {
-    bool reset = error == ECONNRESET || error == EPIPE || error == ECONNABORTED || error == 0;
+    bool reset = error == ECONNRESET || error == EPIPE || error == ECONNABORTED;
 
     if (side == SIDE_CLIENT)
         return reset ? REASON_client_reset : REASON_client_lost;
@@ -212,7 +212,8 @@ static void on_backend_bytes(struct worker *w, struct conn *c, const uint8_t *by
         counter_inc(w->counters, greeting_code(&c->greeting) ? COUNTER_greetings : COUNTER_greetings_odd);
 }
 
-static enum relay_event on_recv(struct worker *w, struct conn *c, enum side from, const struct io_uring_cqe *cqe)
+static enum relay_event on_recv(
+    struct worker *w, struct conn *c, enum side from, const struct io_uring_cqe *cqe)
 {
     struct relay_flow *f = &c->flow[from];
 
@@ -245,25 +246,32 @@ void on_flow(struct worker *w, struct conn *c, enum side from, const struct io_u
     run(w, c, from, relay_step(f, event, cqe->res));
 }
 
-void on_watch(struct worker *w, struct conn *c, enum side side, int result)
+void on_watch(struct worker *w, struct conn *c, enum side side)
 {
     int error = 0;
     socklen_t length = sizeof(error);
 
-    assert(result != 0);
-    (void)getsockopt(c->fd[side], SOL_SOCKET, SO_ERROR, &error, &length);
-    side_failed(w, c, side, error);
+    if (getsockopt(c->fd[side], SOL_SOCKET, SO_ERROR, &error, &length) < 0)
+        error = errno;
+    if (error)
+        side_failed(w, c, side, error);
+    else
+        /* Hung up without an error: both FINs are there, one of them still behind bytes that its flow has to
+         * read. */
+        c->hung_up[side] = true;
 }
 
-static bool is_unread(const struct relay_flow *f)
+static bool wants_watch(const struct conn *c, enum side s)
 {
-    return f->ended || f->pending > 0 || f->piped > 0;
+    const struct relay_flow *f = &c->flow[s];
+    bool unread = f->ended || f->pending > 0 || f->piped > 0;
+    return unread && !c->hung_up[s] && !(c->ops & 1u << watch_op(s));
 }
 
 static void watch_unread(struct worker *w, struct conn *c)
 {
     for (enum side s = SIDE_CLIENT; s < SIDES; s++)
-        if (is_unread(&c->flow[s]) && !(c->ops & 1u << watch_op(s)))
+        if (wants_watch(c, s))
             await_poll(w, c, watch_op(s), c->fd[s], 0); /* errors and hang-ups are always reported */
 }
 

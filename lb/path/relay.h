@@ -15,8 +15,8 @@ void relay_start(struct worker *w, struct conn *c);
 /* The operation that the flow from this side waited for has ended. */
 void on_flow(struct worker *w, struct conn *c, enum side from, const struct io_uring_cqe *cqe);
 
-/* The poll for the failure of a side that is not being read has ended. */
-void on_watch(struct worker *w, struct conn *c, enum side side, int result);
+/* The poll for the failure of a side that is not being read has ended: an error, or a hang-up. */
+void on_watch(struct worker *w, struct conn *c, enum side side);
 
 /* The greeting, idle or half-closed time may be over. */
 void relay_on_deadline(struct worker *w, struct conn *c);

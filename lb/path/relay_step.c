@@ -2,10 +2,12 @@
 /*
  * Happy path, small:  AWAIT_BYTES -> RECEIVED -> SEND -> SENT -> AWAIT_BYTES ...
  * Happy path, bulky:  AWAIT_READABLE -> FILL -> DRAIN -> FILL -> ... -> AWAIT_READABLE
- * A sink that is full: AWAIT_SPACE until it is not; nothing is read meanwhile, so a stopped reader holds at most one buffer or one pipe.
+ * A sink that is full: AWAIT_SPACE until it is not; nothing is read meanwhile, so a stopped reader holds at
+ * most one buffer or one pipe.
  *
- * Two rules keep bytes in order and moving: a flow splices only when its buffer is empty, and fills its pipe only when the pipe is
- * empty. A pipe that still holds bytes therefore always waits for space, never for bytes.
+ * Two rules keep bytes in order and moving: a flow splices only when its buffer is empty, and fills its pipe
+ * only when the pipe is empty. A pipe that still holds bytes therefore always waits for space, never for
+ * bytes.
  */
 #include "path/relay_step.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One flow of a session: the bytes of one direction, and the pure decision what to do with them next.
- * A flow copies (recv into a lent buffer, send) while it is small and splices (socket, pipe, socket) while it is bulky.
- * It always has exactly one operation waiting in the ring, until its FIN has been passed on.
+ * A flow copies (recv into a lent buffer, send) while it is small and splices (socket, pipe, socket) while it
+ * is bulky. It always has exactly one operation waiting in the ring, until its FIN has been passed on.
  */
 #ifndef POSTERN_PATH_RELAY_STEP_H
 #define POSTERN_PATH_RELAY_STEP_H
@@ -13,7 +13,7 @@
 #define RELAY_BUFFER_BYTES 4096
 #define RELAY_NO_BUFFER UINT32_MAX
 #define RELAY_NO_PIPE UINT16_MAX
-#define RELAY_BULKY_READS 2            /* full reads in a row that turn a flow to splicing */
+#define RELAY_BULKY_READS 2              /* full reads in a row that turn a flow to splicing */
 #define RELAY_SPLICE_BUDGET (256 * 1024) /* bytes spliced before other sessions get their turn */
 
 /* What has just happened to a flow. `result` is as the kernel gave it: bytes, 0 for FIN, -errno. */
@@ -51,8 +51,8 @@ struct relay_flow {
     int error;        /* errno, once an action says that a side failed */
     uint16_t pipe;    /* index into the pool, or RELAY_NO_PIPE */
     uint8_t full_reads;
-    bool ended;       /* FIN has come and was passed on */
-    bool more;        /* the last recv said that the socket has more */
+    bool ended; /* FIN has come and was passed on */
+    bool more;  /* the last recv said that the socket has more */
 };
 
 void relay_flow_init(struct relay_flow *f);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* io_uring as PLATFORM facts have it: one issuer, completions run when we ask (Linux 6.1), one-shot reads. Thread: its worker. */
+/* io_uring as PLATFORM facts have it: one issuer, completions run when we ask (Linux 6.1), one-shot reads.
+ * Thread: its worker. */
 #include "path/ring.h"
 
 #include "base/memory.h"
@@ -10,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUBMISSIONS 4096 /* a turn of the worker (WORKER_TURN completions) fits without submitting in between */
+#define SUBMISSIONS                                                                                          \
+    4096 /* a turn of the worker (WORKER_TURN completions) fits without submitting in between */
 #define COMPLETIONS 8192
 
 static size_t lent_bytes(void)
@@ -23,8 +25,8 @@ static void lend(struct ring *r, uint16_t buffer_id)
     assert(r->n_stock > 0);
     uint32_t buffer = r->stock[--r->n_stock];
     r->lent_buffer[buffer_id] = buffer;
-    io_uring_buf_ring_add(r->lent, ring_buffer(r, buffer), RELAY_BUFFER_BYTES, buffer_id,
-        io_uring_buf_ring_mask(RING_LENT), 0);
+    io_uring_buf_ring_add(
+        r->lent, ring_buffer(r, buffer), RELAY_BUFFER_BYTES, buffer_id, io_uring_buf_ring_mask(RING_LENT), 0);
     io_uring_buf_ring_advance(r->lent, 1);
 }
 

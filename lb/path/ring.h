@@ -2,9 +2,9 @@
 /*
  * A worker's io_uring and the buffers that its reads are lent.
  *
- * Buffers: the ring of provided buffers is kept full from a last-in-first-out stock, so that the memory in use follows the number of
- * bytes that wait, not the number of sessions. The stock holds one buffer for each flow there can be: a stopped
- * reader keeps one, and never starves another session.
+ * Buffers: the ring of provided buffers is kept full from a last-in-first-out stock, so that the memory in
+ * use follows the number of bytes that wait, not the number of sessions. The stock holds one buffer for each
+ * flow there can be: a stopped reader keeps one, and never starves another session.
  */
 #ifndef POSTERN_PATH_RING_H
 #define POSTERN_PATH_RING_H
@@ -34,12 +34,14 @@ void ring_done(struct ring *r);
 /* A submission entry, always: submits what is queued when the queue is full. */
 struct io_uring_sqe *ring_sqe(struct ring *r);
 
-/* The buffer that a completed read has filled (its id is lent anew at once). The caller owns it until ring_return. */
+/* The buffer that a completed read has filled (its id is lent anew at once). The caller owns it until
+ * ring_return. */
 uint32_t ring_take(struct ring *r, uint16_t buffer_id);
 void ring_return(struct ring *r, uint32_t buffer);
 uint8_t *ring_buffer(struct ring *r, uint32_t buffer);
 
-/* Submits and waits for one completion, at most timeout_ms (UINT64_MAX: for ever). 0 or -errno; -ETIME is 0. */
+/* Submits and waits for one completion, at most timeout_ms (UINT64_MAX: for ever). 0 or -errno; -ETIME is 0.
+ */
 int ring_wait(struct ring *r, uint64_t timeout_ms);
 
 #endif

@@ -2,8 +2,9 @@
 /*
  * The worker's loop: wait in the ring, look at the clock once, run deadlines, dispatch completions.
  *
- * dispatch() is the one switch over all operations. A session that is closing is handled there: whatever its completion carries is given
- * back, and the last one frees the session. So no handler ever meets a closing session.
+ * dispatch() is the one switch over all operations. A session that is closing is handled there: whatever its
+ * completion carries is given back, and the last one frees the session. So no handler ever meets a closing
+ * session.
  */
 #include "path/worker.h"
 
@@ -67,7 +68,8 @@ static void on_closing(struct worker *w, struct conn *c, const struct io_uring_c
     session_close_step(w, c);
 }
 
-static void dispatch_session(struct worker *w, enum op_kind kind, struct conn *c, const struct io_uring_cqe *cqe)
+static void dispatch_session(
+    struct worker *w, enum op_kind kind, struct conn *c, const struct io_uring_cqe *cqe)
 {
     switch (kind) {
     case OP_CONNECT:
@@ -80,10 +82,10 @@ static void dispatch_session(struct worker *w, enum op_kind kind, struct conn *c
         on_flow(w, c, SIDE_BACKEND, cqe);
         break;
     case OP_WATCH_CLIENT:
-        on_watch(w, c, SIDE_CLIENT, cqe->res);
+        on_watch(w, c, SIDE_CLIENT);
         break;
     case OP_WATCH_BACKEND:
-        on_watch(w, c, SIDE_BACKEND, cqe->res);
+        on_watch(w, c, SIDE_BACKEND);
         break;
     case OP_WAKE:
     case OP_ACCEPT_V4:
@@ -122,7 +124,7 @@ static void dispatch(struct worker *w, const struct io_uring_cqe *cqe)
     struct conn *c = &w->table.conns[op_slot(cqe->user_data)];
     assert((c->generation & OP_GENERATION_MASK) == op_generation(cqe->user_data));
     assert(c->ops & 1u << kind);
-    c->ops &= (uint16_t)~(1u << kind);
+    c->ops &= (uint16_t) ~(1u << kind);
     if (c->state == CONN_CLOSING)
         on_closing(w, c, cqe);
     else
@@ -244,7 +246,8 @@ static void close_descriptors(struct worker *w)
     fd_close(&w->wake_fd);
 }
 
-int worker_start(struct worker *w, uint32_t index, const struct snapshot *s, struct counters *all, int idle_fd)
+int worker_start(
+    struct worker *w, uint32_t index, const struct snapshot *s, struct counters *all, int idle_fd)
 {
     char name[16];
 

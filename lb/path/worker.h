@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A worker: one thread, one ring, its sessions. It shares the snapshot it reads and the counters it writes, nothing else. */
+/* A worker: one thread, one ring, its sessions. It shares the snapshot it reads and the counters it writes,
+ * nothing else. */
 #ifndef POSTERN_PATH_WORKER_H
 #define POSTERN_PATH_WORKER_H
 
@@ -52,10 +53,11 @@ struct worker {
 };
 
 /*
- * Opens the listening sockets and starts the thread; returns when the thread runs or has failed. 0 or -errno, then nothing
- * is left behind. The snapshot and the counters must outlive worker_join().
+ * Opens the listening sockets and starts the thread; returns when the thread runs or has failed. 0 or -errno,
+ * then nothing is left behind. The snapshot and the counters must outlive worker_join().
  */
-int worker_start(struct worker *w, uint32_t index, const struct snapshot *s, struct counters *all, int idle_fd);
+int worker_start(
+    struct worker *w, uint32_t index, const struct snapshot *s, struct counters *all, int idle_fd);
 
 /* Tells the control thread, once draining, that no session is left. Thread: the worker. */
 void worker_tell_idle(struct worker *w);

@@ -31,7 +31,8 @@ static void set_up(struct fixture *f, enum pool_balance balance, uint16_t n)
         f->backends[i].v4.sa.sa_family = AF_INET;
     }
     f->pool = (struct snapshot_pool){.source = SOURCE_CLIENT, .balance = balance, .n_backends = n};
-    f->snapshot = (struct snapshot){.pools = &f->pool, .n_pools = 1, .backends = f->backends, .n_backends = n};
+    f->snapshot =
+        (struct snapshot){.pools = &f->pool, .n_pools = 1, .backends = f->backends, .n_backends = n};
     f->in = (struct choose_input){
         .snapshot = &f->snapshot,
         .pool = &f->pool,

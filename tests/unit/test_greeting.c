@@ -32,7 +32,8 @@ static void the_code_is_read_in_one_piece(void **state)
 {
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct greeting g = {0};
-        assert_int_equal(greeting_feed(&g, (const uint8_t *)rows[i].bytes, strlen(rows[i].bytes)), rows[i].decided);
+        assert_int_equal(
+            greeting_feed(&g, (const uint8_t *)rows[i].bytes, strlen(rows[i].bytes)), rows[i].decided);
         assert_int_equal(greeting_code(&g), rows[i].code);
         assert_int_equal(greeting_decided(&g), rows[i].decided);
     }

@@ -99,7 +99,8 @@ static void a_session_line_has_every_field(void **state)
     log_stop();
     capture_end(&c);
     assert_non_null(strstr(c.text,
-        " level=info event=session client=[198.51.100.7]:4242 vip=[203.0.113.25]:25 source=[2001:db8::1]:4243 "
+        " level=info event=session client=[198.51.100.7]:4242 vip=[203.0.113.25]:25 "
+        "source=[2001:db8::1]:4243 "
         "listener=mx pool=inbound backend=mta1 address=[2001:db8::2]:25 zone=a session=0102030405060708 "
         "bytes_in=1234 bytes_out=56 duration=1.005 connect_ms=1 banner_ms=2 smtp_code=220 retries=1 "
         "port_changed=yes end=client reason=client_fin\n"));
@@ -108,8 +109,14 @@ static void a_session_line_has_every_field(void **state)
 
 static void what_is_unknown_is_a_dash(void **state)
 {
-    struct session_record r = {.listener = "", .pool = "", .backend_name = "", .zone = "", .connect_ms = -1,
-        .banner_ms = -1, .reason = REASON_no_listener, .error = 104};
+    struct session_record r = {.listener = "",
+        .pool = "",
+        .backend_name = "",
+        .zone = "",
+        .connect_ms = -1,
+        .banner_ms = -1,
+        .reason = REASON_no_listener,
+        .error = 104};
     struct capture c;
 
     capture_begin(&c);

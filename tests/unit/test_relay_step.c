@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One flow's decisions: each event in each mode, and a random walk against a model of two sockets and a pipe. */
+/* One flow's decisions: each event in each mode, and a random walk against a model of two sockets and a pipe.
+ */
 #include "path/relay_step.h"
 #include "unit.h"
 
@@ -148,8 +149,8 @@ static int at_most(uint64_t a, uint64_t b)
 }
 
 /* Carries out one action on the model; the next event and its result. False when the flow is over. */
-static bool act(struct world *world, struct relay_flow *f, enum relay_action action, enum relay_event *ret_event,
-    int *ret_result)
+static bool act(struct world *world, struct relay_flow *f, enum relay_action action,
+    enum relay_event *ret_event, int *ret_result)
 {
     int n;
 
@@ -221,7 +222,8 @@ static void every_byte_passes_once_whatever_the_sockets_do(void **state)
             world.fin = world.total == target;
             enum relay_action action = relay_step(&f, event, result);
             /* A wait for bytes ends when there are some, or FIN. */
-            if ((action == RELAY_AWAIT_BYTES || action == RELAY_AWAIT_READABLE) && world.available == 0 && !world.fin) {
+            if ((action == RELAY_AWAIT_BYTES || action == RELAY_AWAIT_READABLE) && world.available == 0 &&
+                !world.fin) {
                 world.available += 1;
                 world.total += 1;
             }
