@@ -4,6 +4,7 @@ Each story is one test function with a name that says what must hold. It takes `
 `@pytest.mark.topology(backends=4)`) and starts what it needs in it.
 """
 import os
+import signal
 import subprocess
 import sys
 
@@ -13,6 +14,8 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from lab import Lab  # noqa: E402
 
+LIMIT = 180  # seconds for a story, unless its mark `limit` says otherwise
+
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="the long forms of the stories that have one")
@@ -21,10 +24,25 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "topology(backends=2, clients=1, bridge=False): the shape of the story's lab")
+    config.addinivalue_line("markers", "limit(seconds): the story's deadline, when it is another than three minutes")
+    config.addinivalue_line("markers", "tsan: also run with ThreadSanitizer")
     config.addinivalue_line("markers", "heavy: takes many seconds; once in a CI run is enough")
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    """No story may hang: past its limit it fails, and its lab is taken down."""
+    mark = item.get_closest_marker("limit")
+    seconds = mark.args[0] if mark else LIMIT
+    if not item.config.getoption("--open-shell"):
+        signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"the story did not end within {seconds} s"))
+        signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+
+
 def pytest_sessionstart():
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # taken down in order, like with ^C
     if os.geteuid() != 0:
         pytest.exit("the stories make network namespaces: run them as root (sudo tests/run)", returncode=1)
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real daemon in a lab's gateway: its configuration, its life, its log lines and counters, and what it must leave behind."""
+import collections
 import ctypes
+import itertools
 import os
 import pathlib
 import re
+import resource
 import select
 import shlex
 import shutil
@@ -124,7 +127,7 @@ class LogFile:
             left = end - time.monotonic()
             if left <= 0 or not living:
                 why = "in time" if living else "and the program has ended"
-                raise AssertionError(f"{what}: not seen {why}; the log's end:\n" + "\n".join(self.lines[-30:]))
+                raise AssertionError(f"{what}: not seen {why}")
             select.select([self._watch], [], [], min(left, 1.0))
             try:
                 os.read(self._watch, 4096)
@@ -237,8 +240,14 @@ class Postern:
         if error is not None and self.log is not None:
             print(f"--- {self.file.name}\n{self.config}--- the daemon's log, its end\n{self.tail()}")
 
-    def tail(self, lines=60):
-        return "\n".join(self.log.read()[-lines:])
+    def tail(self, lines=40, sessions=10):
+        """The log's end: the last events, and the last of those lines that would hide them otherwise."""
+        seen = self.log.read()
+        kinds = {"event=session ": [], "event=counters ": [], "": []}
+        for number, line in enumerate(seen):
+            kinds[next(kind for kind in kinds if kind in line)].append(number)
+        numbers = kinds[""][-lines:] + kinds["event=session "][-sessions:] + kinds["event=counters "][-2:]
+        return "\n".join(seen[n] for n in sorted(numbers))
 
     # Log lines and counters
 
@@ -286,7 +295,7 @@ class Postern:
             if all(now[name] >= value for name, value in wanted.items()):
                 return now
             assert time.monotonic() < end, f"counters never reached {wanted}: {now}"
-            select.select([], [], [], 0.02)
+            select.select([], [], [], 0.05)
 
     # What it uses
 
@@ -296,6 +305,14 @@ class Postern:
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def limit_descriptors(self, spare):
+        """Leaves the daemon so many more descriptors than it has now. Returns a function that lifts the limit again."""
+        before = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        used = {int(name) for name in os.listdir(f"/proc/{self.pid}/fd")}
+        free = itertools.islice((n for n in itertools.count() if n not in used), spare)
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (max(free) + 1, before[1]))
+        return lambda: resource.prlimit(self.pid, resource.RLIMIT_NOFILE, before)
 
     def memory(self):
         """Resident bytes."""
@@ -315,4 +332,5 @@ def _matching(lines, fields, since):
 
 
 def _numbers(line):
-    return {k: int(v) for k, v in line.items() if v.lstrip("-").isdigit()}
+    """A counter that is zero may be left out of the line."""
+    return collections.Counter({k: int(v) for k, v in line.items() if v.isdigit()})

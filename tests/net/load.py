@@ -43,6 +43,10 @@ class Program:
             assert chunk, f"mailload {' '.join(map(str, self.arguments))} never said {word}: {self.said.decode()}"
             self.said += chunk
 
+    def close_stdin(self):
+        """The cue for `hold --until-stdin-eof`."""
+        self.process.stdin.close()
+
     def wait(self, timeout=300, check=True):
         """Its result: the JSON object of its standard output. A failure of the program is one of the story."""
         while chunk := self._read_errors(timeout):

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad backends, bad clients, bad luck: a counter and a log field for each, other sessions unharmed, nothing leaked."""
+import contextlib
+
+import pytest
+
+from daemon import Postern, backend_lines, configuration, pool
+from lab import VIP4
+from load import VIPS, client, serve
+from peers import converse, expect_reset, receive, receive_all, reset, scripted_server, smtp_session
+
+
+def plain(lab, backends=None, **settings):
+    return configuration([pool(backend_lines(backends or lab.backends), **settings)])
+
+
+@contextlib.contextmanager
+def bystander(lab, server):
+    """A session that must live through whatever happens beside it."""
+    s = lab.connect()
+    backend, _ = server.accept()
+    backend.sendall(b"220 bystander\r\n")
+    receive(s, 15)
+    yield
+    s.sendall(b"still here")
+    assert receive(backend, 10) == b"still here"
+    s.close()
+    backend.close()
+
+
+def assert_nothing_left(postern, before):
+    """Sessions, operations and descriptors are what they were (a few pipes may wait for the next bulky session)."""
+    counters = postern.wait_counter(sessions=0)
+    assert counters["sessions"] == 0
+    assert counters["sessions_accepted"] == counters["sessions_ended"], counters
+    assert postern.descriptors() <= before + 16
+
+
+@pytest.mark.tsan
+@pytest.mark.topology(backends=1)
+def test_a_backend_that_never_speaks_is_given_up_after_the_greeting_timeout(lab):
+    with Postern(lab, plain(lab, timeouts={"greeting": "1s"})) as postern, scripted_server(lab.backends[0]) as server, \
+            bystander(lab, server):
+        before = postern.descriptors()
+        s = lab.connect()
+        backend, _ = server.accept()
+        assert receive_all(s) == b""
+        assert receive_all(backend) == b""
+        line = postern.wait_sessions(1)[0]
+        assert (line["reason"], line["end"], line["banner_ms"], line["smtp_code"]) == ("backend_silent", "timeout", "-", "-")
+        assert 0.9 <= float(line["duration"]) < 4
+        assert postern.counters()["closed_backend_silent"] == 1
+        assert postern.descriptors() <= before
+
+
+@pytest.mark.topology(backends=1)
+def test_garbage_from_a_backend_is_passed_on_and_counted(lab):
+    garbage = bytes(range(256)) * 4
+    with Postern(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server, bystander(lab, server):
+        s = lab.connect()
+        backend, _ = server.accept()
+        backend.sendall(garbage)
+        assert receive(s, len(garbage)) == garbage
+        s.close()
+        assert receive_all(backend) == b""
+        backend.close()
+        assert postern.wait_sessions(1)[0]["smtp_code"] == "-"
+        assert postern.counters()["greetings_odd"] == 1
+
+
+@pytest.mark.topology(backends=1)
+def test_a_backend_that_closes_at_once_ends_the_session_with_its_reason(lab):
+    with Postern(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server, bystander(lab, server):
+        before = postern.descriptors()
+        for n in range(1, 51):
+            s = lab.connect()
+            backend, _ = server.accept()
+            backend.close()
+            assert receive_all(s) == b""
+            s.close()
+            postern.wait_sessions(n)
+        assert {s["reason"] for s in postern.sessions()} == {"backend_no_greeting"}
+        assert postern.descriptors() <= before
+
+
+@pytest.mark.topology(backends=1)
+def test_a_backend_that_resets_at_once_resets_the_client(lab):
+    with Postern(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server, bystander(lab, server):
+        s = lab.connect()
+        backend, _ = server.accept()
+        reset(backend)
+        expect_reset(s)
+        assert postern.wait_sessions(1)[0]["reason"] == "backend_reset"
+
+
+@pytest.mark.topology(backends=1)
+def test_clients_that_vanish_right_after_the_handshake_leave_nothing_behind(lab):
+    serve(lab.backends[0])
+    with Postern(lab, plain(lab)) as postern:
+        before = postern.descriptors()
+        for _ in range(300):
+            reset(lab.connect())
+        # A client that is gone before it was accepted is never seen; all others must have a line.
+        accepted = postern.wait_counter(catch_caught=300)["sessions_accepted"]
+        postern.wait_sessions(accepted)
+        assert_nothing_left(postern, before)
+
+
+@pytest.mark.topology(backends=1)
+def test_running_out_of_file_descriptors_is_counted_and_passes(lab):
+    serve(lab.backends[0])
+    with Postern(lab, plain(lab)) as postern:
+        before = postern.descriptors()
+        held = [lab.connect() for _ in range(5)]
+        for s in held:
+            converse(s, "", "220")
+        lift_limit = postern.limit_descriptors(14)
+        crowd = []
+        for _ in range(60):
+            with contextlib.suppress(ConnectionResetError):  # refused: no descriptor for its backend
+                crowd.append(lab.connect())
+        counters = postern.wait_counter(closed_descriptors=1)
+        assert counters["closed_descriptors"] == len(postern.sessions(reason="descriptors"))
+        for s in held:
+            converse(s, "NOOP", "250")
+        lift_limit()
+        for s in crowd + held:
+            s.close()
+        with lab.connect() as s:
+            smtp_session(s)
+        postern.wait_counter(sessions_ended=counters["sessions_accepted"])
+        result = client(lab, "sessions", "--count", 200, to=VIPS)
+        assert result["ok"] == 200, result
+        postern.wait_counter(sessions_ended=postern.counters()["sessions_accepted"])
+        assert_nothing_left(postern, before)
+
+
+@pytest.mark.topology(backends=2)
+def test_a_backend_interface_that_goes_down_and_comes_back_harms_no_other_session(lab):
+    servers = [serve(b) for b in lab.backends]
+    config = plain(lab, balance="round-robin", timeouts={"connect": "500ms"})
+    with Postern(lab, config) as postern:
+        before = postern.descriptors()
+        sessions = [lab.connect() for _ in range(4)]
+        banners = [converse(s, "", "220") for s in sessions]
+        assert {b.split()[1] for b in banners} == {"mta1", "mta2"}
+
+        lab.gateway.ip(f"link set {lab.backends[0].interface} down")
+        postern.wait(event="backend_unreachable", backend="mta1")
+        for s, banner in zip(sessions, banners):
+            if "mta2" in banner:
+                converse(s, "NOOP", "250")
+        for _ in range(10):
+            with lab.connect() as s:
+                assert "mta2" in smtp_session(s)
+
+        lab.restore_backend_routes(lab.backends[0])
+        postern.wait(event="backend_reachable", backend="mta1")
+        for s, banner in zip(sessions, banners):
+            converse(s, "NOOP", "250")  # those over the dead link too: TCP has waited for it
+            s.close()
+        result = client(lab, "sessions", "--count", 100, to=[f"{VIP4}:25"])
+        assert result["ok"] == 100, result
+        lines = postern.wait_sessions(114)
+        assert {s["backend"] for s in lines[-50:]} == {"mta1", "mta2"}
+        assert_nothing_left(postern, before)
+    assert all(s.stop() for s in servers)
+
+
+@pytest.mark.topology(backends=1)
+def test_rounds_of_every_kind_of_session_leave_descriptors_and_memory_as_they_were(lab):
+    serve(lab.backends[0])
+    with Postern(lab, plain(lab)) as postern:
+        def one_round():
+            client(lab, "sessions", "--count", 500, "--concurrency", 50)
+            client(lab, "bulk", "--connections", 20, "--bytes", "1M", "--direction", "both")
+            client(lab, "halfclose", "--connections", 50, "--side", "client")
+            client(lab, "reset", "--connections", 50, "--side", "server")
+            total = postern.counters()["sessions_accepted"]
+            postern.wait_counter(sessions_ended=total)
+            return postern.descriptors(), postern.memory()
+
+        one_round()
+        first = one_round()
+        for _ in range(3):
+            last = one_round()
+        assert last[0] <= first[0]
+        assert last[1] <= first[1] + (16 << 20)
+        assert postern.counters()["sessions"] == 0

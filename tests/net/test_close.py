@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How sessions end: FIN as FIN, RST as RST, silence by its timeout; each with its reason in the session line."""
+import socket
+
+import pytest
+
+from daemon import Postern, backend_lines, configuration, pool
+from lab import VIP4, VIP6, family_of, hostport
+from load import client, serve_all
+from peers import expect_reset, receive, receive_all, reset, scripted_server
+
+BOTH_FAMILIES = pytest.mark.parametrize("vip", [VIP4, VIP6], ids=["ipv4", "ipv6"])
+
+
+def plain(lab, **settings):
+    return configuration([pool(backend_lines(lab.backends), **settings)])
+
+
+def control(lab):
+    """mailload's second connection, past the gateway: it asks the server how sessions ended there."""
+    return ["--control", hostport(lab.backends[0].v4, 25)]
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+@pytest.mark.topology(backends=1)
+def test_two_thousand_sessions_half_close_and_data_still_flows_the_other_way(lab, side):
+    serve_all(lab)
+    with Postern(lab, plain(lab)) as postern:
+        result = client(lab, "halfclose", "--connections", 2000, "--side", side, *control(lab))
+        assert result["ok"] == 2000 and not result["errors"], result
+        lines = postern.wait_sessions(2000)
+        assert {s["reason"] for s in lines} == {"client_fin" if side == "client" else "backend_fin"}
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+@pytest.mark.topology(backends=1)
+def test_a_reset_from_either_side_arrives_as_a_reset_within_a_second(lab, side):
+    serve_all(lab)
+    with Postern(lab, plain(lab)) as postern:
+        result = client(lab, "reset", "--connections", 500, "--side", side, *control(lab))
+        assert result["ok"] == 500 and not result["errors"], result
+        assert result["max_ms"] < 1000, result
+        lines = postern.wait_sessions(500)
+        assert {s["reason"] for s in lines} == {"client_reset" if side == "client" else "backend_reset"}
+
+
+@BOTH_FAMILIES
+@pytest.mark.tsan
+@pytest.mark.topology(backends=1)
+def test_a_client_that_half_closes_still_gets_its_answer(lab, vip):
+    with Postern(lab, plain(lab)) as postern, scripted_server(lab.backends[0], family=family_of(vip)) as server:
+        s = lab.connect(vip)
+        backend, _ = server.accept()
+        s.sendall(b"QUIT\r\n")
+        s.shutdown(socket.SHUT_WR)
+        assert receive_all(backend) == b"QUIT\r\n"
+        backend.sendall(b"221 bye\r\n")
+        assert receive(s, 9) == b"221 bye\r\n"
+        backend.close()
+        assert receive_all(s) == b""
+        s.close()
+        line = postern.wait_sessions(1)[0]
+        assert (line["reason"], line["end"]) == ("client_fin", "client")
+        assert (line["bytes_in"], line["bytes_out"]) == ("6", "9")
+
+
+@BOTH_FAMILIES
+@pytest.mark.topology(backends=1)
+def test_a_backend_that_half_closes_still_hears_the_client(lab, vip):
+    with Postern(lab, plain(lab)) as postern, scripted_server(lab.backends[0], family=family_of(vip)) as server:
+        s = lab.connect(vip)
+        backend, _ = server.accept()
+        backend.sendall(b"421 closing\r\n")
+        backend.shutdown(socket.SHUT_WR)
+        assert receive_all(s) == b"421 closing\r\n"
+        s.sendall(b"late words")
+        s.close()
+        assert receive_all(backend) == b"late words"
+        backend.close()
+        line = postern.wait_sessions(1)[0]
+        assert (line["reason"], line["smtp_code"]) == ("backend_fin", "421")
+
+
+@pytest.mark.tsan
+@pytest.mark.topology(backends=1)
+def test_a_reset_before_the_greeting_reaches_the_other_side(lab):
+    with Postern(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server:
+        s = lab.connect()
+        backend, _ = server.accept()
+        reset(s)
+        assert expect_reset(backend) < 1
+        assert postern.wait_sessions(1)[0]["reason"] == "client_reset"
+        s = lab.connect()
+        backend, _ = server.accept()
+        reset(backend)
+        assert expect_reset(s) < 1
+        assert postern.wait_sessions(2)[1]["reason"] == "backend_reset"
+
+
+@pytest.mark.topology(backends=1)
+def test_data_sent_before_a_close_is_delivered_before_the_close(lab):
+    """A megabyte lies in the gateway when the sender closes: all of it must arrive, then FIN."""
+    total = 1 << 20
+    with Postern(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server:
+        s = lab.connect()
+        backend, _ = server.accept()
+        backend.settimeout(None)
+        backend.sendall(b"x" * total)
+        backend.close()
+        assert len(receive_all(s)) == total
+        s.close()
+        assert postern.wait_sessions(1)[0]["bytes_out"] == str(total)
+
+
+@pytest.mark.topology(backends=1)
+def test_an_idle_session_ends_after_the_idle_timeout_and_not_while_bytes_pass(lab):
+    with Postern(lab, plain(lab, timeouts={"idle": "2s"})) as postern, scripted_server(lab.backends[0]) as server:
+        s = lab.connect()
+        backend, _ = server.accept()
+        backend.sendall(b"220 hello\r\n")
+        receive(s, 11)
+        assert receive_all(s) == b""
+        assert receive_all(backend) == b""
+        line = postern.wait_sessions(1)[0]
+        assert (line["reason"], line["end"]) == ("idle", "timeout")
+        assert 1.9 <= float(line["duration"]) < 5
+
+
+@pytest.mark.topology(backends=1)
+def test_one_way_traffic_keeps_a_session_from_being_idle(lab):
+    with Postern(lab, plain(lab, timeouts={"idle": "1s"})) as postern, scripted_server(lab.backends[0]) as server:
+        s = lab.connect()
+        backend, _ = server.accept()
+        backend.sendall(b"220 hello\r\n")
+        receive(s, 11)
+        for _ in range(6):  # 2.4 s, paced by the backend's own time-out
+            s.sendall(b".")
+            receive(backend, 1)
+            with pytest.raises(TimeoutError):
+                backend.settimeout(0.4)
+                backend.recv(1)
+        assert not postern.sessions()
+        s.close()
+        assert receive_all(backend) == b""
+        backend.close()
+        assert postern.wait_sessions(1)[0]["reason"] == "client_fin"
+
+
+@pytest.mark.topology(backends=1)
+def test_a_half_closed_session_ends_after_its_own_timeout(lab):
+    config = plain(lab, timeouts={"half_closed": "1s", "idle": "60s"})
+    with Postern(lab, config) as postern, scripted_server(lab.backends[0]) as server:
+        s = lab.connect()
+        backend, _ = server.accept()
+        backend.sendall(b"220 hello\r\n")
+        receive(s, 11)
+        s.shutdown(socket.SHUT_WR)
+        assert receive_all(backend) == b""
+        assert receive_all(s) == b""
+        line = postern.wait_sessions(1)[0]
+        assert (line["reason"], line["end"]) == ("half_closed", "timeout")
+        assert 0.9 <= float(line["duration"]) < 4

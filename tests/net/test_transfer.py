@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Much data: byte-exact under loss, a reader that stops holds back its writer, and memory stays what it was."""
+import threading
+
+import pytest
+
+from daemon import Postern, backend_lines, configuration, pool
+from load import VIPS, client, serve_all, start_client
+from peers import Stream, receive, scripted_server
+
+GIB = 1 << 30
+MEMORY_SLACK = 48 << 20  # bytes that the daemon may grow under any load, a sanitizer's own book-keeping included
+
+
+class MemoryWatch:
+    """Samples a daemon's resident memory until it is asked."""
+
+    def __init__(self, postern):
+        self.postern, self.before, self.most = postern, postern.memory(), 0
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+
+    def _watch(self):
+        while not self.over.wait(0.1):
+            self.most = max(self.most, self.postern.memory())
+
+    def assert_flat(self):
+        self.over.set()
+        self.thread.join()
+        grown = self.most - self.before
+        assert grown < MEMORY_SLACK, f"memory grew by {grown >> 20} MiB, from {self.before >> 20} MiB"
+
+
+@pytest.mark.heavy
+@pytest.mark.limit(600)
+@pytest.mark.topology(backends=2)
+def test_ten_gigabytes_cross_both_ways_unchanged_with_loss_and_a_slow_reader(lab):
+    serve_all(lab)
+    lab.lose_packets(1)
+    with Postern(lab, configuration([pool(backend_lines(lab.backends))])) as postern:
+        client(lab, "bulk", "--connections", 8, "--bytes", "64K", "--direction", "both")  # pages that stay
+        watch = MemoryWatch(postern)
+        slow = start_client(lab, "bulk", "--connections", 4, "--bytes", "16M", "--direction", "both",
+                            "--slow-reader", "1M", timeout=300)
+        fast = client(lab, "bulk", "--connections", 8, "--bytes", 5 * GIB // 8, "--direction", "both", timeout=540)
+        slow = slow.wait()
+        assert fast["ok"] == 8 and not fast["errors"], fast
+        assert slow["ok"] == 4 and not slow["errors"], slow
+        watch.assert_flat()
+        assert postern.counters()["splices_started"] > 0
+        assert {s["reason"] for s in postern.wait_sessions(20)} <= {"client_fin", "backend_fin"}
+
+
+@pytest.mark.topology(backends=1)
+def test_a_client_that_sends_a_gigabyte_before_the_greeting_is_held_back_and_loses_no_byte(lab):
+    with Postern(lab, configuration([pool(backend_lines(lab.backends))])) as postern, \
+            scripted_server(lab.backends[0]) as server:
+        watch = MemoryWatch(postern)
+        s = lab.connect(timeout=None)
+        backend, _ = server.accept()
+        sending = Stream(s, GIB)
+        stalled = sending.wait_stalled()
+        assert stalled < 64 << 20, f"{stalled >> 20} MiB were taken though the backend reads nothing"
+        receiving = Stream(backend, GIB, receiving=True)
+        sending.join()
+        receiving.join()
+        assert receiving.sum == Stream.checksum(GIB)
+        backend.sendall(b"220 at last\r\n")
+        assert receive(s, 13) == b"220 at last\r\n"
+        watch.assert_flat()
+        s.close()
+        backend.close()
+        line = postern.wait_sessions(1)[0]
+        assert (line["bytes_in"], line["smtp_code"]) == (str(GIB), "220")
+
+
+@pytest.mark.topology(backends=1)
+def test_a_backend_that_floods_is_held_back_while_its_client_does_not_read(lab):
+    with Postern(lab, configuration([pool(backend_lines(lab.backends))])) as postern, \
+            scripted_server(lab.backends[0]) as server:
+        watch = MemoryWatch(postern)
+        s = lab.connect(timeout=None)
+        backend, _ = server.accept()
+        backend.settimeout(None)
+        sending = Stream(backend, GIB)
+        stalled = sending.wait_stalled()
+        assert stalled < 64 << 20, f"{stalled >> 20} MiB were taken though the client reads nothing"
+
+        other = lab.connect()
+        other_backend, _ = server.accept()
+        other_backend.sendall(b"220 unharmed\r\n")
+        assert receive(other, 14) == b"220 unharmed\r\n"
+
+        receiving = Stream(s, GIB, receiving=True)
+        sending.join()
+        receiving.join()
+        assert receiving.sum == Stream.checksum(GIB)
+        watch.assert_flat()
+        for peer in (s, backend, other, other_backend):
+            peer.close()
+        postern.wait_sessions(2)
+
+
+@pytest.mark.topology(backends=1)
+def test_a_client_that_stops_reading_holds_nobody_else_back(lab):
+    serve_all(lab)
+    with Postern(lab, configuration([pool(backend_lines(lab.backends))])) as postern:
+        stopped = [lab.connect(timeout=None) for _ in range(20)]
+        for s in stopped:
+            s.sendall(b"SOURCE 100000000 1\r\n")
+        result = client(lab, "sessions", "--count", 2000, "--concurrency", 16, to=VIPS)
+        assert result["ok"] == 2000, result
+        for s in stopped:
+            s.close()
+        postern.wait_sessions(2020)
+        assert postern.counters()["sessions"] == 0
