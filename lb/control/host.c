@@ -475,8 +475,6 @@ static const char *mend(int err)
     switch (-err) {
     case EPERM:
         return "; CAP_NET_ADMIN is missing";
-    case ENETDOWN:
-        return "; lo is down: ip link set lo up";
     case EACCES:
         return "; IPv6 is off on lo: sysctl -w net.ipv6.conf.lo.disable_ipv6=0";
     default:
@@ -524,6 +522,11 @@ int host_apply(struct host *h)
         size_t len = strcspn(line, "\n");
         log_event(LOG_LEVEL_WARNING, "host_foreign", "text=\"%.*s\"", (int)len, line);
         line += len + (line[len] == '\n');
+    }
+    if (!interface_is_up("lo")) {
+        log_event(LOG_LEVEL_ERROR, "host_failed",
+            "error=\"lo is down, nothing can be delivered: ip link set lo up\"");
+        return -ENETDOWN;
     }
     for (size_t i = 0; i < h->n_items; i++) {
         found += h->items[i].state == STATE_KEEP;

@@ -73,7 +73,8 @@ bool preflight_kernel_at_least(const char *release, unsigned major, unsigned min
 
 uint64_t preflight_descriptors(uint32_t max_sessions, uint32_t workers)
 {
-    uint64_t pipes = max_sessions < PIPES_PER_WORKER_MAX ? max_sessions : PIPES_PER_WORKER_MAX;
+    uint64_t flows = 2 * (uint64_t)max_sessions;
+    uint64_t pipes = flows < PIPES_PER_WORKER_MAX ? flows : PIPES_PER_WORKER_MAX;
 
     return SESSION_DESCRIPTORS * (uint64_t)max_sessions + workers * (2 * pipes + WORKER_DESCRIPTORS) +
            FIXED_DESCRIPTORS;
@@ -344,8 +345,9 @@ int preflight_check(const struct snapshot *s, FILE *errors)
     return first ? first : err;
 }
 
-/* One sysctl of one interface; rp_filter and its like count as the higher of this and "all". */
-static long interface_sysctl(const char *interface, const char *name)
+/* An IPv4 sysctl of an interface; the kernel takes the higher of this and "all". Tells which of the two
+ * decides. */
+static long interface_sysctl(const char *interface, const char *name, bool *ret_all)
 {
     char path[128];
 
@@ -353,7 +355,8 @@ static long interface_sysctl(const char *interface, const char *name)
     long own = read_number(path, 0);
     snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/all/%s", name);
     long all = read_number(path, 0);
-    return own > all ? own : all;
+    *ret_all = all >= own;
+    return *ret_all ? all : own;
 }
 
 static void warn(const char *sysctl, const char *value, const char *text)
@@ -362,20 +365,30 @@ static void warn(const char *sysctl, const char *value, const char *text)
         sysctl, value);
 }
 
+/* What each does to the return path was measured: tests/kernel/test_return_path.c. */
 static void warn_of_interface(const char *name)
 {
-    char sysctl[96], dotted[IF_NAMESIZE];
+    char sysctl[96], quoted[IF_NAMESIZE];
+    bool all;
 
-    if (interface_sysctl(name, "rp_filter") == 1) {
-        snprintf(dotted, sizeof(dotted), "%s", name);
-        for (char *dot = dotted; (dot = strchr(dot, '.'));)
-            *dot = '/'; /* as sysctl(8) wants it */
-        snprintf(sysctl, sizeof(sysctl), "net.ipv4.conf.%s.rp_filter", dotted);
-        warn(sysctl, "2", "strict");
+    snprintf(quoted, sizeof(quoted), "%s", name);
+    for (char *dot = quoted; (dot = strchr(dot, '.'));)
+        *dot = '/'; /* sysctl(8) wants eth0.10 so */
+    if (interface_sysctl(name, "rp_filter", &all) == 1) {
+        snprintf(sysctl, sizeof(sysctl), "net.ipv4.conf.%s.rp_filter", quoted);
+        warn(sysctl, "2",
+            "strict: answers of a backend that come in on another interface than its route are dropped");
+    }
+    if (interface_sysctl(name, "src_valid_mark", &all) &&
+        !interface_sysctl(name, "accept_local", &(bool){0})) {
+        snprintf(sysctl, sizeof(sysctl), "net.ipv4.conf.%s.src_valid_mark", all ? "all" : quoted);
+        warn(sysctl, "0",
+            "on (wg-quick sets it): every answer of IPv4 backends is dropped, no session with source: client "
+            "works");
     }
 }
 
-static bool uses_ipv6(const struct snapshot *s)
+static bool has_ipv6_vip(const struct snapshot *s)
 {
     for (uint32_t i = 0; i < s->n_vips; i++)
         if (s->vips[i].prefix.family == AF_INET6)
@@ -385,6 +398,8 @@ static bool uses_ipv6(const struct snapshot *s)
 
 void preflight_warn(const struct snapshot *s, const int *backend_ifindexes, int n)
 {
+    static const char forwarding[] = "off: sessions work, but backends whose default route is this gateway "
+                                     "cannot reach others (outbound mail)";
     char name[IF_NAMESIZE];
 
     if (!capng_get_caps_process() && !capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_BIND_SERVICE))
@@ -396,10 +411,10 @@ void preflight_warn(const struct snapshot *s, const int *backend_ifindexes, int 
         if (if_indextoname((unsigned)backend_ifindexes[i], name))
             warn_of_interface(name);
     if (!read_number("/proc/sys/net/ipv4/ip_forward", 1))
-        warn("net.ipv4.ip_forward", "1", "off");
-    if (uses_ipv6(s) && !read_number("/proc/sys/net/ipv6/conf/all/forwarding", 1))
-        warn("net.ipv6.conf.all.forwarding", "1", "off");
+        warn("net.ipv4.ip_forward", "1", forwarding);
+    if (has_ipv6_vip(s) && !read_number("/proc/sys/net/ipv6/conf/all/forwarding", 1))
+        warn("net.ipv6.conf.all.forwarding", "1", forwarding);
     if (!read_number("/proc/sys/net/ipv4/tcp_timestamps", 1))
         warn("net.ipv4.tcp_timestamps", "1",
-            "off: a client that reconnects at once from the same port is shown with another port");
+            "off: a client that connects again from the same port is shown to backends with another port");
 }
