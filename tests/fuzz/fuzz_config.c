@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fuzzes the configuration: whatever stands in the files, loading ends, in order, with either a snapshot that
+ * holds what the workers rely on, or with errors that are harmless text. An input is FILE; after a line
+ * "#conf.d" it is a file of conf.d. tests/fuzz/run builds this with libFuzzer; without it (no -DLIBFUZZER)
+ * main() runs every file and every file of every directory in its arguments once, as a regression test.
+ */
+#include "control/config.h"
+#include "snapshot.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Stops with a message; unlike assert() it has no argument that could be left out. */
+#define MUST(condition)                                                                                      \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            fprintf(stderr, "%s:%d: must hold: %s\n", __FILE__, __LINE__, #condition);                       \
+            abort();                                                                                         \
+        }                                                                                                    \
+    } while (0)
+
+static char dir[] = P_tmpdir "/postern-fuzz-XXXXXX";
+static int files[2] = {-1, -1};
+
+static void remove_files(void)
+{
+    if (chdir(dir) == 0 && unlink("postern.yaml") == 0 && unlink("conf.d/x.yaml") == 0 &&
+        rmdir("conf.d") == 0)
+        rmdir(dir);
+}
+
+/* The two files are memory; a directory of links makes them look like files. */
+static void make_files(void)
+{
+    static const char *const links[] = {"postern.yaml", "conf.d/x.yaml"};
+    char target[64];
+    MUST(mkdtemp(dir) && chdir(dir) == 0 && mkdir("conf.d", 0700) == 0);
+    for (int i = 0; i < 2; i++) {
+        files[i] = memfd_create(links[i], MFD_CLOEXEC);
+        MUST(files[i] >= 0);
+        snprintf(target, sizeof(target), "/proc/self/fd/%d", files[i]);
+        MUST(symlink(target, links[i]) == 0);
+    }
+    atexit(remove_files);
+}
+
+static void write_input(const uint8_t *data, size_t size)
+{
+    static const char mark[] = "\n#conf.d\n";
+    const uint8_t *found = size > 0 ? memmem(data, size, mark, strlen(mark)) : NULL;
+    size_t first = found ? (size_t)(found - data) : size;
+    size_t rest = found ? first + strlen(mark) : size;
+    MUST(ftruncate(files[0], 0) == 0 && ftruncate(files[1], 0) == 0);
+    MUST(pwrite(files[0], data, first, 0) == (ssize_t)first);
+    MUST(pwrite(files[1], data + rest, size - rest, 0) == (ssize_t)(size - rest));
+}
+
+/* What the workers take for granted. */
+static void check_snapshot(const struct snapshot *s)
+{
+    MUST(
+        s->workers >= 1 && s->workers <= 64 && s->max_sessions >= 1 && s->gateway_name[0] && s->gateway_zone);
+    MUST(s->n_vips >= 1 && s->n_listeners >= 1 && s->n_pools >= 1 && s->n_backends >= 1);
+    MUST(s->n_backends <= SNAPSHOT_BACKENDS_MAX);
+    for (uint16_t i = 0; i < s->n_vips; i++) {
+        MUST(s->vips[i].listener < s->n_listeners && s->vips[i].port > 0 && s->vips[i].prefix.len > 0);
+        MUST(i == 0 || s->vips[i - 1].prefix.len >= s->vips[i].prefix.len);
+    }
+    for (uint16_t i = 0; i < s->n_listeners; i++)
+        MUST(s->listeners[i].name[0] && s->listeners[i].pool < s->n_pools);
+    for (uint16_t i = 0, next = 0; i < s->n_pools; next += s->pools[i++].n_backends) {
+        const struct snapshot_pool *p = &s->pools[i];
+        MUST(p->name[0] && p->first_backend == next && p->n_backends >= 1 && p->retries <= 10);
+        MUST(p->source != SOURCE_GATEWAY || p->proxy != PROXY_OFF); /* the promise */
+        MUST(p->source <= SOURCE_GATEWAY && p->proxy <= PROXY_V2 && p->balance <= BALANCE_ROUND_ROBIN);
+        MUST(p->connect_timeout_ms > 0 && p->idle_timeout_ms > 0 && p->half_closed_timeout_ms > 0);
+        MUST(p->greeting_timeout_ms > 0 && p->greeting_total_timeout_ms >= p->greeting_timeout_ms);
+        for (uint16_t b = next; b < next + p->n_backends; b++) {
+            MUST(s->backends[b].pool == i && s->backends[b].name[0] && s->backends[b].zone);
+            MUST(s->backends[b].weight <= SNAPSHOT_WEIGHT_MAX);
+            MUST(s->backends[b].v4.sa.sa_family == AF_INET || s->backends[b].v6.sa.sa_family == AF_INET6);
+        }
+    }
+}
+
+/* Errors go to terminals: whole lines, nothing that a terminal would obey. */
+static void check_errors(const char *text, size_t size)
+{
+    MUST(size > 0 && text[size - 1] == '\n' && strlen(text) == size);
+    MUST(strncmp(text, "postern.yaml:", 13) == 0 || strncmp(text, "conf.d/x.yaml:", 14) == 0);
+    for (size_t i = 0; i < size; i++)
+        MUST(text[i] == '\n' || ((uint8_t)text[i] >= 0x20 && text[i] != 0x7f));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct config *c = NULL;
+    struct snapshot *s = NULL;
+    char *text = NULL;
+    size_t length = 0;
+    if (files[0] < 0)
+        make_files();
+    write_input(data, size);
+    FILE *errors = open_memstream(&text, &length);
+    MUST(errors);
+    int r = config_load("postern.yaml", errors, &c);
+    MUST(fclose(errors) == 0);
+    MUST(r == 0 || r == -EINVAL);
+    if (r == 0) {
+        MUST(length == 0);
+        MUST(publish_snapshot(c, &s) == 0);
+        config_free(c); /* the snapshot must refer to nothing in it */
+        check_snapshot(s);
+        snapshot_free(s);
+    } else {
+        MUST(!c);
+        check_errors(text, length);
+    }
+    free(text);
+    return 0;
+}
+
+#ifndef LIBFUZZER
+static int run_file(int folder, const char *name)
+{
+    static uint8_t data[4 * 1024 * 1024];
+    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+    if (!f) {
+        perror(name);
+        return 1;
+    }
+    size_t size = fread(data, 1, sizeof(data), f);
+    fclose(f);
+    LLVMFuzzerTestOneInput(data, size);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    int failed = argc < 2, n = 0;
+    int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 1; i < argc; i++) {
+        int fd = openat(here, argv[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+        if (!folder) {
+            failed |= run_file(here, argv[i]);
+            n++;
+            continue;
+        }
+        for (struct dirent *entry; (entry = readdir(folder));) {
+            if (entry->d_type != DT_REG)
+                continue;
+            failed |= run_file(dirfd(folder), entry->d_name);
+            n++;
+        }
+        closedir(folder);
+    }
+    printf("%d inputs\n", n);
+    return failed || n == 0;
+}
+#endif
