@@ -88,11 +88,11 @@ def client(lab, subcommand, *options, to=VIPS, source=None, timeout=300):
     return start_client(lab, subcommand, *options, to=to, source=source, timeout=timeout).wait(timeout + 30)
 
 
-def start_client(lab, subcommand, *options, to=VIPS, source=None, timeout=300, stdin=subprocess.DEVNULL):
+def start_client(lab, subcommand, *options, to=VIPS, source=None, timeout=300, stdin=subprocess.DEVNULL, namespace=None):
     """The same, beside the story."""
     arguments = [subcommand, "--timeout", timeout]
     for address in to:
         arguments += ["--to", address]
     for prefix in source or (CLIENTS4, CLIENTS6):
         arguments += ["--from", prefix]
-    return Program(lab.client, *arguments, *options, stdin=stdin)
+    return Program(namespace or lab.client, *arguments, *options, stdin=stdin)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How it ends: TERM waits for the sessions, a second TERM or INT does not, and the host is left as it was."""
+import signal
+
+import pytest
+
+from daemon import Postern, backend_lines, configuration, pool
+from lab import VIP4, VIP6
+from load import serve_all
+from peers import converse, expect_reset
+
+
+def plain(lab):
+    return configuration([pool(backend_lines(lab.backends))])
+
+
+@pytest.mark.tsan
+@pytest.mark.topology(backends=1)
+def test_term_refuses_new_sessions_and_waits_for_the_old_ones(lab):
+    serve_all(lab)
+    with Postern(lab, plain(lab)) as postern:
+        s = lab.connect()
+        converse(s, "", "220")
+        postern.send(signal.SIGTERM)
+        postern.wait(event="drain")
+        for vip in (VIP4, VIP6):
+            with pytest.raises(ConnectionRefusedError):
+                lab.connect(vip)
+        for _ in range(10):
+            converse(s, "NOOP", "250")
+        assert postern.process.poll() is None
+        converse(s, "QUIT", "221")
+        s.close()
+        postern.wait_end()
+        postern.check_left_nothing()
+        assert postern.sessions()[0]["reason"] in ("backend_fin", "client_fin")
+        assert postern.last_counters()["sessions_ended"] == 1
+        assert postern.lines(event="stop")
+
+
+@pytest.mark.parametrize("first, second", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT),
+                                           (None, signal.SIGINT)], ids=["term-term", "term-int", "int"])
+@pytest.mark.topology(backends=1)
+def test_a_second_term_or_an_int_ends_the_sessions_at_once(lab, first, second):
+    servers = serve_all(lab)
+    with Postern(lab, plain(lab)) as postern:
+        sessions = [lab.connect(vip) for vip in (VIP4, VIP6) * 20]
+        for s in sessions:
+            converse(s, "", "220")
+        if first:
+            postern.send(first)
+            postern.wait(event="drain")
+        postern.send(second)
+        postern.wait_end(10)
+        postern.check_left_nothing()
+        for s in sessions:
+            expect_reset(s)
+        assert {s["reason"] for s in postern.sessions()} == {"shutdown"}
+        assert len(postern.sessions()) == 40
+    assert servers[0].stop()["resets"] == 40
+
+
+@pytest.mark.topology(backends=1)
+def test_term_while_a_backend_does_not_answer_ends_when_that_session_is_over(lab):
+    lab.drop_tcp_to_port(lab.backends[0], 25)
+    config = configuration([pool(backend_lines(lab.backends), timeouts={"connect": "1s"})])
+    with Postern(lab, config) as postern:
+        s = lab.connect()
+        postern.wait_counter(sessions=1)
+        postern.send(signal.SIGTERM)
+        expect_reset(s)
+        postern.wait_end()
+        postern.check_left_nothing()
+        assert postern.sessions()[0]["reason"] == "connect_timeout"
+
+
+@pytest.mark.topology(backends=1)
+def test_hup_changes_nothing_and_says_so(lab):
+    serve_all(lab)
+    with Postern(lab, plain(lab)) as postern:
+        s = lab.connect()
+        converse(s, "", "220")
+        postern.send(signal.SIGHUP)
+        postern.wait(event="reload_refused")
+        converse(s, "QUIT", "221")
+        s.close()
