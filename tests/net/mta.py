@@ -27,7 +27,7 @@ import time
 import mta_parts
 from daemon import LogFile
 from lab import hostport
-from mta_parts import PARTS, Cage
+from mta_parts import Cage, installed_part
 
 DIRECT, PROXY, SCREEN, SCREEN_PROXY = 25, 26, 27, 28
 DOMAIN = "example.test"  # the servers take mail for it, from anybody, and drop it
@@ -61,7 +61,10 @@ class Log:
             matches = list(filter(None, (re.search(pattern, line) for line in lines[since:])))
             return matches[count - 1] if len(matches) >= count else None
 
-        return self._file.wait(enough, f"{count} line(s) like {pattern!r} in {self._file.path}", alive=self._alive)
+        try:
+            return self._file.wait(enough, f"{count} line(s) like {pattern!r} in {self._file.path}", alive=self._alive)
+        except AssertionError as error:
+            raise AssertionError("\n".join([f"{error}; since then it logged:", *self.lines(since)[-40:]])) from None
 
 
 class Mta:
@@ -79,7 +82,7 @@ class Mta:
         self.directory.chmod(0o755)
         self.conf = self.directory / "conf"
         self.conf.mkdir(exist_ok=True)
-        self.cage = Cage(PARTS[self.part], self.directory, namespace.path)
+        self.cage = Cage(installed_part(self.part), self.directory, namespace.path)
         self.log = Log(self.directory / self.log_name, self.alive)
         self._process = None
 
@@ -144,8 +147,9 @@ class Mta:
     def _make_certificate(self):
         tls = self.directory / "tls"
         tls.mkdir(exist_ok=True)
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                        "-days", "2", "-subj", f"/CN={self.name}", "-addext", f"subjectAltName=DNS:{self.name}",
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                        "-nodes", "-days", "2", "-subj", f"/CN={self.name}",
+                        "-addext", f"subjectAltName=DNS:{self.name}",
                         "-keyout", tls / "key.pem", "-out", tls / "cert.pem"], check=True, capture_output=True)
         (tls / "key.pem").chmod(0o600)
 
@@ -321,6 +325,8 @@ class Exim(Mta):
 
 
 class OpenSmtpd(Mta):
+    """Without TLS: Debian 12's fails every handshake, for it does not get along with OpenSSL 3."""
+
     part = "opensmtpd"
     proxy_version = 2
     command = ("sh", "-euc", """
@@ -330,10 +336,9 @@ class OpenSmtpd(Mta):
         exec smtpd -d -f /etc/smtpd.conf >>/mta/log 2>&1""")
 
     def configure(self):
-        listen = [f"listen on {host} port {port} hostname {self.name} tls pki postern{' proxy-v2' if proxied else ''}"
+        listen = [f"listen on {host} port {port} hostname {self.name}{' proxy-v2' if proxied else ''}"
                   for host in self.hosts() for port, proxied in self.ports().items()]
         self.write("smtpd.conf", "\n".join([
-            'pki postern cert "/mta/tls/cert.pem"', 'pki postern key "/mta/tls/key.pem"',
             'table recipients { "@" = "nobody" }', *listen,
             'action "drop" mda "/bin/cat >/dev/null" virtual <recipients>',
             f'match from any for domain "{DOMAIN}" action "drop"', ""]))
@@ -393,7 +398,7 @@ class Dovecot(Mta):
     part = "dovecot"
     PASSWORD = "secret"
     command = ("sh", "-euc", """
-        mkdir -p /tmp/vmail && chown vmail: /tmp/vmail
+        mkdir -p /var/vmail && chown vmail: /var/vmail
         exec dovecot -F -c /mta/conf/dovecot.conf""")
 
     def __init__(self, namespace, directory, name="mx", relay=("127.0.0.1", 2525)):
@@ -428,13 +433,14 @@ ssl = yes
 ssl_cert = </mta/tls/cert.pem
 ssl_key = </mta/tls/key.pem
 disable_plaintext_auth = no
+mail_location = maildir:~/Maildir
 passdb {
   driver = static
   args = password=secret
 }
 userdb {
   driver = static
-  args = uid=vmail gid=vmail home=/tmp/vmail
+  args = uid=vmail gid=vmail home=/var/vmail
 }
 """
 
@@ -446,6 +452,8 @@ ssl = yes
 ssl_server_cert_file = /mta/tls/cert.pem
 ssl_server_key_file = /mta/tls/key.pem
 auth_allow_cleartext = yes
+mail_driver = maildir
+mail_path = ~/Maildir
 passdb static {
   passdb_static_password = secret
 }
@@ -453,10 +461,27 @@ userdb static {
   fields {
     uid = vmail
     gid = vmail
-    home = /tmp/vmail
+    home = /var/vmail
   }
 }
 """
+
+
+class Sink(Mta):
+    """Takes any mail on one port of the loopback and drops it: what Dovecot hands its mail on to."""
+
+    part = "postfix"
+    PORT = 2525
+    command = ("smtp-sink", "-u", "postfix", f"127.0.0.1:{PORT}", "100")
+
+    def ports(self):
+        return {self.PORT: False}
+
+    def hosts(self):
+        return ["127.0.0.1"]
+
+    def configure(self):
+        pass
 
 
 def main():

@@ -3,15 +3,16 @@
 The mail servers of the stories, without installing any: Debian lets only one be installed at a time.
 
 install() downloads each server's packages, with those libraries that the host lacks, and unpacks them into out/parts/.
-A `Cage` runs a program as if they were installed: a private mount namespace in which the unpacked files lie over
-the host's root directory (an overlay whose upper side is in memory) and a private pid namespace, so that everything a server
-started ends with it. Inside, /mta is the directory that the caller gave: configuration, logs, certificates.
+A `Cage` runs a program as if they were installed: a private mount namespace in which the unpacked files lie over the
+host's root directory (an overlay whose upper side is in memory), and a private pid namespace, so that everything a
+server started ends with it. Inside, /mta is the directory that the caller gave: configuration, logs, certificates.
 The host is never changed. Haraka comes from npm, by tests/net/haraka/package-lock.json.
 
-Failures: install() raises with apt's or npm's own words; a cage whose preparation fails ends at once, its words in the log.
+Failures: install() raises with apt's or npm's own words; a cage that cannot be prepared ends at once and says why.
 """
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -35,7 +36,7 @@ mkdir -p dev proc run mta
 mount --rbind /dev dev
 mount -t proc proc proc
 mount -t tmpfs -o mode=755 cage run
-mount --bind "$state" mta
+[ "$state" = - ] || mount --bind "$state" mta
 for user in $users; do
     name=${user%:*} id=${user#*:}
     grep -q "^$name:" etc/group || echo "$name:x:$id:" >>etc/group
@@ -49,7 +50,7 @@ exec chroot . /bin/sh -eu -c 'cd /; exec "$@"' sh "$@"
 
 
 class Part:
-    """A mail server's packages, the users its package would have made, and a command that only works when it is whole."""
+    """A server's packages, the users they would have made, and a command that only works when the part is whole."""
 
     def __init__(self, name, packages, users, check):
         self.name, self.packages, self.users, self.check = name, packages, users, check
@@ -73,7 +74,7 @@ class Part:
         for old in (work, self.directory):
             shutil.rmtree(old, ignore_errors=True)
         root = work / "root"
-        for name in ("bin", "sbin", "lib", "lib64"):  # as the host has them: an archive's /lib must not become a directory
+        for name in ("bin", "sbin", "lib", "lib64"):  # as the host has them: /lib must not become a directory
             (root / "usr" / name).mkdir(parents=True)
             (root / name).symlink_to(f"usr/{name}")
         for archive in self._download(work):
@@ -94,9 +95,9 @@ class Part:
         (work / "archives" / "partial").mkdir(parents=True)
         status = work / "status"
         status.write_text(_status_without_servers())
-        options = {"Dir::State::status": status, "Dir::Cache::archives": f"{work}/archives/", "Dir::Cache::pkgcache": "",
-                   "Dir::Cache::srcpkgcache": "", "Debug::NoLocking": "1", "APT::Sandbox::User": "root",
-                   "APT::Get::AllowUnauthenticated": "0"}
+        options = {"Dir::State::status": status, "Dir::Cache::archives": f"{work}/archives/",
+                   "Dir::Cache::pkgcache": "", "Dir::Cache::srcpkgcache": "", "Debug::NoLocking": "1",
+                   "APT::Sandbox::User": "root"}
         command = ["apt-get", "-q", "-y", "--no-install-recommends", "--download-only"]
         command += [f"-o{name}={value}" for name, value in options.items()]
         command += ["install", *self.packages]
@@ -120,7 +121,7 @@ class Haraka:
     """Haraka and the modules it needs, by npm, as the lock file says."""
 
     name = "haraka"
-    users = ()
+    users = {}
 
     @property
     def directory(self):
@@ -167,12 +168,12 @@ class Cage:
 
     def command(self, *command):
         """The command line of a program in the cage. Killing its process ends all that it started."""
-        base = self._base()
         enter = ["nsenter", f"--net={self.namespace}", "--"] if self.namespace else []
-        users = " ".join(f"{name}:{number}" for name, number in dict(self.part.users).items())
+        users = " ".join(f"{name}:{number}" for name, number in self.part.users.items())
         return list(map(str, [
             "setpriv", "--pdeathsig", "KILL", *enter, "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL",
-            "--", "sh", "-eu", "-c", PREPARE, "cage", base, self.part.directory / "root", self.state or "/mnt", users, *command]))
+            "--", "sh", "-eu", "-c", PREPARE, "cage", self._base(), self.part.directory / "root", self.state or "-",
+            users, *command]))
 
     def run(self, *command, check=True):
         done = subprocess.run(self.command(*command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -194,13 +195,20 @@ def parts_directory():
     return ROOT / "out" / "parts" / f"{release['ID']}-{release.get('VERSION_ID', 'testing')}"
 
 
-def install(report=lambda line: None):
-    """Makes sure that all parts are there; quick when they are. `report` gets a line for each that is being installed."""
+def install(report=lambda line: None, names=tuple(PARTS)):
+    """Makes sure that parts are there; quick when they are. `report` gets a line for each that is being installed."""
     with _only_one_installs():
-        for part in PARTS.values():
+        for part in map(PARTS.get, names):
             if not part.installed():
                 report(f"{part.name}: downloading and unpacking into {part.directory}")
                 part.install()
+
+
+@functools.cache
+def installed_part(name):
+    """One part; it is installed now when that was not done before."""
+    install(names=[name])
+    return PARTS[name]
 
 
 @contextlib.contextmanager
