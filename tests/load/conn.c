@@ -143,6 +143,8 @@ int conn_begin(struct conn *c, int fd, const struct conn_ops *ops)
     c->paused = false;
     c->ended = false;
     c->watches_room = false;
+    c->corked = false;
+    c->corked_len = 0;
     c->line_len = 0;
     c->send_error = 0;
     c->skip_bytes = 0;
@@ -181,7 +183,7 @@ static void append_output(struct conn *c, const char *data, size_t len)
     watch_room(c);
 }
 
-void conn_send(struct conn *c, const char *data, size_t len)
+static void send_now(struct conn *c, const char *data, size_t len)
 {
     ssize_t n = 0;
 
@@ -196,10 +198,43 @@ void conn_send(struct conn *c, const char *data, size_t len)
     append_output(c, data + n, len - (size_t)n);
 }
 
+static void flush_cork(struct conn *c)
+{
+    size_t len = c->corked_len;
+
+    c->corked_len = 0;
+    if (len > 0)
+        send_now(c, c->cork, len);
+}
+
+void conn_cork(struct conn *c)
+{
+    c->corked = true;
+}
+
+void conn_uncork(struct conn *c)
+{
+    c->corked = false;
+    flush_cork(c);
+}
+
+void conn_send(struct conn *c, const char *data, size_t len)
+{
+    if (c->corked && c->corked_len + len > sizeof(c->cork))
+        flush_cork(c);
+    if (!c->corked || len > sizeof(c->cork)) {
+        send_now(c, data, len);
+        return;
+    }
+    memcpy(c->cork + c->corked_len, data, len);
+    c->corked_len += (uint16_t)len;
+}
+
 void conn_send_static(struct conn *c, const char *data, size_t len)
 {
     ssize_t n;
 
+    flush_cork(c);
     if (c->out_len > 0) {
         append_output(c, data, len);
         return;
@@ -215,8 +250,12 @@ void conn_send_static(struct conn *c, const char *data, size_t len)
 
 long conn_send_some(struct conn *c, const char *data, size_t len)
 {
-    ssize_t n = send(c->source.fd, data, len, MSG_NOSIGNAL);
+    ssize_t n;
 
+    flush_cork(c);
+    if (c->out_len > 0)
+        return 0;
+    n = send(c->source.fd, data, len, MSG_NOSIGNAL);
     if (n >= 0 && (size_t)n == len)
         return n;
     if (n < 0 && errno != EAGAIN)
@@ -241,11 +280,13 @@ void conn_resume(struct conn *c)
 
 void conn_half_close(struct conn *c)
 {
+    flush_cork(c);
     shutdown(c->source.fd, SHUT_WR);
 }
 
 void conn_close(struct conn *c)
 {
+    flush_cork(c);
     drop_output(c);
     free(c->held);
     c->held = NULL;

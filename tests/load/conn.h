@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #define CONN_READ_SIZE (256u << 10)
+#define CORK_MAX_BYTES 300
 #define LINE_MAX_BYTES 1000 /* RFC 5321 allows 512, a little grace for tests */
 
 struct conn;
@@ -32,12 +33,15 @@ struct conn {
     bool paused;     /* nothing is read */
     bool ended;      /* on_end() was called */
     bool watches_room;
+    bool corked;
+    uint16_t corked_len;
     uint32_t read_size;  /* read at once; less than CONN_READ_SIZE for slow readers */
     uint64_t skip_bytes; /* so many bytes to come are not looked at: only their number is true in on_data() */
     int send_error;      /* what a send met; the next read tells it */
     char *held;          /* read, but left by on_data() */
     size_t held_len;
     uint16_t line_len;
+    char cork[CORK_MAX_BYTES];
     char line[LINE_MAX_BYTES]; /* the beginning of a line that has not come whole */
 };
 
@@ -48,6 +52,11 @@ int conn_begin(struct conn *c, int fd, const struct conn_ops *ops);
  * are. A broken connection shows in on_end(), not here. At most one _static may be outstanding. */
 void conn_send(struct conn *c, const char *data, size_t len);
 void conn_send_static(struct conn *c, const char *data, size_t len);
+
+/* Between the two, what conn_send() gets is collected and leaves at once, as answers to pipelined commands
+ * should. */
+void conn_cork(struct conn *c);
+void conn_uncork(struct conn *c);
 
 /* Sends as much as the socket takes now and keeps nothing; on_room() tells when to go on. Bytes taken, or
  * -errno. */

@@ -34,6 +34,8 @@ static const struct option_spec {
     {"concurrency", CLIENTS, KIND_COUNT, AT(concurrency),
         "sessions at once; else connects under way at once"},
     {"size", COMMAND_SESSIONS, KIND_COUNT, AT(size), "bytes of the message (1000)"},
+    {"pipelining", COMMAND_SESSIONS, KIND_FLAG, AT(pipelining),
+        "MAIL, RCPT and DATA in one write, QUIT behind the message, as most MTAs send"},
     {"expect-via", COMMAND_SESSIONS, KIND_TEXT, AT(expect_via),
         "client|ADDR: whom the server's socket must see"},
     {"seconds", COMMAND_SESSIONS | COMMAND_PING, KIND_REAL, AT(run_s),

@@ -45,6 +45,7 @@ struct options {
     uint64_t connections;
     const char *expect_via;
     uint64_t size;
+    bool pipelining;
     uint64_t rounds;
     double run_s;
     bool on_cue;

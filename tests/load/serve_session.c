@@ -37,6 +37,7 @@ static void session_over(struct session *s, enum session_end end)
 static void close_when_sent(struct session *s)
 {
     s->mode = MODE_CLOSING;
+    conn_uncork(&s->conn);
     if (s->conn.out_len > 0)
         return;
     conn_close(&s->conn);
@@ -418,11 +419,14 @@ static size_t on_data(struct conn *conn, const char *data, size_t len)
     struct session *s = (struct session *)conn;
     size_t taken = 0;
 
+    conn_cork(conn);
     while (taken < len && conn_is_open(conn) && !conn->paused) {
         taken += take(s, data + taken, len - taken);
         if (conn_is_open(conn) && conn->out_len > OUTPUT_MAX)
             conn_pause(conn);
     }
+    if (conn_is_open(conn))
+        conn_uncork(conn);
     server.totals.bytes_in += taken;
     return taken;
 }
