@@ -73,8 +73,8 @@ static void expect_plan(size_t add, size_t keep, size_t drop, size_t note)
 
 static void expect_has(const char *text, const char *part)
 {
-    if (!strstr(text, part))
-        fail_msg("'%s' is missing in:\n%s", part, text);
+    if (!text || !strstr(text, part))
+        fail_msg("'%s' is missing in:\n%s", part, text ? text : "nothing");
 }
 
 static void undo_leaves_the_host_byte_for_byte_as_it_was(void **state)

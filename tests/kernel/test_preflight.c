@@ -117,6 +117,61 @@ static void missing_capabilities_are_named(void **state)
     expect_refusal(keep_net_admin, -EPERM, "missing CAP_BPF: start");
 }
 
+static bool can_bind_a_clients_address(void)
+{
+    union addr client = lab_addr(LAB_CLIENT_V4 ":4242");
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+
+    return !setsockopt(fd, SOL_IP, IP_TRANSPARENT, &yes, sizeof(yes)) &&
+           !bind(fd, &client.sa, addr_len(&client));
+}
+
+static void the_two_named_capabilities_suffice_for_everything(void **state)
+{
+    pid_t child = fork();
+
+    if (!child) {
+        struct fixture mine = f;
+        char error[512] = "";
+        capng_clear(CAPNG_SELECT_BOTH);
+        capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN, CAP_BPF, -1);
+        bool good = !capng_apply(CAPNG_SELECT_CAPS) && !preflight_check(&f.s, stderr) &&
+                    !bpf_load(&f.s, &mine.bpf, error, sizeof(error)) && !bpf_catch_attach(mine.bpf) &&
+                    !host_open(&f.s, &mine.host) && !host_apply(mine.host) &&
+                    !routes_open(&f.s, mine.bpf, &mine.routes, error, sizeof(error)) &&
+                    !host_undo(mine.host) && can_bind_a_clients_address();
+        fputs(error, stderr);
+        _exit(good ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void a_load_without_privileges_fails_with_one_line(void **state)
+{
+    char text[TEXT_MAX] = "";
+    int file = memfd_create("error", MFD_CLOEXEC);
+
+    pid_t child = fork();
+    if (!child) {
+        struct bpf *b;
+        dup2(file, STDOUT_FILENO);
+        dup2(file, STDERR_FILENO);
+        drop_all();
+        int err = bpf_load(&f.s, &b, text, sizeof(text));
+        fprintf(stderr, "%s\n", text);
+        _exit(err == -EPERM ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_true(pread(file, text, sizeof(text) - 1, 0) > 0);
+    close(file);
+    if (strchr(text, '\n') != text + strlen(text) - 1 || !strstr(text, "CAP_BPF and CAP_NET_ADMIN"))
+        fail_msg("not one line that names the capabilities: %s", text);
+}
+
 /* A filter as containers have it: io_uring_setup() fails with the given errno. */
 static void forbid_io_uring(int err)
 {
@@ -343,6 +398,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_old_kernel_is_refused),
         TEST(missing_capabilities_are_named),
+        TEST(the_two_named_capabilities_suffice_for_everything),
+        TEST(a_load_without_privileges_fails_with_one_line),
         TEST(a_forbidden_io_uring_is_refused_with_its_cause),
         TEST(too_few_descriptors_are_refused_with_the_numbers),
         TEST(the_soft_limit_is_raised),
