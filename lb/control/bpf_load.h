@@ -20,8 +20,7 @@ void bpf_free(struct bpf *b); /* detaches everything first; NULL is accepted */
 /* Gives a worker's listening socket (of that family) to catch. 0 or -errno. */
 int bpf_set_listener(struct bpf *b, sa_family_t family, uint32_t worker, int fd);
 
-/* Attaches catch to the current network namespace / takes it away again, so that the VIPs refuse connections.
- */
+/* Attaches catch to the current network namespace; takes it away again: then the VIPs refuse connections. */
 int bpf_catch_attach(struct bpf *b);
 void bpf_catch_detach(struct bpf *b);
 

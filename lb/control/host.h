@@ -12,9 +12,8 @@
 
 #include <stdio.h>
 
-#define HOST_PROTOCOL                                                                                        \
-    112                  /* rtm_protocol of everything we add ("p"); nobody else's in iproute2's rt_protos   \
-                          */
+/* rtm_protocol of everything we add ("p"); nobody else's in iproute2's rt_protos. */
+#define HOST_PROTOCOL 112
 #define HOST_TABLE 28783 /* "po" */
 #define HOST_RULE_PRIORITY 112
 

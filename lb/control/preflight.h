@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What must hold before postern starts, and what it only warns of. One clear line each. Thread: control, at
- * start. */
+/* What must hold before postern starts, and what it only warns of: one clear line each. Thread: control. */
 #ifndef POSTERN_CONTROL_PREFLIGHT_H
 #define POSTERN_CONTROL_PREFLIGHT_H
 
