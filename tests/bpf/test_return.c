@@ -27,7 +27,6 @@
 #define TCX_INGRESS 46
 #define GO_ON ((uint32_t)-1) /* TCX_NEXT */
 #define TCP_HEADER 20
-#define NONE (-1)
 #define DEADLINE_MS 5000
 
 struct packet {
@@ -149,18 +148,20 @@ static void put_ipv4(
     put_tcp(p, source, dest);
 }
 
-/* `extension` is the number of an extension header of 8 bytes in between, or NONE. */
-static void put_ipv6(struct packet *p, const union addr *source, const union addr *dest, int extension)
+/* `next` is TCP, another protocol with ports in TCP's place (UDP), or an extension header of 8 bytes in
+ * between. */
+static void put_ipv6(struct packet *p, const union addr *source, const union addr *dest, uint8_t next)
 {
     uint8_t between[8] = {IPPROTO_TCP};
+    bool extended = next != IPPROTO_TCP && next != IPPROTO_UDP;
     struct ip6_hdr ip = {.ip6_src = source->v6.sin6_addr, .ip6_dst = dest->v6.sin6_addr};
 
     ip.ip6_flow = htonl(6u << 28);
-    ip.ip6_plen = htons(TCP_HEADER + (extension == NONE ? 0 : sizeof(between)));
-    ip.ip6_nxt = extension == NONE ? IPPROTO_TCP : (uint8_t)extension;
+    ip.ip6_plen = htons(TCP_HEADER + (extended ? sizeof(between) : 0));
+    ip.ip6_nxt = next;
     ip.ip6_hlim = 64;
     put(p, &ip, sizeof(ip));
-    if (extension != NONE)
+    if (extended)
         put(p, between, sizeof(between));
     put_tcp(p, source, dest);
 }
@@ -175,13 +176,13 @@ static struct packet ipv4_packet(const char *source, const char *dest, const str
     return p;
 }
 
-static struct packet ipv6_packet(const char *source, const char *dest, int extension)
+static struct packet ipv6_packet(const char *source, const char *dest, uint8_t next)
 {
     struct packet p = {0};
     union addr from = lab_addr(source), to = lab_addr(dest);
 
     put_ethernet(&p, ETHERTYPE_IPV6);
-    put_ipv6(&p, &from, &to, extension);
+    put_ipv6(&p, &from, &to, next);
     return p;
 }
 
@@ -226,9 +227,9 @@ static void only_packets_of_a_connection_of_ours_are_marked(void **state)
         struct packet p = ipv4_packet(cases[i].source, cases[i].dest, NULL);
         expect(cases[i].what, &p, cases[i].marked);
     }
-    struct packet answer = ipv6_packet(backends[1], clients[1], NONE);
+    struct packet answer = ipv6_packet(backends[1], clients[1], IPPROTO_TCP);
     expect("an IPv6 answer", &answer, true);
-    struct packet other = ipv6_packet(backends[1], "[" LAB_CLIENT_V6 "]:4243", NONE);
+    struct packet other = ipv6_packet(backends[1], "[" LAB_CLIENT_V6 "]:4243", IPPROTO_TCP);
     expect("another IPv6 port", &other, false);
     close(listener);
 }
@@ -270,21 +271,21 @@ static void odd_ipv4_headers_pass_and_options_do_no_harm(void **state)
     }
 }
 
-static void ipv6_packets_with_extension_headers_pass(void **state)
+static void ipv6_packets_of_other_protocols_or_with_extension_headers_pass(void **state)
 {
     static const uint8_t extensions[] = {
-        IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_FRAGMENT, IPPROTO_DSTOPTS, IPPROTO_AH};
+        IPPROTO_UDP, IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_FRAGMENT, IPPROTO_DSTOPTS, IPPROTO_AH};
 
     for (size_t i = 0; i < COUNT(extensions); i++) {
         struct packet p = ipv6_packet(backends[1], clients[1], extensions[i]);
-        expect("an extension header", &p, false);
+        expect("not plain TCP", &p, false);
     }
 }
 
 static void packets_cut_short_pass(void **state)
 {
     struct packet v4 = ipv4_packet(backends[0], clients[0], NULL);
-    struct packet v6 = ipv6_packet(backends[1], clients[1], NONE);
+    struct packet v6 = ipv6_packet(backends[1], clients[1], IPPROTO_TCP);
     size_t v4_header = ETHER_HDR_LEN + sizeof(struct iphdr),
            v6_header = ETHER_HDR_LEN + sizeof(struct ip6_hdr);
 
@@ -365,8 +366,8 @@ static void devices_without_a_link_header_work(void **state)
 
     attach("tun9");
     for (int i = 0; i < 2; i++) {
-        struct packet p =
-            i ? ipv6_packet(backends[1], clients[1], NONE) : ipv4_packet(backends[0], clients[0], NULL);
+        struct packet p = i ? ipv6_packet(backends[1], clients[1], IPPROTO_TCP)
+                            : ipv4_packet(backends[0], clients[0], NULL);
         uint64_t before = fixture_returned(&f, RETURN_MARKED);
         ssize_t len = (ssize_t)(p.len - ETHER_HDR_LEN);
         assert_int_equal(write(tun, p.bytes + ETHER_HDR_LEN, (size_t)len), len);
@@ -431,7 +432,7 @@ static void headers_outside_the_linear_part_are_found(void **state)
     struct ethtool_value off = {.cmd = ETHTOOL_SGRO}; /* GRO would pull the headers in */
     struct ifreq request = {.ifr_name = "tap8", .ifr_data = (char *)&off};
     struct packet p[] = {
-        ipv4_packet(backends[0], clients[0], NULL), ipv6_packet(backends[1], clients[1], NONE)};
+        ipv4_packet(backends[0], clients[0], NULL), ipv6_packet(backends[1], clients[1], IPPROTO_TCP)};
 
     assert_int_equal(ioctl(any, SIOCETHTOOL, &request), 0);
     close(any);
@@ -456,7 +457,7 @@ int main(void)
         TEST(only_packets_of_a_connection_of_ours_are_marked),
         TEST(the_mark_ends_with_the_connection),
         TEST(odd_ipv4_headers_pass_and_options_do_no_harm),
-        TEST(ipv6_packets_with_extension_headers_pass),
+        TEST(ipv6_packets_of_other_protocols_or_with_extension_headers_pass),
         TEST(packets_cut_short_pass),
         TEST(other_protocols_pass),
         TEST(what_was_seen_is_counted),

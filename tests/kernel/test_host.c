@@ -179,6 +179,21 @@ static void an_address_added_while_postern_runs_survives_its_end(void **state)
     free(routes);
 }
 
+static void the_same_route_by_somebody_else_survives_the_end(void **state)
+{
+    struct host *host;
+
+    assert_int_equal(host_open(&f.s, &host), 0);
+    assert_int_equal(host_apply(host), 0);
+    lab_run(LAB_GATEWAY, "ip route prepend local 203.0.113.25/32 dev lo table local proto static");
+    assert_int_equal(host_undo(host), 0);
+    host_close(host);
+    char *routes = lab_output(LAB_GATEWAY, "ip route show table local");
+    expect_has(routes, "local 203.0.113.25 dev lo proto static");
+    assert_null(strstr(routes, "proto 112"));
+    free(routes);
+}
+
 static void what_others_put_in_our_places_is_told_and_left_alone(void **state)
 {
     lab_run(LAB_GATEWAY, "ip rule add pref 112 from 192.0.2.1 lookup 77");
@@ -268,6 +283,7 @@ int main(void)
         TEST(an_odd_leftover_in_a_wanted_place_is_replaced),
         TEST(a_vip_that_is_the_hosts_own_address_stays_the_hosts),
         TEST(an_address_added_while_postern_runs_survives_its_end),
+        TEST(the_same_route_by_somebody_else_survives_the_end),
         TEST(what_others_put_in_our_places_is_told_and_left_alone),
         TEST(the_plans_lines_can_be_pasted),
         TEST(a_pool_with_the_gateways_source_needs_no_rule),
