@@ -64,7 +64,7 @@ class Log:
         try:
             return self._file.wait(enough, f"{count} line(s) like {pattern!r} in {self._file.path}", alive=self._alive)
         except AssertionError as error:
-            raise AssertionError("\n".join([f"{error}; since then it logged:", *self.lines(since)[-40:]])) from None
+            raise AssertionError("\n".join([f"{error}; since then it logged:", *self.lines(since)[-20:]])) from None
 
 
 class Mta:

@@ -133,8 +133,8 @@ class Stage:
         """Postfix's load generator: so many mails, some at a time, from the client namespace's first address."""
         vip = self.vip(self.lab.client.address(family))
         cage = Cage(installed_part("postfix"), namespace=self.lab.client.path)
-        return cage.run("smtp-source", "-m", mails, "-s", sessions, "-d", "-f", "sender@stranger.example", "-t", RECIPIENT,
-                        "-M", "sender.example", f"inet:{hostport(vip, way.port)}")
+        return cage.run("smtp-source", "-m", mails, "-s", sessions, "-d", "-M", "sender.example",
+                        "-f", "sender@stranger.example", "-t", RECIPIENT, f"inet:{hostport(vip, way.port)}")
 
 
 def configuration_of(ways, backends):

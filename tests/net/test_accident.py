@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The founding accident. A mail server relays for its inside network; a balancer moves in before it; from that moment on every
-stranger comes from an inside address. Here it is shown with HAProxy in TCP mode, and shown not to happen with postern.
+The founding accident. A mail server relays for its inside network; a balancer moves in before it; from that moment on
+every stranger comes from an inside address. Here it is shown with HAProxy in TCP mode, and not to happen with postern.
 """
 import os
 import re

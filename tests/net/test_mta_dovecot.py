@@ -27,7 +27,7 @@ def stage(request, tmp_path_factory):
 def test_dovecot_logs_where_its_users_come_from(stage, way, family):
     me = stage.stranger(family)
     stage.deliver(way, me, login=USER)
-    login = stage.mta.log.wait_for(rf"submission-login: .*Login: user=<ada>.* rip={re.escape(me)}, .*session=<([^>]*)>")
+    login = stage.mta.log.wait_for(rf"submission-login: .*(?:Login|Logged in): user=<ada>.* rip={re.escape(me)}, .*session=<([^>]*)>")
     stage.mta.log.wait_for(rf"submission\(ada\).*<{re.escape(login[1])}>.*: Successfully relayed message: ")
 
 
@@ -41,4 +41,4 @@ def test_swaks_logs_in_through_tls_and_submits_to_dovecot(stage, way, family):
     me = stage.stranger(family)
     conversation = stage.swaks(way, me, "--tls", "--auth", "PLAIN", "--auth-user", USER[0], "--auth-password", USER[1])
     assert "=== TLS started" in conversation and "<~  221" in conversation
-    stage.mta.log.wait_for(rf"submission-login: .*Login: user=<ada>.* rip={re.escape(me)}, .* TLS")
+    stage.mta.log.wait_for(rf"submission-login: .*(?:Login|Logged in): user=<ada>.* rip={re.escape(me)}, .* TLS")

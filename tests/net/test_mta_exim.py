@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exim behind postern: the address it logs for a mail is the client's, and the gateway's only where it names the proxy."""
+"""Exim behind postern: it logs the client's address for a mail, and the gateway's only where it names the proxy."""
 import re
 
 import pytest

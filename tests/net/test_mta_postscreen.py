@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Postfix's postscreen behind postern. It greets in two steps, to provoke clients that talk before their turn: that only works when
-postern neither waits for the rest of a greeting nor keeps a client's early words back.
+Postfix's postscreen behind postern. It greets in two steps, to provoke clients that talk before their turn: that only
+works when postern neither waits for the rest of a greeting nor keeps a client's early words back.
 """
 import re
 
