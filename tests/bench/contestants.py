@@ -51,7 +51,7 @@ class Contestant:
         command = self.command(path)
         if command:
             self.process = lab.start_gateway(command, os.path.join(lab.folder, "log"))
-        lab.wait_for_sessions(self.target)
+        lab.wait_for_sessions(self.target, self.alive)
         lab.check_cubic(self.target)
 
     def pids(self):

@@ -104,14 +104,16 @@ class Lab:
             self.janitor, [self.mailload, *arguments, "--to", target, "--from", CLIENTS], self.client,
             self.cores.client, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    def wait_for_sessions(self, target, deadline=15):
-        """Until whole sessions pass."""
+    def wait_for_sessions(self, target, is_alive, deadline=15):
+        """Until a whole session passes."""
         end = time.monotonic() + deadline
         while True:
             client = self.start_client(target, "sessions", "--count", "1", "--timeout", "2")
             _, words = client.communicate()
             if client.returncode == 0:
                 return
+            if not is_alive():
+                raise BenchError("its process has ended")
             if time.monotonic() > end:
                 raise BenchError(f"no session passes to {target}: {words.strip()}")
             time.sleep(0.05)
