@@ -46,10 +46,10 @@
 #    define CAP_BPF 39
 #endif
 
-static const char lock_name[] =
-    "\0postern"; /* abstract: it belongs to the network namespace, and dies with us */
+/* Abstract: the name belongs to the network namespace, and dies with its owner. */
+static const char lock_name[] = "\0postern";
 
-static void refuse(FILE *errors, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void refuse(FILE *errors, const char *fmt, ...) __attribute__((format(printf, 2, 3), nonnull));
 
 static void refuse(FILE *errors, const char *fmt, ...)
 {

@@ -17,6 +17,7 @@
 #include "control/netlink.h"
 #include "log.h"
 
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@
 #define INTERFACES_MAX 256
 #define BACKENDS_TEXT_MAX 256
 #define REPORTS_PER_ROUND 4096
+#define GROUP_MAX 128
 
 /* One backend address and what is known of its route. */
 struct target {
@@ -56,6 +58,9 @@ struct answer {
     const struct target *target;
     int type; /* of the route */
     uint32_t next_hops, dead_hops;
+    uint32_t object;             /* a next hop object that was named instead of interfaces; 0: none */
+    uint32_t members[GROUP_MAX]; /* the object is a group of these */
+    uint32_t n_members;
     bool no_room;
 };
 
@@ -131,6 +136,8 @@ static int on_route(struct nl_msg *msg, void *arg)
         for (; left >= (int)sizeof(*hop) && RTNH_OK(hop, left);
              left -= RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop))
             add_next_hop(answer, hop->rtnh_ifindex, hop->rtnh_flags);
+    } else if (!a[RTA_OIF] && a[RTA_NH_ID]) {
+        answer->object = nla_get_u32(a[RTA_NH_ID]);
     } else if (a[RTA_OIF]) {
         add_next_hop(answer, (int)nla_get_u32(a[RTA_OIF]), rt->rtm_flags);
     }
@@ -138,10 +145,10 @@ static int on_route(struct nl_msg *msg, void *arg)
 }
 
 /* RTM_F_FIB_MATCH answers with the routing table's entry: all its next hops, not the one chosen now. */
-static int ask_kernel(struct answer *answer, unsigned flags)
+static int ask_kernel(struct answer *answer)
 {
     const union addr *to = answer->target->address;
-    struct rtmsg header = {.rtm_family = to->sa.sa_family, .rtm_flags = flags};
+    struct rtmsg header = {.rtm_family = to->sa.sa_family, .rtm_flags = RTM_F_FIB_MATCH};
     struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, 0);
     size_t len;
     const uint8_t *bytes = addr_bytes(to, &len);
@@ -152,6 +159,50 @@ static int ask_kernel(struct answer *answer, unsigned flags)
         (void)nla_put(msg, RTA_DST, (int)len, bytes);
     }
     return netlink_request(answer->r->requests, msg, on_route, answer);
+}
+
+static int on_next_hop_object(struct nl_msg *msg, void *arg)
+{
+    struct answer *answer = arg;
+    struct nlattr *a[NHA_MAX + 1];
+    const struct nhmsg *nh = nlmsg_data(nlmsg_hdr(msg));
+
+    if (nlmsg_parse(nlmsg_hdr(msg), sizeof(*nh), a, NHA_MAX, NULL) < 0)
+        return NL_SKIP;
+    if (a[NHA_OIF])
+        add_next_hop(answer, (int)nla_get_u32(a[NHA_OIF]), nh->nh_flags);
+    if (!a[NHA_GROUP])
+        return NL_OK;
+    const struct nexthop_grp *members = nla_data(a[NHA_GROUP]);
+    uint32_t n = (uint32_t)nla_len(a[NHA_GROUP]) / sizeof(*members);
+    answer->no_room |= n > GROUP_MAX;
+    for (uint32_t i = 0; i < n && i < GROUP_MAX; i++)
+        answer->members[answer->n_members++] = members[i].id;
+    return NL_OK;
+}
+
+static int ask_next_hop_object(struct answer *answer, uint32_t id)
+{
+    struct nhmsg header = {.nh_family = AF_UNSPEC};
+    struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETNEXTHOP, 0);
+
+    if (msg) {
+        (void)nlmsg_append(msg, &header, sizeof(header), NLMSG_ALIGNTO);
+        (void)nla_put_u32(msg, NHA_ID, id);
+    }
+    return netlink_request(answer->r->requests, msg, on_next_hop_object, answer);
+}
+
+/* With net.ipv4.nexthop_compat_mode=0 a route names its next hop object only. Groups hold no groups. */
+static int resolve_next_hop_object(struct answer *answer)
+{
+    int err = ask_next_hop_object(answer, answer->object);
+    uint32_t n = answer->n_members;
+
+    answer->n_members = 0;
+    for (uint32_t i = 0; i < n && !err; i++)
+        err = ask_next_hop_object(answer, answer->members[i]);
+    return err == -ENOENT ? 0 : err; /* gone meanwhile: a report is on its way */
 }
 
 /* What is wrong with a route, by the kernel's error or the route's type. NULL: nothing. */
@@ -175,11 +226,10 @@ static const char *trouble_of(int err, int type)
 static int ask(struct routes *r, const struct target *target, const char **ret_trouble)
 {
     struct answer answer = {.r = r, .target = target, .type = RTN_UNSPEC};
-    int err = ask_kernel(&answer, RTM_F_FIB_MATCH);
+    int err = ask_kernel(&answer);
 
-    /* A next hop object may come without its interfaces (net.ipv4.nexthop_compat_mode=0). */
-    if (!err && answer.type == RTN_UNICAST && !answer.next_hops)
-        err = ask_kernel(&answer, 0);
+    if (!err && answer.object)
+        err = resolve_next_hop_object(&answer);
     switch (-err) {
     case 0:
     case ENETUNREACH:

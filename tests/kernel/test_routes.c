@@ -153,6 +153,10 @@ static void policy_rules_and_next_hop_objects_are_followed(void **state)
                          "; ip nexthop add id 8 via 10.3.0.9 dev second; ip nexthop add id 9 group 7; "
                          "ip route replace 10.9.0.0/24 nhid 9; ip nexthop replace id 9 group 8");
     await_interfaces("backends:mta1 second:mta2");
+    lab_run(LAB_GATEWAY, "ip nexthop replace id 9 group 7; echo 0 >/proc/sys/net/ipv4/nexthop_compat_mode");
+    await_interfaces("backends:mta1,mta2 second:-");
+    lab_run(LAB_GATEWAY, "ip nexthop replace id 9 group 7/8");
+    await_interfaces("backends:mta1,mta2 second:mta2");
 }
 
 static void a_link_that_goes_down_and_comes_back_is_told_and_reattached(void **state)
