@@ -167,6 +167,7 @@ def test_a_backend_interface_that_goes_down_and_comes_back_harms_no_other_sessio
     assert all(s.stop() for s in servers)
 
 
+@pytest.mark.tsan
 @pytest.mark.topology(backends=1)
 def test_rounds_of_every_kind_of_session_leave_descriptors_and_memory_as_they_were(lab):
     serve(lab.backends[0])
