@@ -243,6 +243,8 @@ int bpf_catch_attach(struct bpf *b)
 
 void bpf_catch_detach(struct bpf *b)
 {
+    if (!b)
+        return;
     bpf_link__destroy(b->catch_link); /* NULL is accepted */
     b->catch_link = NULL;
 }

@@ -22,7 +22,7 @@ int bpf_set_listener(struct bpf *b, sa_family_t family, uint32_t worker, int fd)
 
 /* Attaches catch to the current network namespace; takes it away again: then the VIPs refuse connections. */
 int bpf_catch_attach(struct bpf *b);
-void bpf_catch_detach(struct bpf *b);
+void bpf_catch_detach(struct bpf *b); /* NULL is accepted, also before an attach */
 
 /* Attaches return to the ingress of an interface (tcx). -EEXIST when it already is; 0 or -errno. */
 int bpf_return_attach(struct bpf *b, int ifindex);

@@ -418,8 +418,7 @@ int host_print_plan(const struct host *h, FILE *out)
         const struct item *item = &h->items[i];
         bool found = item->state == STATE_KEEP;
         item_line(item, &word, text);
-        fprintf(out, "%-6s  %-*s  # %s%s\n", word, width, text, why(item),
-            found ? " (found: an earlier run's)" : "");
+        fprintf(out, "%-6s  %-*s  # %s%s\n", word, width, text, why(item), found ? " (there already)" : "");
     }
     for (const char *line = h->notes; line && *line;) {
         size_t len = strcspn(line, "\n");
