@@ -33,7 +33,7 @@ def pytest_configure(config):
 def pytest_runtest_call(item):
     """No story may hang: past its limit it fails, and its lab is taken down."""
     mark = item.get_closest_marker("limit")
-    seconds = mark.args[0] if mark else LIMIT
+    seconds = (mark.args[0] if mark else LIMIT) * (10 if item.config.getoption("--long") else 1)
     if not item.config.getoption("--open-shell"):
         signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"the story did not end within {seconds} s"))
         signal.alarm(seconds)

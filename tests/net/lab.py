@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import itertools
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -306,6 +307,11 @@ class Lab:
             _drop(namespace, "loss", hook,
                   f"iifname != lo meta l4proto tcp numgen random mod 1000 < {round(percent * 10)}")
 
+    def lost_packets(self):
+        """How many the loss has taken so far, over all legs."""
+        return sum(int(re.search(r"packets (\d+)", n.run("nft", "list", "table", "inet", "loss").stdout).group(1))
+                   for n in (self.client, self.gateway, *self.backends))
+
     def drop_tcp_to_port(self, namespace, port):
         """The namespace swallows what comes in for a TCP port, without a word."""
         _drop(namespace, "swallow", "input", f"tcp dport {port}")
@@ -328,7 +334,7 @@ def _drop(namespace, table, hook, match):
     namespace.run("nft", "-f", "-", input=(
         f"add table inet {table}\n"
         f"add chain inet {table} drops {{ type filter hook {hook} priority -300; }}\n"
-        f"add rule inet {table} drops {match} drop\n"))
+        f"add rule inet {table} drops {match} counter drop\n"))
 
 
 def _without_lifetimes(routes):
