@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One YAML file as a tree. libfyaml splits the text into events; the tree is built here, because every node
- * must know its place, depth must have a limit, and aliases (the way to make a small file huge) are not
- * wanted. Happy path: read, check that it is plain text, then event by event to the tree. Failure paths: a
- * file that cannot be read, is too large or is no text; a syntax error, which ends this file; aliases and
- * tags, which are reported and leave a BAD node so that the rest is still checked.
- * Called by config_parse.c on the control thread.
+ * must know its place and depth must have a limit. Happy path: read, check that it is plain text in the part
+ * of YAML that a configuration needs, then event by event to the tree. Failure paths: a file that cannot be
+ * read, is too large or is no text; YAML that is not wanted (aliases, tags, ...), of which every line is
+ * reported; a syntax error, where libfyaml stops. All of them end this file. Called by config_parse.c on the
+ * control thread.
  */
 #include "control/config_yaml.h"
 
@@ -101,25 +101,15 @@ static bool is_control(uint32_t code)
     return (code < 0x20 && code != '\t' && code != '\n') || (code >= 0x7f && code <= 0x9f);
 }
 
-/* A tab in the indent of the line that begins at `at` (and holds more than a comment): its place, or -1. */
-static int64_t tab_in_indent(const struct config_file *f, uint32_t at)
-{
-    const char *line = f->text + at;
-    size_t len = strspn(line, " \t\r");
-    const char *tab = memchr(line, '\t', len);
-    return tab && line[len] != '\n' && line[len] != '#' && line[len] != '\0' ? tab - f->text : -1;
-}
-
 /*
  * libfyaml takes some bytes that are no text as the end of the text, without a word. So they are searched for
  * first; the first one ends the search, since a file that is no text would be nothing but such errors.
  */
-static int check_text(struct config_report *r, uint32_t file)
+static int check_characters(struct config_report *r, uint32_t file)
 {
     const struct config_file *f = &r->files[file];
-    for (uint32_t i = 0, len, code = '\n'; i < f->len; i += len) {
+    for (uint32_t i = 0, len, code = 0; i < f->len; i += len) {
         struct config_place place = {.file = file, .start = i, .end = i + 1};
-        int64_t tab = code == '\n' ? tab_in_indent(f, i) : -1;
         len = utf8_bytes(f->text + i, &code);
         if (len == 0) {
             config_report_error(r, place, "a byte that is no UTF-8 text (0x%02x)", (uint8_t)f->text[i]);
@@ -129,13 +119,94 @@ static int check_text(struct config_report *r, uint32_t file)
             config_report_error(r, place, "a control character (U+%04X) cannot stand in this file", code);
             return -EINVAL;
         }
-        if (tab >= 0) {
-            place.start = place.end = (uint32_t)tab;
-            config_report_error(r, place, "a tab cannot indent a line in YAML; use spaces");
-            return -EINVAL;
-        }
     }
     return 0;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* The end of the quoted text that begins at *at; what is wrong with it, or NULL. */
+static const char *skip_quoted(const struct config_file *f, uint32_t *at, uint32_t end)
+{
+    char quote = f->text[*at];
+    for (uint32_t i = *at + 1; i < end; i++) {
+        if (f->text[i] == '\\' && quote == '"')
+            i++;
+        else if (f->text[i] == quote && quote == '\'' && f->text[i + 1] == quote)
+            return "a quote in quotes ('') is not supported; no value needs one";
+        else if (f->text[i] == quote) {
+            *at = i;
+            return NULL;
+        }
+    }
+    return "a quote that is not closed in its line";
+}
+
+/*
+ * What a configuration needs no part of: aliases and anchors (with which a small file becomes a huge one),
+ * tags, complex keys, text over several lines. They are refused here and not when libfyaml has parsed them,
+ * because its versions 0.7 and 0.8 have memory errors there, found by fuzzing. Whatever could begin a word
+ * counts, also where libfyaml would not take it as one.
+ */
+static const char *unwanted(const struct config_file *f, uint32_t *at, uint32_t end)
+{
+    bool word_may_begin = true;
+    const char *why;
+    for (uint32_t i = *at; i < end; i++) {
+        char c = f->text[i];
+        if (c == '#' && (i == *at || is_blank(f->text[i - 1])))
+            break;
+        if (word_may_begin) {
+            why = c == '"' || c == '\'' ? skip_quoted(f, &i, end)
+                  : c == '?'            ? "a key marked with '?' is not supported; write \"key: value\""
+                  : c == '*'            ? "aliases (*name) are not supported; write the value out"
+                  : c == '&'            ? "anchors (&name) are not supported"
+                  : c == '!'            ? "tags (!name) are not supported; write the value alone"
+                  : c == '|' || c == '>'
+                      ? "text over several lines is not supported; write the value beside its key"
+                      : NULL;
+            if (why) {
+                *at = i;
+                return why;
+            }
+        }
+        word_may_begin = is_blank(c) || strchr("[]{},:\"'", c);
+    }
+    return NULL;
+}
+
+/* The first thing in a line that cannot stand in a configuration and its place; NULL when there is none. */
+static const char *check_line(const struct config_file *f, uint32_t *at, uint32_t end)
+{
+    const char *line = f->text + *at;
+    size_t indent = strspn(line, " \t\r");
+    const char *tab = memchr(line, '\t', indent);
+    if (tab && *at + indent < end && line[indent] != '#') {
+        *at = (uint32_t)(tab - f->text);
+        return "a tab cannot indent a line in YAML; use spaces";
+    }
+    return unwanted(f, at, end);
+}
+
+static int check_text(struct config_report *r, uint32_t file)
+{
+    const struct config_file *f = &r->files[file];
+    uint32_t errors_before = r->n_errors;
+    int rc = check_characters(r, file);
+    for (uint32_t at = 0, end; rc == 0 && at < f->len; at = end + 1) {
+        const char *newline = memchr(f->text + at, '\n', f->len - at);
+        end = newline ? (uint32_t)(newline - f->text) : f->len;
+        struct config_place place = {.file = file, .start = at, .end = at};
+        const char *why = check_line(f, &place.start, end);
+        if (!why)
+            continue;
+        place.end = place.start;
+        config_report_error(r, place, "%s", why);
+    }
+    return rc < 0 || r->n_errors > errors_before ? -EINVAL : 0;
 }
 
 /* Sets the place of an event, and remembers its end. */
@@ -195,7 +266,7 @@ static void attach(struct builder *b, struct config_node *n)
 static int add_value(struct builder *b, struct fy_event *e, struct config_node *n)
 {
     size_t len = 0;
-    const char *text = e->scalar.value ? fy_token_get_text(e->scalar.value, &len) : "";
+    const char *text = e->scalar.value ? fy_token_get_text(e->scalar.value, &len) : NULL;
     if (!text) { /* an empty text has none */
         text = "";
         len = 0;
@@ -223,14 +294,8 @@ static int add_node(struct builder *b, struct fy_event *e)
                                               : CONFIG_NODE_VALUE;
     if (e->type == FYET_SCALAR && add_value(b, e, n) < 0)
         return -ENOMEM;
-    if (e->type == FYET_ALIAS) {
-        n->place.start -= n->place.start > 0; /* the asterisk */
-        config_report_error(b->report, n->place, "aliases (*name) are not supported; write the value out");
+    if (e->type == FYET_ALIAS) /* check_text() lets none pass */
         n->kind = CONFIG_NODE_BAD;
-    } else if (fy_event_get_tag_token(e)) {
-        config_report_error(b->report, n->place, "tags (!name) are not supported; write the value alone");
-        n->kind = n->kind == CONFIG_NODE_VALUE ? CONFIG_NODE_BAD : n->kind;
-    }
     attach(b, n);
     if (e->type != FYET_SEQUENCE_START && e->type != FYET_MAPPING_START)
         return 0;

@@ -32,13 +32,17 @@ static const struct error_case cases[] = {
         "postern.yaml:6:5: error: \"retries\" a second time; the first is at postern.yaml:5:5\n"
         "    6 |     retries: 2\n"
         "      |     ^~~~~~~\n"},
-    {"key_is_no_word",
-        LISTENER POOL "    ? [a]\n"
-                      "    : b\n",
-        "postern.yaml:5:7: error: a key must be a word; an IPv6 address must be quoted, like "
+    {"key_is_no_word", LISTENER POOL "    [a]: b\n",
+        "postern.yaml:5:5: error: a key must be a word; an IPv6 address must be quoted, like "
         "\"[2001:db8::25]:25\"\n"
-        "    5 |     ? [a]\n"
-        "      |       ^\n"},
+        "    5 |     [a]: b\n"
+        "      |     ^\n"},
+    {"key_with_question_mark",
+        LISTENER POOL "    ? retries\n"
+                      "    : 1\n",
+        "postern.yaml:5:5: error: a key marked with '?' is not supported; write \"key: value\"\n"
+        "    5 |     ? retries\n"
+        "      |     ^\n"},
     {"list_expected", "listeners: {name: l}\n" POOL,
         "postern.yaml:1:12: error: \"listeners\" takes a list, not a map of keys; begin each entry with \"- "
         "\"\n"
@@ -97,11 +101,38 @@ static const struct error_case cases[] = {
     {"alias", "listeners: [{name: l, address: *x, pool: p}]\n" POOL,
         "postern.yaml:1:32: error: aliases (*name) are not supported; write the value out\n"
         "    1 | listeners: [{name: l, address: *x, pool: p}]\n"
-        "      |                                ^~\n"},
+        "      |                                ^\n"},
     {"tag", "listeners: [{name: l, address: !!str 192.0.2.1:25, pool: p}]\n" POOL,
-        "postern.yaml:1:38: error: tags (!name) are not supported; write the value alone\n"
+        "postern.yaml:1:32: error: tags (!name) are not supported; write the value alone\n"
         "    1 | listeners: [{name: l, address: !!str 192.0.2.1:25, pool: p}]\n"
-        "      |                                      ^~~~~~~~~~~~\n"},
+        "      |                                ^\n"},
+    {"anchor", LISTENER POOL "    retries: &r 1\n",
+        "postern.yaml:5:14: error: anchors (&name) are not supported\n"
+        "    5 |     retries: &r 1\n"
+        "      |              ^\n"},
+    {"text_block",
+        LISTENER POOL "    balance: >\n"
+                      "      round-robin\n",
+        "postern.yaml:5:14: error: text over several lines is not supported; write the value beside its key\n"
+        "    5 |     balance: >\n"
+        "      |              ^\n"},
+    {"quote_in_quotes", "gateway: {name: 'a''b'}\n" LISTENER POOL,
+        "postern.yaml:1:17: error: a quote in quotes ('') is not supported; no value needs one\n"
+        "    1 | gateway: {name: 'a''b'}\n"
+        "      |                 ^\n"},
+    {"quote_not_closed", "gateway: {name: \"a}\n" LISTENER POOL,
+        "postern.yaml:1:17: error: a quote that is not closed in its line\n"
+        "    1 | gateway: {name: \"a}\n"
+        "      |                 ^\n"},
+    {"several_unwanted",
+        "gateway: {name: *a}\n"
+        "listeners: !x []\n",
+        "postern.yaml:1:17: error: aliases (*name) are not supported; write the value out\n"
+        "    1 | gateway: {name: *a}\n"
+        "      |                 ^\n"
+        "postern.yaml:2:12: error: tags (!name) are not supported; write the value alone\n"
+        "    2 | listeners: !x []\n"
+        "      |            ^\n"},
     {"second_document", LISTENER POOL "---\n" LISTENER,
         "postern.yaml:5:1: error: a second document begins here; a file holds one\n"
         "    5 | ---\n"
