@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * return: marks the packets that come back from backends to connections made from a client's address, so that
  * the policy rule delivers them to this host instead of forwarding them to the client.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command line: check a configuration, show its plan, or run it. */
 #include "control/config.h"
-#include "control/control.h"
+#include "gateway.h"
 #include "snapshot.h"
 
 #include <argp.h>
@@ -80,9 +80,9 @@ static int run_mode(enum mode mode, const char *file, const struct snapshot *s)
             s->n_vips, s->n_pools, s->n_backends);
         return 0;
     case MODE_PLAN:
-        return control_print_plan(s, stdout);
+        return gateway_print_plan(s, stdout);
     case MODE_RUN:
-        return control_run(s);
+        return gateway_run(s);
     }
     return -EINVAL;
 }

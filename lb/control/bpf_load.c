@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The eBPF programs of bpf/: loaded from the skeletons inside this binary, their maps filled from the
  * snapshot, attached.
@@ -10,7 +10,7 @@
  * Failure paths: a failed load leaves nothing behind and one line for the operator; what libbpf would print
  * is captured.
  *
- * Called by main.c and routes.c, control thread only.
+ * Called by gateway.c and routes.c, control thread only.
  */
 #include "control/bpf_load.h"
 

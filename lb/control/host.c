@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The host's rules and routes: compares what is wanted with what is there, and makes up the difference.
  *
@@ -10,7 +10,7 @@
  * Failure paths: nothing is ever removed that does not carry our protocol number; a foreign rule at our
  * priority or a foreign route in our table becomes a note. Removing what is gone already is no error.
  *
- * Called by main.c, control thread only.
+ * Called by gateway.c, control thread only.
  */
 #include "control/host.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The checks before anything is touched: what would fail later, somewhere deep, is refused here in plain
  * words.
@@ -10,7 +10,7 @@
  * first one's errno is returned. A check that cannot be made (no inet_diag, no /proc) is not a refusal. The
  * soft limit of descriptors is the only thing that is ever changed.
  *
- * Called by main.c, control thread, at start.
+ * Called by gateway.c, control thread, at start.
  */
 #include "control/preflight.h"
 

@@ -3,7 +3,7 @@
  * From a checked configuration to the snapshot that the workers read.
  * Happy path: count, take one block for everything, copy. Failure: -ENOMEM, nothing is published.
  * What later decides on weights (health, zones, drain) does so here, so that choosing a backend stays one
- * pure function. Called by control.c on the control thread.
+ * pure function. Called by main.c on the control thread.
  */
 #include "control/config.h"
 #include "control/config_schema.h"

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Follows the routes to the backends, so that the return program is wherever their answers come in.
  *
@@ -10,7 +10,7 @@
  * so is its return. An interface that disappears takes the kernel's link with it: bpf_return_attached()
  * tells, and its successor, even one with the same number, gets a new one.
  *
- * Called by main.c and control.c, control thread only.
+ * Called by gateway.c, control thread only.
  */
 #include "control/routes.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The catch program with real connections: which destinations are caught, how they spread over the workers,
  * that the choice is stable, and that a VIP without its daemon refuses.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The return program, packet by packet: which get the mark, that no byte changes, that others' programs go
  * on; through the kernel's test run, and for devices without a link header, with VLAN tags and with headers

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The lab behind lab.h. Namespaces are held by descriptors only: they have no name that could be left behind.
  * A failed step fails the test that runs.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Kernel facts behind catching: what sk_lookup does with a VIP's connections, and what a listener must not
  * do. */
 #include "fixture.h"

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Kernel facts behind connecting from the client's address: when its port can be had, and when another one is
  * needed. */
 #include "fixture.h"

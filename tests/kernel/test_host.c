@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What host.c sets up, and that nothing is left of it: the host's rules and routes are compared as text, byte
  * for byte, before and after. Leftovers of a crash are found again; what others own is never touched.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Each refusal at start, provoked for real: one line, the right errno. Every check runs in a child, since it
  * may change limits, privileges and locks of its process.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Kernel facts behind the return path: mark, rule and local table bring a backend's answers to the
  * transparent socket, and nothing else is touched. What each sysctl does to it is measured here;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The return program follows the routes: to all next hops, to new interfaces, over flaps and successors; and
  * what cannot work is refused at start in one line.

@@ -7,7 +7,7 @@
  * Whatever fails on the way up takes down what was up, in the same order. Thread: the main one; the others
  * are started here.
  */
-#include "control/control.h"
+#include "gateway.h"
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -35,7 +35,7 @@
 
 enum phase { PHASE_SERVING, PHASE_DRAINING, PHASE_STOPPING };
 
-struct control {
+struct gateway {
     const struct snapshot *snapshot;
     struct bpf *bpf;
     struct host *host;
@@ -56,7 +56,7 @@ static int fail(const char *what, int error)
     return error;
 }
 
-static int open_descriptors(struct control *c)
+static int open_descriptors(struct gateway *g)
 {
     sigset_t signals;
 
@@ -68,46 +68,46 @@ static int open_descriptors(struct control *c)
     /* Blocked before the first thread starts, so that all of them inherit it. */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-    c->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    c->idle_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return c->signal_fd < 0 || c->idle_fd < 0 ? fail("cannot open a signal or event descriptor", -errno) : 0;
+    g->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    g->idle_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return g->signal_fd < 0 || g->idle_fd < 0 ? fail("cannot open a signal or event descriptor", -errno) : 0;
 }
 
-static int start_kernel_side(struct control *c)
+static int start_kernel_side(struct gateway *g)
 {
     char error_text[ERROR_TEXT_MAX] = "";
 
-    int error = bpf_load(c->snapshot, &c->bpf, error_text, sizeof(error_text));
+    int error = bpf_load(g->snapshot, &g->bpf, error_text, sizeof(error_text));
     if (!error)
-        error = routes_open(c->snapshot, c->bpf, &c->routes, error_text, sizeof(error_text));
+        error = routes_open(g->snapshot, g->bpf, &g->routes, error_text, sizeof(error_text));
     if (error) {
         fprintf(stderr, "postern: %s\n", error_text);
         return error;
     }
-    error = host_open(c->snapshot, &c->host);
+    error = host_open(g->snapshot, &g->host);
     if (!error)
-        error = host_apply(c->host);
+        error = host_apply(g->host);
     return error ? fail("cannot set up the host's rule and routes", error) : 0;
 }
 
-static int start_workers(struct control *c)
+static int start_workers(struct gateway *g)
 {
-    uint32_t n = c->snapshot->workers;
+    uint32_t n = g->snapshot->workers;
 
-    c->counters = aligned_alloc(64, n * sizeof(*c->counters));
-    c->workers = calloc(n, sizeof(*c->workers));
-    if (!c->counters || !c->workers)
+    g->counters = aligned_alloc(64, n * sizeof(*g->counters));
+    g->workers = calloc(n, sizeof(*g->workers));
+    if (!g->counters || !g->workers)
         return fail("no memory for the workers", -ENOMEM);
-    memset(c->counters, 0, n * sizeof(*c->counters));
+    memset(g->counters, 0, n * sizeof(*g->counters));
     for (uint32_t i = 0; i < n; i++) {
-        struct worker *w = &c->workers[i];
-        int error = worker_start(w, i, c->snapshot, c->counters, c->idle_fd);
+        struct worker *w = &g->workers[i];
+        int error = worker_start(w, i, g->snapshot, g->counters, g->idle_fd);
         if (error)
             return fail("cannot start a worker", error);
-        c->n_workers++;
-        error = bpf_set_listener(c->bpf, AF_INET, i, w->listener_v4);
+        g->n_workers++;
+        error = bpf_set_listener(g->bpf, AF_INET, i, w->listener_v4);
         if (!error && w->listener_v6 >= 0)
-            error = bpf_set_listener(c->bpf, AF_INET6, i, w->listener_v6);
+            error = bpf_set_listener(g->bpf, AF_INET6, i, w->listener_v6);
         if (error)
             return fail("cannot hand a listening socket to the catch program", error);
     }
@@ -126,34 +126,34 @@ static void collect_interface(int ifindex, const char *name, const char *backend
         list->ifindex[list->n++] = ifindex;
 }
 
-static int control_start(struct control *c)
+static int gateway_start(struct gateway *g)
 {
     struct interface_list interfaces = {.n = 0};
 
-    int error = open_descriptors(c);
+    int error = open_descriptors(g);
     if (!error)
-        error = preflight_check(c->snapshot, stderr);
+        error = preflight_check(g->snapshot, stderr);
     if (!error)
-        error = log_start(c->snapshot->workers) ? fail("cannot start the log", -ENOMEM) : 0;
+        error = log_start(g->snapshot->workers) ? fail("cannot start the log", -ENOMEM) : 0;
     if (!error)
-        error = start_kernel_side(c);
+        error = start_kernel_side(g);
     if (!error)
-        error = start_workers(c);
+        error = start_workers(g);
     if (error)
         return error;
-    routes_each_interface(c->routes, collect_interface, &interfaces);
-    preflight_warn(c->snapshot, interfaces.ifindex, interfaces.n);
-    error = bpf_catch_attach(c->bpf);
+    routes_each_interface(g->routes, collect_interface, &interfaces);
+    preflight_warn(g->snapshot, interfaces.ifindex, interfaces.n);
+    error = bpf_catch_attach(g->bpf);
     if (error)
         return fail("cannot attach the catch program to this network namespace", error);
-    c->started_ms = clock_now_ms();
+    g->started_ms = clock_now_ms();
     log_event(LOG_LEVEL_INFO, "start",
         "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u "
         "pid=%d",
-        POSTERN_VERSION, c->snapshot->gateway_name,
-        c->snapshot->gateway_zone[0] ? c->snapshot->gateway_zone : "-", c->snapshot->workers,
-        c->snapshot->max_sessions, c->snapshot->n_listeners, c->snapshot->n_vips, c->snapshot->n_pools,
-        c->snapshot->n_backends, getpid());
+        POSTERN_VERSION, g->snapshot->gateway_name,
+        g->snapshot->gateway_zone[0] ? g->snapshot->gateway_zone : "-", g->snapshot->workers,
+        g->snapshot->max_sessions, g->snapshot->n_listeners, g->snapshot->n_vips, g->snapshot->n_pools,
+        g->snapshot->n_backends, getpid());
     return 0;
 }
 
@@ -165,7 +165,7 @@ static size_t append(char *text, size_t size, size_t at, const char *name, uint6
 
 /* One line with everything that is not zero; the whole state in one place until there is a better one to
  * look. */
-static void log_counters(const struct control *c)
+static void log_counters(const struct gateway *g)
 {
     char text[900] = "";
     size_t at = 0;
@@ -176,18 +176,18 @@ static void log_counters(const struct control *c)
     static const char *const return_names[RETURN_COUNTERS] = {
         [RETURN_MARKED] = "return_marked", [RETURN_NOT_OURS] = "return_not_ours"};
 
-    at = append(text, sizeof(text), at, "sessions", counters_sessions(c->counters, c->n_workers));
+    at = append(text, sizeof(text), at, "sessions", counters_sessions(g->counters, g->n_workers));
     for (enum counter i = 0; i < COUNTERS; i++) {
-        uint64_t v = counters_sum(c->counters, c->n_workers, i);
+        uint64_t v = counters_sum(g->counters, g->n_workers, i);
         at = v ? append(text, sizeof(text), at, counter_name(i), v) : at;
     }
     for (enum close_reason r = REASON_none + 1; r < REASONS; r++) {
-        uint64_t v = counters_sum_closed(c->counters, c->n_workers, r);
+        uint64_t v = counters_sum_closed(g->counters, g->n_workers, r);
         char name[64];
         snprintf(name, sizeof(name), "closed_%s", close_reasons[r].name);
         at = v ? append(text, sizeof(text), at, name, v) : at;
     }
-    if (bpf_counters(c->bpf, catch, back) == 0) {
+    if (bpf_counters(g->bpf, catch, back) == 0) {
         for (int i = 0; i < CATCH_COUNTERS; i++)
             at = catch[i] ? append(text, sizeof(text), at, catch_names[i], catch[i]) : at;
         for (int i = 0; i < RETURN_COUNTERS; i++)
@@ -196,46 +196,46 @@ static void log_counters(const struct control *c)
     log_event(LOG_LEVEL_INFO, "counters", "%s", text + 1);
 }
 
-static void stop_now(struct control *c, const char *signal_name)
+static void stop_now(struct gateway *g, const char *signal_name)
 {
-    c->phase = PHASE_STOPPING;
-    bpf_catch_detach(c->bpf);
+    g->phase = PHASE_STOPPING;
+    bpf_catch_detach(g->bpf);
     log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name,
-        counters_sessions(c->counters, c->n_workers));
-    for (uint32_t i = 0; i < c->n_workers; i++)
-        worker_stop(&c->workers[i]);
+        counters_sessions(g->counters, g->n_workers));
+    for (uint32_t i = 0; i < g->n_workers; i++)
+        worker_stop(&g->workers[i]);
 }
 
-static void drain(struct control *c)
+static void drain(struct gateway *g)
 {
-    c->phase = PHASE_DRAINING;
-    c->report_ms = clock_now_ms() + DRAIN_REPORT_MS;
+    g->phase = PHASE_DRAINING;
+    g->report_ms = clock_now_ms() + DRAIN_REPORT_MS;
     /* New connections are refused from here on; handshakes under way still reach their listening socket. */
-    bpf_catch_detach(c->bpf);
+    bpf_catch_detach(g->bpf);
     log_event(
-        LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u", counters_sessions(c->counters, c->n_workers));
-    for (uint32_t i = 0; i < c->n_workers; i++)
-        worker_drain(&c->workers[i]);
+        LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u", counters_sessions(g->counters, g->n_workers));
+    for (uint32_t i = 0; i < g->n_workers; i++)
+        worker_drain(&g->workers[i]);
 }
 
-static void on_signal(struct control *c)
+static void on_signal(struct gateway *g)
 {
     struct signalfd_siginfo info;
 
-    while (read(c->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+    while (read(g->signal_fd, &info, sizeof(info)) == sizeof(info)) {
         switch (info.ssi_signo) {
         case SIGTERM:
-            if (c->phase == PHASE_SERVING)
-                drain(c);
-            else if (c->phase == PHASE_DRAINING)
-                stop_now(c, "TERM");
+            if (g->phase == PHASE_SERVING)
+                drain(g);
+            else if (g->phase == PHASE_DRAINING)
+                stop_now(g, "TERM");
             break;
         case SIGINT:
-            if (c->phase != PHASE_STOPPING)
-                stop_now(c, "INT");
+            if (g->phase != PHASE_STOPPING)
+                stop_now(g, "INT");
             break;
         case SIGUSR1:
-            log_counters(c);
+            log_counters(g);
             break;
         case SIGHUP:
             log_event(LOG_LEVEL_WARNING, "reload_refused",
@@ -246,91 +246,91 @@ static void on_signal(struct control *c)
 }
 
 /* Milliseconds until the drain's progress is told again; -1 when nothing is due. */
-static int tell_drain(struct control *c)
+static int tell_drain(struct gateway *g)
 {
-    if (c->phase != PHASE_DRAINING)
+    if (g->phase != PHASE_DRAINING)
         return -1;
     uint64_t now = clock_now_ms();
-    if (now >= c->report_ms) {
+    if (now >= g->report_ms) {
         log_event(LOG_LEVEL_INFO, "drain", "sessions=%u hint=\"a second TERM ends them at once\"",
-            counters_sessions(c->counters, c->n_workers));
-        c->report_ms = now + DRAIN_REPORT_MS;
+            counters_sessions(g->counters, g->n_workers));
+        g->report_ms = now + DRAIN_REPORT_MS;
     }
-    return (int)(c->report_ms - now);
+    return (int)(g->report_ms - now);
 }
 
-static bool is_over(const struct control *c)
+static bool is_over(const struct gateway *g)
 {
-    return c->phase == PHASE_STOPPING ||
-           (c->phase == PHASE_DRAINING && counters_sessions(c->counters, c->n_workers) == 0);
+    return g->phase == PHASE_STOPPING ||
+           (g->phase == PHASE_DRAINING && counters_sessions(g->counters, g->n_workers) == 0);
 }
 
-static void control_loop(struct control *c)
+static void gateway_loop(struct gateway *g)
 {
     uint64_t value;
 
-    while (!is_over(c)) {
+    while (!is_over(g)) {
         struct pollfd fds[] = {
-            {.fd = c->signal_fd, .events = POLLIN},
-            {.fd = c->idle_fd, .events = POLLIN},
-            {.fd = routes_fd(c->routes), .events = POLLIN},
+            {.fd = g->signal_fd, .events = POLLIN},
+            {.fd = g->idle_fd, .events = POLLIN},
+            {.fd = routes_fd(g->routes), .events = POLLIN},
         };
-        if (poll(fds, sizeof(fds) / sizeof(fds[0]), tell_drain(c)) < 0)
+        if (poll(fds, sizeof(fds) / sizeof(fds[0]), tell_drain(g)) < 0)
             continue;
         if (fds[0].revents)
-            on_signal(c);
+            on_signal(g);
         if (fds[1].revents)
-            (void)!read(c->idle_fd, &value, sizeof(value));
+            (void)!read(g->idle_fd, &value, sizeof(value));
         if (fds[2].revents) {
-            int error = routes_on_event(c->routes);
+            int error = routes_on_event(g->routes);
             if (error)
                 log_event(LOG_LEVEL_ERROR, "routes_failed", "error=\"%s\"", strerror(-error));
         }
     }
 }
 
-static void control_stop(struct control *c)
+static void gateway_stop(struct gateway *g)
 {
-    bpf_catch_detach(c->bpf);
-    for (uint32_t i = 0; i < c->n_workers; i++)
-        worker_stop(&c->workers[i]);
-    for (uint32_t i = 0; i < c->n_workers; i++)
-        worker_join(&c->workers[i]);
-    if (c->host && host_undo(c->host))
+    bpf_catch_detach(g->bpf);
+    for (uint32_t i = 0; i < g->n_workers; i++)
+        worker_stop(&g->workers[i]);
+    for (uint32_t i = 0; i < g->n_workers; i++)
+        worker_join(&g->workers[i]);
+    if (g->host && host_undo(g->host))
         log_event(LOG_LEVEL_ERROR, "undo_failed",
             "hint=\"see what is left: ip rule; ip route show table all proto %d\"", HOST_PROTOCOL);
-    if (c->started_ms) {
-        log_counters(c);
+    if (g->started_ms) {
+        log_counters(g);
         log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",
-            (unsigned long long)(clock_now_ms() - c->started_ms) / 1000);
+            (unsigned long long)(clock_now_ms() - g->started_ms) / 1000);
     }
-    host_close(c->host);
-    routes_close(c->routes);
-    bpf_free(c->bpf);
+    host_close(g->host);
+    routes_close(g->routes);
+    bpf_free(g->bpf);
     log_stop();
-    free(c->workers);
-    free(c->counters);
-    fd_close(&c->signal_fd);
-    fd_close(&c->idle_fd);
+    free(g->workers);
+    free(g->counters);
+    fd_close(&g->signal_fd);
+    fd_close(&g->idle_fd);
 }
 
-int control_run(const struct snapshot *s)
+int gateway_run(const struct snapshot *s)
 {
-    struct control c = {.snapshot = s, .signal_fd = -1, .idle_fd = -1};
+    struct gateway g = {.snapshot = s, .signal_fd = -1, .idle_fd = -1};
 
-    int error = control_start(&c);
+    int error = gateway_start(&g);
     if (!error)
-        control_loop(&c);
-    control_stop(&c);
+        gateway_loop(&g);
+    gateway_stop(&g);
     return error;
 }
 
 static void print_interface(int ifindex, const char *name, const char *backends, void *arg)
 {
-    fprintf(arg, "add   bpf link: tcx ingress on %-12s # return path of %s\n", name, backends);
+    fprintf(arg, "%-6s  bpf link: tcx ingress on %s  # return path of %s\n", "add", name, backends);
 }
 
-int control_print_plan(const struct snapshot *s, FILE *out)
+int gateway_print_plan(const struct snapshot *s, FILE *out)
 {
     char error_text[ERROR_TEXT_MAX] = "";
     struct host *host = NULL;
@@ -347,7 +347,9 @@ int control_print_plan(const struct snapshot *s, FILE *out)
     if (error)
         fail("cannot read the host's rules and routes", error);
     else {
-        fprintf(out, "add   bpf link: sk_lookup on this network namespace # catches the VIPs\n");
+        fprintf(out,
+            "%-6s  bpf link: sk_lookup on this network namespace  # catches connections to the VIPs\n",
+            "add");
         routes_each_interface(routes, print_interface, out);
     }
     host_close(host);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The gateway as a whole, on the control thread: brings everything up in order, waits for signals and news,
+ * takes everything down again.
+ */
+#ifndef POSTERN_GATEWAY_H
+#define POSTERN_GATEWAY_H
+
+#include "snapshot.h"
+
+#include <stdio.h>
+
+/*
+ * Runs the gateway until a signal ends it: TERM waits for the sessions, a second TERM or INT does not.
+ * 0 after an ordinary end; -errno when it could not start (the reason is on standard error).
+ */
+int gateway_run(const struct snapshot *s);
+
+/* Writes what gateway_run() would add to the host, and what of it is there already. 0 or -errno. */
+int gateway_print_plan(const struct snapshot *s, FILE *out);
+
+#endif
