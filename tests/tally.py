@@ -7,6 +7,7 @@ Status 0 when something has passed and nothing has failed.
 import argparse
 import json
 import pathlib
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
@@ -17,9 +18,10 @@ class Tally:
 
     def add_case(self, suite, case):
         """One <testcase>."""
-        name = f"{suite}: {case.get('name')}" if suite else case.get("name")
+        short = re.sub(r"^\d+ - ", "", case.get("name"))
+        name = f"{suite}: {short}" if suite else short
         if case.find("skipped") is not None:
-            self.skipped.append((name, case.get("name"), case.find("skipped").get("message") or "no reason given"))
+            self.skipped.append((name, short, case.find("skipped").get("message") or "no reason given"))
         elif case.find("failure") is not None or case.find("error") is not None:
             self.failed.append(name)
         else:
@@ -37,11 +39,12 @@ def read_junit(tally, path):
     """The cases of a junit file; returns how many failures each suite has."""
     failures = {}
     for suite in ElementTree.parse(path).getroot().iter("testsuite"):
-        name = "" if suite.get("name") == "pytest" else suite.get("name")
+        # meson: "project.project:suite / program"; its cases: "3 - the name".
+        name = "" if suite.get("name") == "pytest" else suite.get("name").split(" / ")[-1]
         before = len(tally.failed)
         for case in suite.iter("testcase"):
             tally.add_case(name, case)
-        failures[name.split(".")[-1]] = len(tally.failed) - before
+        failures[name] = len(tally.failed) - before
     return failures
 
 

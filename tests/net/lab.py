@@ -20,12 +20,14 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 VIP4 = "203.0.113.25"
 VIP6 = "2001:db8:25::25"
 IP_FREEBIND = 15
 IP_BIND_ADDRESS_NO_PORT = 24
 IPV6_FREEBIND = 78
+IFA_F_TENTATIVE = 0x40
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _serial = itertools.count(1)
@@ -101,6 +103,17 @@ class Namespace:
         with self.entered(), open("/proc/sys/" + name.replace(".", "/"), "w", encoding="ascii") as f:
             f.write(str(value))
 
+    def wait_links(self, deadline=10):
+        """
+        Until every interface has its link-local address: the kernel notices a carrier in its own time, and the routes that
+        come with it must not turn up between two looks at the host.
+        """
+        end = time.monotonic() + deadline
+        with self.entered():
+            while missing := {name for _, name in socket.if_nameindex()} - _with_link_local() - {"lo"}:
+                assert time.monotonic() < end, f"{self.name}: no carrier on {missing}"
+                time.sleep(0.002)
+
     @contextlib.contextmanager
     def entered(self):
         """Puts this thread into the namespace. Only for system calls that make sockets or read /proc: short."""
@@ -162,6 +175,13 @@ class Namespace:
         subprocess.run(["ip", "netns", "del", self.name], check=False)
 
 
+def _with_link_local():
+    """Interfaces of this thread's namespace that have an IPv6 link-local address in use."""
+    with open("/proc/thread-self/net/if_inet6", encoding="ascii") as f:
+        fields = [line.split() for line in f]
+    return {name for _, _, _, scope, flags, name in fields if scope == "20" and not int(flags, 16) & IFA_F_TENTATIVE}
+
+
 def _setns(fd):
     if _libc.setns(fd, CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "setns")
@@ -213,6 +233,8 @@ class Lab:
         remove_orphans()
         try:
             self._build(*self._want)
+            for namespace in self.namespaces():
+                namespace.wait_links()
         except BaseException:
             self.close()
             raise

@@ -28,10 +28,11 @@ PREPARE = """
 base=$1 part=$2 state=$3 users=$4; shift 4
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 cage "$base"
-mkdir "$base/upper" "$base/work" "$base/root"
-cp -a "$part/." "$base/upper/"
-mount -t overlay -o "lowerdir=/,upperdir=$base/upper,workdir=$base/work" cage "$base/root"
-cd "$base/root"
+cd "$base"
+mkdir upper work root
+cp -a "$part/." upper/
+mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work cage root
+cd root
 mkdir -p dev proc run mta
 mount --rbind /dev dev
 mount -t proc proc proc

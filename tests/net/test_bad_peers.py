@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad backends, bad clients, bad luck: a counter and a log field for each, other sessions unharmed, nothing leaked."""
 import contextlib
+import socket
 
 import pytest
 
@@ -165,6 +166,29 @@ def test_a_backend_interface_that_goes_down_and_comes_back_harms_no_other_sessio
         assert {s["backend"] for s in lines[-50:]} == {"mta1", "mta2"}
         assert_nothing_left(postern, before)
     assert all(s.stop() for s in servers)
+
+
+@pytest.mark.topology(backends=1)
+def test_every_slot_and_buffer_comes_back(lab):
+    """With room for forty sessions, hundreds that end badly, and then forty at once that all have what they need."""
+    serve(lab.backends[0])
+    with Postern(lab, configuration([pool(backend_lines(lab.backends))], gateway={"max_sessions": 40})) as postern:
+        def ended():
+            postern.wait_counter(sessions_ended=postern.counters()["sessions_accepted"])
+
+        for _ in range(10):
+            for words in (b"", b"EHLO x\r\n", b"SOURCE 10000000 1\r\n"):
+                for leave in (reset, socket.socket.close):
+                    s = lab.connect()
+                    s.sendall(words)
+                    leave(s)
+            client(lab, "reset", "--connections", 30, "--side", "server")
+            ended()
+        result = client(lab, "bulk", "--connections", 40, "--bytes", "1M", "--direction", "both")
+        assert result["ok"] == 40 and not result["errors"], result
+        ended()
+        counters = postern.counters()
+        assert counters["sessions"] == counters["closed_session_limit"] == counters["buffers_short"] == 0
 
 
 @pytest.mark.tsan

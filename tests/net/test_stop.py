@@ -6,7 +6,7 @@ import pytest
 
 from daemon import Postern, backend_lines, configuration, pool
 from lab import VIP4, VIP6
-from load import serve_all
+from load import serve_all, start_client
 from peers import converse, expect_reset
 
 
@@ -58,6 +58,23 @@ def test_a_second_term_or_an_int_ends_the_sessions_at_once(lab, first, second):
         assert {s["reason"] for s in postern.sessions()} == {"shutdown"}
         assert len(postern.sessions()) == 40
     assert servers[0].stop()["resets"] == 40
+
+
+@pytest.mark.tsan
+@pytest.mark.topology(backends=2)
+def test_an_int_in_the_middle_of_heavy_traffic_leaves_nothing_behind(lab):
+    serve_all(lab)
+    with Postern(lab, plain(lab)) as postern:
+        bulk = start_client(lab, "bulk", "--connections", 20, "--bytes", "10G", "--direction", "both")
+        mail = start_client(lab, "sessions", "--count", 1_000_000, "--concurrency", 50)
+        postern.wait_counter(splices_started=20, sessions_ended=500)
+        postern.send(signal.SIGINT)
+        postern.wait_end(10)
+        postern.check_left_nothing()
+        counters = postern.last_counters()
+        assert counters["sessions"] == 0 and counters["sessions_accepted"] == counters["sessions_ended"]
+        for program in (bulk, mail):
+            program.process.kill()
 
 
 @pytest.mark.topology(backends=1)
