@@ -35,15 +35,19 @@ static int read_keys(struct parser *p, const struct config_section *s, const str
 static int read_entry(
     struct parser *p, const struct config_section *s, const struct config_node *map, void *out);
 
-/* `pool "inbound"`, or `this pool` when it has no name. */
+/* `pool "inbound"`, or `this pool` when it has no name among as many keys as it could have. */
 static const char *describe(const struct config_section *s, const struct config_node *map, char buf[128])
 {
     char quoted[CONFIG_QUOTE_MAX];
-    const struct config_node *name = config_node_get(map, "name");
-    if (!name || name->kind != CONFIG_NODE_VALUE || name->empty)
-        return s->unnamed ? s->unnamed : s->title;
-    snprintf(buf, 128, "%s %s", s->title, config_quote(name->text, quoted));
-    return buf;
+    const struct config_node *n = map ? map->first : NULL;
+    for (int i = 0; n && i < CONFIG_KEYS_MAX; n = n->next, i++) {
+        bool is_name = n->kind == CONFIG_NODE_VALUE && n->key->text && strcmp(n->key->text, "name") == 0;
+        if (!is_name || n->empty || s == &config_root)
+            continue;
+        snprintf(buf, 128, "%s %s", s->title, config_quote(n->text, quoted));
+        return buf;
+    }
+    return s->unnamed ? s->unnamed : s->title;
 }
 
 static void report_unknown_key(struct parser *p, const struct config_section *s,

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 /* More than are shown, so that those shown come first in the files and not only first to be found. */
-#define ERRORS_KEPT 1000
+#define ERRORS_KEPT 500
 
 /* Of a long line this much is shown around the caret. */
 #define SHOWN_BEFORE 60

@@ -145,33 +145,55 @@ static const char *skip_quoted(const struct config_file *f, uint32_t *at, uint32
     return "a quote that is not closed in its line";
 }
 
+#define TOO_DEEP "lists and maps stand more than 16 deep in one another"
+_Static_assert(CONFIG_DEPTH_MAX == 16, "TOO_DEEP says so");
+
+/* Why a word of a configuration cannot begin with this character; NULL when it can. */
+static const char *unwanted_because(char c)
+{
+    switch (c) {
+    case '?':
+        return "a key marked with '?' is not supported; write \"key: value\"";
+    case '*':
+        return "aliases (*name) are not supported; write the value out";
+    case '&':
+        return "anchors (&name) are not supported";
+    case '!':
+        return "tags (!name) are not supported; write the value alone";
+    case '|':
+    case '>':
+        return "text over several lines is not supported; write the value beside its key";
+    default:
+        return NULL;
+    }
+}
+
 /*
  * What a configuration needs no part of: aliases and anchors (with which a small file becomes a huge one),
- * tags, complex keys, text over several lines. They are refused here and not when libfyaml has parsed them,
- * because its versions 0.7 and 0.8 have memory errors there, found by fuzzing. Whatever could begin a word
- * counts, also where libfyaml would not take it as one.
+ * tags, complex keys, text over several lines, deep nesting. They are refused here and not when libfyaml has
+ * parsed them, because its version 0.7 has memory errors there, found by fuzzing. Whatever could begin a word
+ * counts, also where libfyaml would not take it as one. `depth` counts brackets and braces over the lines of
+ * a file.
  */
-static const char *unwanted(const struct config_file *f, uint32_t *at, uint32_t end)
+static const char *unwanted(const struct config_file *f, uint32_t *at, uint32_t end, unsigned *depth)
 {
     bool word_may_begin = true;
-    const char *why;
     for (uint32_t i = *at; i < end; i++) {
         char c = f->text[i];
+        const char *why = NULL;
         if (c == '#' && (i == *at || is_blank(f->text[i - 1])))
             break;
-        if (word_may_begin) {
-            why = c == '"' || c == '\'' ? skip_quoted(f, &i, end)
-                  : c == '?'            ? "a key marked with '?' is not supported; write \"key: value\""
-                  : c == '*'            ? "aliases (*name) are not supported; write the value out"
-                  : c == '&'            ? "anchors (&name) are not supported"
-                  : c == '!'            ? "tags (!name) are not supported; write the value alone"
-                  : c == '|' || c == '>'
-                      ? "text over several lines is not supported; write the value beside its key"
-                      : NULL;
-            if (why) {
-                *at = i;
-                return why;
-            }
+        if (word_may_begin && (c == '"' || c == '\''))
+            why = skip_quoted(f, &i, end);
+        else if (word_may_begin && (c == '[' || c == '{'))
+            why = ++*depth > CONFIG_DEPTH_MAX ? TOO_DEEP : NULL;
+        else if (c == ']' || c == '}')
+            *depth -= *depth > 0;
+        else if (word_may_begin)
+            why = unwanted_because(c);
+        if (why) {
+            *at = i;
+            return why;
         }
         word_may_begin = is_blank(c) || strchr("[]{},:\"'", c);
     }
@@ -179,7 +201,7 @@ static const char *unwanted(const struct config_file *f, uint32_t *at, uint32_t 
 }
 
 /* The first thing in a line that cannot stand in a configuration and its place; NULL when there is none. */
-static const char *check_line(const struct config_file *f, uint32_t *at, uint32_t end)
+static const char *check_line(const struct config_file *f, uint32_t *at, uint32_t end, unsigned *depth)
 {
     const char *line = f->text + *at;
     size_t indent = strspn(line, " \t\r");
@@ -188,19 +210,20 @@ static const char *check_line(const struct config_file *f, uint32_t *at, uint32_
         *at = (uint32_t)(tab - f->text);
         return "a tab cannot indent a line in YAML; use spaces";
     }
-    return unwanted(f, at, end);
+    return unwanted(f, at, end, depth);
 }
 
 static int check_text(struct config_report *r, uint32_t file)
 {
     const struct config_file *f = &r->files[file];
     uint32_t errors_before = r->n_errors;
+    unsigned depth = 0;
     int rc = check_characters(r, file);
-    for (uint32_t at = 0, end; rc == 0 && at < f->len; at = end + 1) {
+    for (uint32_t at = 0, end; rc == 0 && at < f->len && depth <= CONFIG_DEPTH_MAX; at = end + 1) {
         const char *newline = memchr(f->text + at, '\n', f->len - at);
         end = newline ? (uint32_t)(newline - f->text) : f->len;
-        struct config_place place = {.file = file, .start = at, .end = at};
-        const char *why = check_line(f, &place.start, end);
+        struct config_place place = {.file = file, .start = at};
+        const char *why = check_line(f, &place.start, end, &depth);
         if (!why)
             continue;
         place.end = place.start;
@@ -300,8 +323,7 @@ static int add_node(struct builder *b, struct fy_event *e)
     if (e->type != FYET_SEQUENCE_START && e->type != FYET_MAPPING_START)
         return 0;
     if (b->depth == CONFIG_DEPTH_MAX) {
-        config_report_error(
-            b->report, n->place, "lists and maps stand more than %d deep in one another", CONFIG_DEPTH_MAX);
+        config_report_error(b->report, n->place, TOO_DEEP);
         return -EINVAL;
     }
     b->open[b->depth].node = n;
