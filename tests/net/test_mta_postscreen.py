@@ -9,7 +9,7 @@ import pytest
 
 from lab import endpoint
 from mta import SCREEN, SCREEN_PROXY, Postfix
-from mta_stage import MESSAGE, RECIPIENT, Way, each, staged
+from mta_stage import RECIPIENT, Way, each, staged
 from peers import receive_line
 
 TRANSPARENT = Way("transparent", 25, SCREEN, "client", "off")
@@ -52,7 +52,7 @@ def test_postscreen_catches_an_early_talker_by_its_own_address(stage, way, famil
 
 
 @each(WAYS)
-def test_postscreen_lets_a_patient_client_pass_as_new_and_the_next_time_as_old(stage, way, family):
+def test_postscreen_lets_a_patient_client_pass_and_knows_it_the_next_time(stage, way, family):
     me = stage.stranger(family)
     with stage.connect(way, me) as client:
         first = re.escape(endpoint(*client.getsockname()[:2]))
@@ -61,8 +61,12 @@ def test_postscreen_lets_a_patient_client_pass_as_new_and_the_next_time_as_old(s
         assert not stage.mta.log.find(rf"PASS NEW {first}")
         assert receive_line(client).startswith("220 ")
         stage.mta.log.wait_for(rf"PASS NEW {first}")
-    with stage.smtp(way, me) as smtp:
-        again = re.escape(smtp.endpoint())
-        smtp.sendmail("sender@stranger.example", [RECIPIENT], MESSAGE)
-    stage.mta.log.wait_for(rf"PASS OLD {again}")
+    with stage.connect(way, me) as client:
+        again = re.escape(endpoint(*client.getsockname()[:2]))
+        # No test this time: smtpd's own greeting, of one line. (PASS OLD is not logged while the first session lingers.)
+        assert receive_line(client).startswith("220 ")
+        assert command(client, "EHLO sender.example").startswith("250 ")
+        assert command(client, "MAIL FROM:<sender@stranger.example>").startswith("250 ")
+        assert command(client, f"RCPT TO:<{RECIPIENT}>").startswith("250 ")
     stage.mta.log.wait_for(rf"smtpd\[\d+\]: \w+: client=unknown{again}$")
+    assert not stage.mta.log.find(rf"PASS NEW {again}")
