@@ -211,7 +211,7 @@ class Postfix(Mta):
         install -d -m 755 pid
         # What `postfix start-fg` would start, without its seconds of checks.
         export MAIL_CONFIG=/etc/postfix MAIL_LOGTAG=postfix
-        exec /usr/lib/postfix/sbin/master -i""")
+        exec /usr/lib/postfix/sbin/master -s""")
 
     def __init__(self, namespace, directory, name="mx", mynetworks="127.0.0.0/8 [::1]/128", screen=False):
         super().__init__(namespace, directory, name)

@@ -46,7 +46,9 @@ done
 # Nobody is asked about names: a refused query is the quickest answer.
 rm -f etc/resolv.conf; echo "nameserver 127.0.0.1" >etc/resolv.conf
 printf '127.0.0.1 localhost\\n::1 localhost\\n' >etc/hosts
-exec chroot . /bin/sh -eu -c 'cd /; exec "$@"' sh "$@"
+# This shell stays process 1: a server that changes its user would lose the order to die with its parent.
+chroot . /bin/sh -eu -c 'cd /; exec "$@"' sh "$@" &
+wait $!
 """
 
 
