@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The configuration as the operator wrote it: config_schema.c says what may stand in it, config_parse.c reads
- * it. */
+/* The configuration as the operator wrote it: config_schema.c says what may stand there, config_parse.c
+ * reads. */
 #ifndef POSTERN_CONTROL_CONFIG_H
 #define POSTERN_CONTROL_CONFIG_H
 
@@ -17,8 +17,7 @@ struct snapshot;
 int config_load(const char *file, FILE *errors, struct config **ret);
 void config_free(struct config *c);
 
-/* Builds the snapshot of a checked configuration. 0 or -ENOMEM. snapshot_free() frees it; it refers to
- * nothing in c. */
+/* Builds the snapshot of a checked configuration; it refers to nothing in c. 0 or -ENOMEM. */
 int publish_snapshot(const struct config *c, struct snapshot **ret);
 
 #endif

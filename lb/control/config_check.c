@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What must hold between the parts of a configuration: names are unique and known, addresses do not collide,
- * limits hold, and above all: no pool may hide the client from its backends. Happy path: nothing is reported.
+ * limits hold, and above all: no pool may hide the client from its backends.
+ *
+ * Happy path: nothing is reported.
+ *
  * Failure path: one error per violation, at the place that should be changed, naming the other place where
  * there are two. Values that could not be read (NULL, CONFIG_UNKNOWN) were reported before and are left
- * alone. Called by config_parse.c after all files are read.
+ * alone.
+ *
+ * Called by config_parse.c after all files are read.
  */
 #include "control/config_check.h"
 #include "control/config_values.h"
@@ -171,8 +176,7 @@ static void check_loopback(
                 addr_format_host(&b->address[i].addr, text));
 }
 
-/* The first entry beyond the limit, over all lists, is an error; what comes after it is not worth more of
- * them. */
+/* The first entry beyond a limit is an error; those after it are not worth more. */
 static bool check_limits(const struct config *c, struct config_report *r)
 {
     const struct config_listener *listeners = c->listeners.items;

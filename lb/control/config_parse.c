@@ -2,10 +2,13 @@
 /*
  * Reads FILE and conf.d beside it into one configuration, guided by the schema table alone.
  * Happy path: each file becomes a tree, each key of the tree is looked up in its section and stored, what was
- * not written gets its default, and config_check() looks at the whole. Failure paths: every error is
- * collected with its place, and reading goes on; a value that cannot be read is stored as unknown (NULL,
- * CONFIG_UNKNOWN) so that later checks leave it alone. A file without a tree stops only the checks that need
- * all files. Called by main at start, on the control thread.
+ * not written gets its default, and config_check() looks at the whole.
+ *
+ * Failure paths: every error is collected with its place, and reading goes on; a value that cannot be read is
+ * stored as unknown (NULL, CONFIG_UNKNOWN) so that later checks leave it alone. A file without a tree stops
+ * only the checks that need all files.
+ *
+ * Called by main at start, on the control thread.
  */
 #include "control/config.h"
 #include "control/config_check.h"
@@ -24,8 +27,7 @@ struct parser {
     struct config *config;
     struct config_report *report;
     bool broken; /* a file has no tree */
-    /* The keys met so far, in the order of their section: of the gateway and of the top level over all files.
-     */
+    /* The keys met so far over all files, in the order of their section. */
     const struct config_node *gateway_seen[CONFIG_KEYS_MAX];
     const struct config_node *root_seen[CONFIG_KEYS_MAX];
 };

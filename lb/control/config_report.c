@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is wrong with a configuration.
- * Happy path: nothing is ever added. Failure path: errors are collected in the order they are found, then
- * written in the order in which they stand in the files, each with its line and a caret. What is shown of a
- * file is made harmless for terminals. Called by config_yaml.c, config_parse.c and config_check.c, on the
- * control thread.
+ *
+ * Happy path: nothing is ever added.
+ *
+ * Failure path: errors are collected in the order they are found, then written in the order in which they
+ * stand in the files, each with its line and a caret. What is shown of a file is made harmless for terminals.
+ *
+ * Called by config_yaml.c, config_parse.c and config_check.c, on the control thread.
  */
 #include "control/config_report.h"
 

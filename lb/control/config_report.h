@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is wrong with a configuration: errors with their places, written like a compiler's. Thread: control.
- */
+/* What is wrong with a configuration, with its places, written like a compiler's errors. Thread: control. */
 #ifndef POSTERN_CONTROL_CONFIG_REPORT_H
 #define POSTERN_CONTROL_CONFIG_REPORT_H
 

@@ -28,8 +28,7 @@ struct config_array {
     uint32_t n;
 };
 
-/* Every entry of a list starts with the node it was read from. Names are NULL where the operator gave none.
- */
+/* Every entry of a list starts with the node it was read from. Names are NULL where there were none. */
 struct config_vip {
     const struct config_node *node;
     struct addr_prefix prefix;
@@ -122,8 +121,7 @@ extern const char config_fallback_cpus[];
 /* The key of this name in the section; NULL when it has none. */
 const struct config_key *config_find_key(const struct config_section *s, const char *name);
 
-/* The key of the section that is spelled most like `name`; *ret_close tells whether it could be a slip of the
- * pen. */
+/* The key that is spelled most like `name`; *ret_close tells whether it could be a slip of the pen. */
 const struct config_key *config_nearest_key(
     const struct config_section *s, const char *name, bool *ret_close);
 

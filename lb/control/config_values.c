@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Single values of the configuration.
- * Happy path: the text becomes the value. Failure path: a sentence that says what is wrong and what would be
- * right; for addresses the usual slips (no port, no brackets, a name, bits past the prefix) are each called
- * by their name. Called by config_parse.c for what is written and for the defaults of the schema; pure.
+ *
+ * Happy path: the text becomes the value.
+ *
+ * Failure path: a sentence that says what is wrong and what would be right; for addresses the usual slips (no
+ * port, no brackets, a name, bits past the prefix) are each called by their name.
+ *
+ * Called by config_parse.c for what is written and for the defaults of the schema; pure.
  */
 #include "control/config_values.h"
 #include "control/config_report.h"

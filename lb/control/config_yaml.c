@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One YAML file as a tree. libfyaml splits the text into events; the tree is built here, because every node
- * must know its place and depth must have a limit. Happy path: read, check that it is plain text in the part
- * of YAML that a configuration needs, then event by event to the tree. Failure paths: a file that cannot be
- * read, is too large or is no text; YAML that is not wanted (aliases, tags, ...), of which every line is
- * reported; a syntax error, where libfyaml stops. All of them end this file. Called by config_parse.c on the
- * control thread.
+ * must know its place and depth must have a limit.
+ *
+ * Happy path: read, check that it is plain text in the part of YAML that a configuration needs, then event by
+ * event to the tree.
+ *
+ * Failure paths: a file that cannot be read, is too large or is no text; YAML that is not wanted (aliases,
+ * tags, ...), of which every line is reported; a syntax error, where libfyaml stops. All of them end this
+ * file.
+ *
+ * Called by config_parse.c on the control thread.
  */
 #include "control/config_yaml.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One YAML file as a tree of nodes that know their places. Only what a configuration needs: no aliases, no
- * tags. Thread: control. */
+/* One YAML file as a tree of nodes that know their places; no aliases, no tags. Thread: control. */
 #ifndef POSTERN_CONTROL_CONFIG_YAML_H
 #define POSTERN_CONTROL_CONFIG_YAML_H
 

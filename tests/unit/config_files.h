@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configuration files for tests, in a directory of their own that is the working directory while a test runs.
- */
+/* Configuration files for tests, in a directory of their own: the working directory while a test runs. */
 #ifndef POSTERN_TESTS_CONFIG_FILES_H
 #define POSTERN_TESTS_CONFIG_FILES_H
 

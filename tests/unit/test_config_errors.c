@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every kind of configuration error, word for word: where it is, what is wrong, what would be right, the
- * line, the caret. */
+/* Every kind of configuration error, word for word: place, what is wrong, what would be right, line, caret.
+ */
 #include "config_files.h"
 
 struct error_case {
