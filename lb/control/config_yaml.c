@@ -69,8 +69,7 @@ static int read_text(struct config_report *r, uint32_t file)
         len -= 3;
         memmove(text, text + 3, len + 1);
     }
-    f->text = realloc(text, len + 1); /* smaller: cannot fail in a way that loses the text */
-    f->text = f->text ? f->text : text;
+    f->text = text; /* what the file did not fill was never touched and takes no memory */
     f->len = (uint32_t)len;
     return 0;
 fail:
