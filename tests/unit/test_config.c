@@ -6,6 +6,7 @@
 #include "config_files.h"
 #include "control/config_values.h"
 
+#include <sched.h>
 #include <time.h>
 
 /* Loads FILE_NAME, which must be right, and makes the snapshot. */
@@ -404,6 +405,27 @@ static void long_lines_are_shown_around_the_caret(void **state)
     free(errors);
 }
 
+static void colours_are_for_terminals_only(void **state)
+{
+    struct config *c;
+    char text[2048] = "";
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    FILE *errors = fopen(ptsname(terminal), "we");
+    assert_non_null(errors);
+    write_text(FILE_NAME, "pols: 1\n" LISTENER POOL);
+    assert_int_equal(config_load(FILE_NAME, errors, &c), -EINVAL);
+    assert_int_equal(fflush(errors), 0);
+    assert_true(read(terminal, text, sizeof(text) - 1) > 0);
+    assert_ptr_equal(
+        strstr(text, "\033[1mpostern.yaml:1:1:\033[0m \033[1;31merror:\033[0m unknown key"), text);
+    fclose(errors);
+    close(terminal);
+    char *plain = errors_of("pols: 1\n" LISTENER POOL);
+    assert_null(strchr(plain, '\033'));
+    free(plain);
+}
+
 static void durations_have_units(void **state)
 {
     static const struct {
@@ -445,11 +467,23 @@ static void near_keys_are_found(void **state)
     }
 }
 
+static void a_host_name_that_is_no_name_is_refused(void **state)
+{
+    if (unshare(CLONE_NEWUTS) < 0)
+        skip(); /* not root */
+    assert_int_equal(sethostname("not a name", 10), 0);
+    char *errors = errors_of(LISTENER POOL);
+    assert_string_equal(errors, "postern.yaml: error: the host name, not a name, cannot be used: \"not a "
+                                "name\" is not a name; use letters,"
+                                " digits, '.', '_' and '-'; set gateway.name\n");
+    free(errors);
+    snapshot_free(publish_text("gateway: {name: gw1}\n" LISTENER POOL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_not_written_has_its_default),
-        cmocka_unit_test(what_is_written_is_published),
+        cmocka_unit_test(what_is_not_written_has_its_default), cmocka_unit_test(what_is_written_is_published),
         cmocka_unit_test(the_longest_prefix_finds_its_listener),
         cmocka_unit_test(yaml_may_be_written_in_its_ways),
         cmocka_unit_test(a_listener_of_a_family_without_backends_is_allowed),
@@ -462,9 +496,9 @@ int main(void)
         cmocka_unit_test(only_the_first_hundred_errors_are_shown),
         cmocka_unit_test(limits_hold_and_name_the_first_excess),
         cmocka_unit_test(the_largest_configuration_is_loaded_quickly),
-        cmocka_unit_test(long_lines_are_shown_around_the_caret),
-        cmocka_unit_test(durations_have_units),
+        cmocka_unit_test(long_lines_are_shown_around_the_caret), cmocka_unit_test(durations_have_units),
         cmocka_unit_test(near_keys_are_found),
+        cmocka_unit_test(a_host_name_that_is_no_name_is_refused), /* last: it changes the process */
     };
     return cmocka_run_group_tests(tests, set_up_files, tear_down_files);
 }

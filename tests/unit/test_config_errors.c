@@ -74,6 +74,20 @@ static const struct error_case cases[] = {
         "backends)\n"
         "    3 |   -\n"
         "      |   ^\n"},
+    {"empty_entry_after_comment",
+        LISTENER "pools:\n"
+                 "  - # none yet\n"
+                 "  - name: p\n"
+                 "    backends: [{name: b, address: 10.0.0.1:25}]\n",
+        "postern.yaml:3:3: error: an entry of \"pools\" has no value; expected a map of keys (groups of "
+        "backends)\n"
+        "    3 |   - # none yet\n"
+        "      |   ^\n"},
+    {"crlf", "gateway: {nom: a}\r\n" LISTENER POOL,
+        "postern.yaml:1:11: error: unknown key \"nom\" in gateway; the nearest known key is \"name\" (known "
+        "are: name, zone, workers, max_sessions)\n"
+        "    1 | gateway: {nom: a}\n"
+        "      |           ^~~\n"},
     {"empty_list", LISTENER "pools: []\n",
         "postern.yaml:2:8: error: \"pools\" is an empty list; give at least one (groups of backends)\n"
         "    2 | pools: []\n"
@@ -327,6 +341,16 @@ static const struct error_case cases[] = {
         "(%) cannot be used\n"
         "    1 | listeners: [{name: l, address: \"[fe80::1%eth0]:25\", pool: p}]\n"
         "      |                                 ^~~~~~~~~~~~~~~~~\n"},
+    {"vip_garbage", "listeners: [{name: l, address: \"1:2:3\", pool: p}]\n" POOL,
+        "postern.yaml:1:33: error: address: \"1:2:3\" is not ADDRESS:PORT or PREFIX:PORT, like "
+        "203.0.113.25:25 or \"[2001:db8::25]:25\"\n"
+        "    1 | listeners: [{name: l, address: \"1:2:3\", pool: p}]\n"
+        "      |                                 ^~~~~\n"},
+    {"vip_prefix_garbage", "listeners: [{name: l, address: \"1.2.3/28:25\", pool: p}]\n" POOL,
+        "postern.yaml:1:33: error: address: \"1.2.3/28:25\" is not ADDRESS:PORT or PREFIX:PORT, like "
+        "203.0.113.25:25 or \"[2001:db8::25]:25\"\n"
+        "    1 | listeners: [{name: l, address: \"1.2.3/28:25\", pool: p}]\n"
+        "      |                                 ^~~~~~~~~~~\n"},
     {"backend_prefix",
         LISTENER "pools:\n"
                  "  - name: p\n"
