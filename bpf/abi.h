@@ -48,8 +48,9 @@ struct return_key {
 _Static_assert(sizeof(struct return_key) == 20, "return_key is a map key");
 
 enum return_counter {
-    RETURN_MARKED,   /* a packet of ours: marked, delivered to our socket */
-    RETURN_NOT_OURS, /* from a backend's endpoint but no socket of ours: passed untouched */
+    RETURN_MARKED,       /* a packet of ours: marked, delivered to our socket */
+    RETURN_MARKED_ERROR, /* an ICMP error about a packet of ours to a backend: the same */
+    RETURN_NOT_OURS,     /* from a backend's endpoint, or an error about it, but no socket of ours: passed */
     RETURN_COUNTERS,
 };
 

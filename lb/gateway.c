@@ -173,8 +173,9 @@ static void log_counters(const struct gateway *g)
     static const char *const catch_names[CATCH_COUNTERS] = {[CATCH_CAUGHT] = "catch_caught",
         [CATCH_NO_SOCKET] = "catch_no_socket",
         [CATCH_REFUSED] = "catch_refused"};
-    static const char *const return_names[RETURN_COUNTERS] = {
-        [RETURN_MARKED] = "return_marked", [RETURN_NOT_OURS] = "return_not_ours"};
+    static const char *const return_names[RETURN_COUNTERS] = {[RETURN_MARKED] = "return_marked",
+        [RETURN_MARKED_ERROR] = "return_marked_error",
+        [RETURN_NOT_OURS] = "return_not_ours"};
 
     at = append(text, sizeof(text), at, "sessions", counters_sessions(g->counters, g->n_workers));
     for (enum counter i = 0; i < COUNTERS; i++) {

@@ -5,11 +5,10 @@
  * outside the linear part through tun and tap.
  */
 #include "fixture.h"
+#include "packet.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <linux/ethtool.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
@@ -24,34 +23,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TCX_INGRESS 46
-#define GO_ON ((uint32_t)-1) /* TCX_NEXT */
-#define TCP_HEADER 20
 #define DEADLINE_MS 5000
-
-struct packet {
-    uint8_t bytes[256];
-    size_t len;
-};
 
 static struct fixture f;
 static int program, sockets[4];
 
 static const char *const clients[] = {LAB_CLIENT_V4 ":4242", "[" LAB_CLIENT_V6 "]:4242"};
 static const char *const backends[] = {LAB_BACKEND_V4 ":25", "[" LAB_BACKEND_V6 "]:25"};
-
-/* The descriptor of the program that bpf_load() attached. */
-static int find_program(void)
-{
-    uint32_t flags = 0, id = 0, n = 1;
-    int device = (int)if_nametoindex(LAB_BACKEND_DEVICE);
-
-    assert_int_equal(bpf_prog_query(device, (enum bpf_attach_type)TCX_INGRESS, 0, &flags, &id, &n), 0);
-    assert_int_equal(n, 1);
-    int fd = bpf_prog_get_fd_by_id(id);
-    assert_true(fd >= 0);
-    return fd;
-}
 
 /* A connection from the client's address to the backend, of each family: the packets below are answers to it.
  */
@@ -61,7 +39,7 @@ static int setup(void **state)
     fixture_init(&f, 1);
     fixture_backend(&f, "mta1", backends[0], backends[1]);
     fixture_up(&f);
-    program = find_program();
+    program = packet_return_program();
     for (int i = 0; i < 2; i++) {
         sockets[i] = lab_listen(LAB_BACKEND, backends[i]);
         sockets[2 + i] = lab_connect(LAB_GATEWAY, clients[i], backends[i], LAB_TRANSPARENT | LAB_REUSEADDR);
@@ -78,133 +56,9 @@ static int teardown(void **state)
     return lab_teardown(state);
 }
 
-static void put(struct packet *p, const void *bytes, size_t len)
-{
-    assert_true(p->len + len <= sizeof(p->bytes));
-    memcpy(p->bytes + p->len, bytes, len);
-    p->len += len;
-}
-
-static void put_ethernet(struct packet *p, uint16_t type)
-{
-    struct ether_header eth = {
-        .ether_dhost = {2, 0, 0, 0, 0, 1}, .ether_shost = {2, 0, 0, 0, 0, 2}, .ether_type = htons(type)};
-
-    put(p, &eth, sizeof(eth));
-}
-
-static void put_vlan(struct packet *p, uint16_t id, uint16_t type)
-{
-    uint16_t tag[] = {htons(id), htons(type)};
-
-    put(p, tag, sizeof(tag));
-}
-
-static void put_tcp(struct packet *p, const union addr *source, const union addr *dest)
-{
-    uint16_t tcp[TCP_HEADER / 2] = {htons(addr_port(source)), htons(addr_port(dest))};
-
-    tcp[6] = htons(0x5010); /* 20 bytes, ACK */
-    put(p, tcp, sizeof(tcp));
-}
-
-static uint16_t ip_checksum(const void *header, size_t len)
-{
-    const uint16_t *words = header;
-    uint32_t sum = 0;
-
-    for (size_t i = 0; i < len / 2; i++)
-        sum += words[i];
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum;
-}
-
-/* What a case changes of an IPv4 header. */
-struct ipv4_oddity {
-    uint8_t protocol, version, header_words;
-    uint16_t fragment;
-};
-
-static void put_ipv4(
-    struct packet *p, const union addr *source, const union addr *dest, const struct ipv4_oddity *odd)
-{
-    uint8_t header[60] = {0};
-    struct iphdr *ip = (struct iphdr *)header;
-    unsigned words = odd && odd->header_words ? odd->header_words : 5;
-    size_t len = words * 4 < sizeof(*ip) ? sizeof(*ip) : words * 4;
-
-    memset(header + sizeof(*ip), 1, sizeof(header) - sizeof(*ip)); /* options: NOPs */
-    ip->version = odd && odd->version ? odd->version : 4;
-    ip->ihl = words;
-    ip->ttl = 64;
-    ip->protocol = odd && odd->protocol ? odd->protocol : IPPROTO_TCP;
-    ip->frag_off = htons(odd ? odd->fragment : IP_DF);
-    ip->tot_len = htons((uint16_t)(len + TCP_HEADER));
-    ip->saddr = source->v4.sin_addr.s_addr;
-    ip->daddr = dest->v4.sin_addr.s_addr;
-    ip->check = ip_checksum(ip, len);
-    put(p, header, len);
-    put_tcp(p, source, dest);
-}
-
-/* `next` is TCP, another protocol with ports in TCP's place (UDP), or an extension header of 8 bytes in
- * between. */
-static void put_ipv6(struct packet *p, const union addr *source, const union addr *dest, uint8_t next)
-{
-    uint8_t between[8] = {IPPROTO_TCP};
-    bool extended = next != IPPROTO_TCP && next != IPPROTO_UDP;
-    struct ip6_hdr ip = {.ip6_src = source->v6.sin6_addr, .ip6_dst = dest->v6.sin6_addr};
-
-    ip.ip6_flow = htonl(6u << 28);
-    ip.ip6_plen = htons(TCP_HEADER + (extended ? sizeof(between) : 0));
-    ip.ip6_nxt = next;
-    ip.ip6_hlim = 64;
-    put(p, &ip, sizeof(ip));
-    if (extended)
-        put(p, between, sizeof(between));
-    put_tcp(p, source, dest);
-}
-
-static struct packet ipv4_packet(const char *source, const char *dest, const struct ipv4_oddity *odd)
-{
-    struct packet p = {0};
-    union addr from = lab_addr(source), to = lab_addr(dest);
-
-    put_ethernet(&p, ETHERTYPE_IP);
-    put_ipv4(&p, &from, &to, odd);
-    return p;
-}
-
-static struct packet ipv6_packet(const char *source, const char *dest, uint8_t next)
-{
-    struct packet p = {0};
-    union addr from = lab_addr(source), to = lab_addr(dest);
-
-    put_ethernet(&p, ETHERTYPE_IPV6);
-    put_ipv6(&p, &from, &to, next);
-    return p;
-}
-
-/* Runs the program on a packet that carries mark 7 already: postern's mark or still 7; the bytes stay as they
- * are. */
 static void expect(const char *what, const struct packet *p, bool marked)
 {
-    uint8_t out[sizeof(p->bytes)] = {0};
-    struct __sk_buff in_context = {.mark = 7}, out_context = {0};
-    LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = p->bytes, .data_size_in = (uint32_t)p->len,
-        .data_out = out, .data_size_out = sizeof(out), .ctx_in = &in_context,
-        .ctx_size_in = sizeof(in_context), .ctx_out = &out_context, .ctx_size_out = sizeof(out_context));
-
-    int err = bpf_prog_test_run_opts(program, &opts);
-    if (err)
-        fail_msg("%s: the test run failed: %s", what, strerror(-err));
-    if (out_context.mark != (marked ? POSTERN_MARK : 7))
-        fail_msg("%s: the mark is %x", what, out_context.mark);
-    if (opts.retval != GO_ON)
-        fail_msg("%s: the verdict is %u", what, opts.retval);
-    if (opts.data_size_out != p->len || memcmp(out, p->bytes, p->len) != 0)
-        fail_msg("%s: the packet was changed", what);
+    packet_expect(program, what, p, marked);
 }
 
 static void only_packets_of_a_connection_of_ours_are_marked(void **state)
@@ -224,12 +78,12 @@ static void only_packets_of_a_connection_of_ours_are_marked(void **state)
     int listener = lab_listen(LAB_GATEWAY, "0.0.0.0:7777");
 
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct packet p = ipv4_packet(cases[i].source, cases[i].dest, NULL);
+        struct packet p = packet_ipv4(cases[i].source, cases[i].dest, NULL);
         expect(cases[i].what, &p, cases[i].marked);
     }
-    struct packet answer = ipv6_packet(backends[1], clients[1], IPPROTO_TCP);
+    struct packet answer = packet_ipv6(backends[1], clients[1], IPPROTO_TCP);
     expect("an IPv6 answer", &answer, true);
-    struct packet other = ipv6_packet(backends[1], "[" LAB_CLIENT_V6 "]:4243", IPPROTO_TCP);
+    struct packet other = packet_ipv6(backends[1], "[" LAB_CLIENT_V6 "]:4243", IPPROTO_TCP);
     expect("another IPv6 port", &other, false);
     close(listener);
 }
@@ -237,7 +91,7 @@ static void only_packets_of_a_connection_of_ours_are_marked(void **state)
 static void the_mark_ends_with_the_connection(void **state)
 {
     static const struct linger reset = {.l_onoff = 1};
-    struct packet p = ipv4_packet(backends[0], clients[0], NULL);
+    struct packet p = packet_ipv4(backends[0], clients[0], NULL);
 
     expect("while it lives", &p, true);
     assert_int_equal(setsockopt(sockets[2], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
@@ -266,7 +120,7 @@ static void odd_ipv4_headers_pass_and_options_do_no_harm(void **state)
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct packet p = ipv4_packet(backends[0], clients[0], &cases[i].odd);
+        struct packet p = packet_ipv4(backends[0], clients[0], &cases[i].odd);
         expect(cases[i].what, &p, cases[i].marked);
     }
 }
@@ -277,15 +131,15 @@ static void ipv6_packets_of_other_protocols_or_with_extension_headers_pass(void 
         IPPROTO_UDP, IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_FRAGMENT, IPPROTO_DSTOPTS, IPPROTO_AH};
 
     for (size_t i = 0; i < COUNT(extensions); i++) {
-        struct packet p = ipv6_packet(backends[1], clients[1], extensions[i]);
+        struct packet p = packet_ipv6(backends[1], clients[1], extensions[i]);
         expect("not plain TCP", &p, false);
     }
 }
 
 static void packets_cut_short_pass(void **state)
 {
-    struct packet v4 = ipv4_packet(backends[0], clients[0], NULL);
-    struct packet v6 = ipv6_packet(backends[1], clients[1], IPPROTO_TCP);
+    struct packet v4 = packet_ipv4(backends[0], clients[0], NULL);
+    struct packet v6 = packet_ipv6(backends[1], clients[1], IPPROTO_TCP);
     size_t v4_header = ETHER_HDR_LEN + sizeof(struct iphdr),
            v6_header = ETHER_HDR_LEN + sizeof(struct ip6_hdr);
 
@@ -300,7 +154,7 @@ static void other_protocols_pass(void **state)
 {
     static const uint16_t types[] = {
         ETHERTYPE_ARP, ETHERTYPE_VLAN, 0x88cc /* LLDP */, ETHERTYPE_IPV6, 0x0800 + 7};
-    struct packet p = ipv4_packet(backends[0], clients[0], NULL);
+    struct packet p = packet_ipv4(backends[0], clients[0], NULL);
 
     for (size_t i = 0; i < COUNT(types); i++) {
         p.bytes[12] = types[i] >> 8;
@@ -311,9 +165,9 @@ static void other_protocols_pass(void **state)
 
 static void what_was_seen_is_counted(void **state)
 {
-    struct packet answer = ipv4_packet(backends[0], clients[0], NULL);
-    struct packet routed = ipv4_packet(backends[0], "198.51.100.8:4242", NULL);
-    struct packet foreign = ipv4_packet("10.2.0.12:25", clients[0], NULL);
+    struct packet answer = packet_ipv4(backends[0], clients[0], NULL);
+    struct packet routed = packet_ipv4(backends[0], "198.51.100.8:4242", NULL);
+    struct packet foreign = packet_ipv4("10.2.0.12:25", clients[0], NULL);
     uint64_t marked = fixture_returned(&f, RETURN_MARKED), not_ours = fixture_returned(&f, RETURN_NOT_OURS);
 
     for (int i = 0; i < 3; i++)
@@ -346,6 +200,11 @@ static void attach(const char *device)
     assert_int_equal(bpf_return_attach(f.bpf, (int)if_nametoindex(device)), 0);
 }
 
+static uint64_t marked_so_far(void)
+{
+    return fixture_returned(&f, RETURN_MARKED) + fixture_returned(&f, RETURN_MARKED_ERROR);
+}
+
 /* The kernel may take the packet in a moment later. */
 static void expect_marked(uint64_t wanted)
 {
@@ -353,11 +212,11 @@ static void expect_marked(uint64_t wanted)
 
     clock_gettime(CLOCK_MONOTONIC, &start);
     do {
-        if (fixture_returned(&f, RETURN_MARKED) >= wanted)
+        if (marked_so_far() >= wanted)
             break;
         clock_gettime(CLOCK_MONOTONIC, &now);
     } while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < DEADLINE_MS);
-    assert_int_equal(fixture_returned(&f, RETURN_MARKED), wanted);
+    assert_int_equal(marked_so_far(), wanted);
 }
 
 static void devices_without_a_link_header_work(void **state)
@@ -366,9 +225,9 @@ static void devices_without_a_link_header_work(void **state)
 
     attach("tun9");
     for (int i = 0; i < 2; i++) {
-        struct packet p = i ? ipv6_packet(backends[1], clients[1], IPPROTO_TCP)
-                            : ipv4_packet(backends[0], clients[0], NULL);
-        uint64_t before = fixture_returned(&f, RETURN_MARKED);
+        struct packet p = i ? packet_ipv6(backends[1], clients[1], IPPROTO_TCP)
+                            : packet_ipv4(backends[0], clients[0], NULL);
+        uint64_t before = marked_so_far();
         ssize_t len = (ssize_t)(p.len - ETHER_HDR_LEN);
         assert_int_equal(write(tun, p.bytes + ETHER_HDR_LEN, (size_t)len), len);
         expect_marked(before + 1);
@@ -380,10 +239,10 @@ static void put_tagged_answer(struct packet *p, const uint16_t *ids, size_t n)
 {
     union addr from = lab_addr(backends[0]), to = lab_addr(clients[0]);
 
-    put_ethernet(p, ETHERTYPE_VLAN);
+    packet_put_ethernet(p, ETHERTYPE_VLAN);
     for (size_t i = 0; i < n; i++)
-        put_vlan(p, ids[i], i + 1 < n ? ETHERTYPE_VLAN : ETHERTYPE_IP);
-    put_ipv4(p, &from, &to, NULL);
+        packet_put_vlan(p, ids[i], i + 1 < n ? ETHERTYPE_VLAN : ETHERTYPE_IP);
+    packet_put_ipv4(p, &from, &to, NULL);
 }
 
 /* The kernel takes the outer tag off before any program runs. */
@@ -395,7 +254,7 @@ static void a_vlan_tag_does_not_shift_the_headers(void **state)
 
     put_tagged_answer(&p, ids, 1);
     attach("tap9");
-    uint64_t before = fixture_returned(&f, RETURN_MARKED);
+    uint64_t before = marked_so_far();
     assert_int_equal(write(tap, p.bytes, p.len), p.len);
     expect_marked(before + 1);
     close(tap);
@@ -416,7 +275,7 @@ static void vlan_devices_work_also_stacked(void **state)
         put_tagged_answer(&p, ids, n);
         lab_run(LAB_GATEWAY, "ip link set tap9 address 02:00:00:00:00:01; ip link set %s up", device);
         attach(device);
-        uint64_t before = fixture_returned(&f, RETURN_MARKED);
+        uint64_t before = marked_so_far();
         assert_int_equal(write(tap, p.bytes, p.len), p.len);
         expect_marked(before + 1);
         bpf_return_detach(f.bpf, (int)if_nametoindex(device));
@@ -425,14 +284,25 @@ static void vlan_devices_work_also_stacked(void **state)
     close(tap);
 }
 
+/* An error with the longest headers. */
+static struct packet longest_error(void)
+{
+    static const struct ipv4_oddity options = {.header_words = 15};
+    struct packet p = packet_icmpv4(clients[0], 3, &options);
+    union addr client = lab_addr(clients[0]), backend = lab_addr(backends[0]);
+
+    packet_put_ipv4(&p, &client, &backend, &options);
+    return p;
+}
+
 /* Some drivers hand packets over with nothing but the Ethernet header in the linear part. */
 static void headers_outside_the_linear_part_are_found(void **state)
 {
     int tap = open_device("tap8", IFF_TAP | IFF_NAPI | IFF_NAPI_FRAGS), any = socket(AF_INET, SOCK_DGRAM, 0);
     struct ethtool_value off = {.cmd = ETHTOOL_SGRO}; /* GRO would pull the headers in */
     struct ifreq request = {.ifr_name = "tap8", .ifr_data = (char *)&off};
-    struct packet p[] = {
-        ipv4_packet(backends[0], clients[0], NULL), ipv6_packet(backends[1], clients[1], IPPROTO_TCP)};
+    struct packet p[] = {packet_ipv4(backends[0], clients[0], NULL),
+        packet_ipv6(backends[1], clients[1], IPPROTO_TCP), longest_error()};
 
     assert_int_equal(ioctl(any, SIOCETHTOOL, &request), 0);
     close(any);
@@ -442,7 +312,7 @@ static void headers_outside_the_linear_part_are_found(void **state)
             {.iov_base = p[i].bytes, .iov_len = ETHER_HDR_LEN},
             {.iov_base = p[i].bytes + ETHER_HDR_LEN, .iov_len = p[i].len - ETHER_HDR_LEN},
         };
-        uint64_t before = fixture_returned(&f, RETURN_MARKED);
+        uint64_t before = marked_so_far();
         assert_int_equal(writev(tap, parts, COUNT(parts)), p[i].len);
         expect_marked(before + 1);
     }

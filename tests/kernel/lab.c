@@ -19,7 +19,7 @@
 #define DEADLINE_MS 5000
 
 static int home = -1;
-static int hosts[LAB_HOSTS] = {-1, -1, -1};
+static int hosts[LAB_HOSTS] = {-1, -1, -1, -1};
 
 static int open_netns(void)
 {
@@ -112,6 +112,27 @@ int lab_setup(void **state)
     join(LAB_BACKEND_DEVICE, LAB_BACKEND, "10.2.0.", "2001:db8:2::", LAB_BACKEND_V4, LAB_BACKEND_V6);
     lab_enter(LAB_GATEWAY);
     return 0;
+}
+
+void lab_insert_router(unsigned mtu)
+{
+    lab_move(LAB_BACKEND, "eth0", LAB_ROUTER); /* loses its addresses */
+    lab_run(LAB_ROUTER,
+        "ip link set eth0 up; ip addr add 10.2.0.2/24 dev eth0; ip addr add 2001:db8:2::2/64 dev eth0 nodad; "
+        "ip route add default via 10.2.0.1; ip -6 route add default via 2001:db8:2::1; "
+        "cd /proc/sys/net; echo 1 >ipv4/ip_forward; echo 1 >ipv6/conf/all/forwarding; "
+        "ip link add eth1 type veth peer name eth0 netns /proc/%d/fd/%d; ip link set eth1 up mtu %u; "
+        "ip addr add 10.3.0.1/24 dev eth1; ip addr add 2001:db8:3::1/64 dev eth1 nodad",
+        getpid(), hosts[LAB_BACKEND], mtu);
+    lab_run(LAB_BACKEND,
+        "ip link set eth0 up; ip addr add 10.3.0.11/24 dev eth0; ip addr add 2001:db8:3::11/64 dev eth0 "
+        "nodad; "
+        "ip addr add " LAB_BACKEND_V4 "/32 dev eth0; ip addr add " LAB_BACKEND_V6 "/128 dev eth0 nodad; "
+        "ip route add default via 10.3.0.1; ip -6 route add default via 2001:db8:3::1");
+    lab_run(LAB_ROUTER, "ip route add " LAB_BACKEND_V4 " via 10.3.0.11; "
+                        "ip -6 route add " LAB_BACKEND_V6 " via 2001:db8:3::11");
+    lab_run(LAB_GATEWAY, "ip route add " LAB_BACKEND_V4 " via 10.2.0.2; "
+                         "ip -6 route add " LAB_BACKEND_V6 " via 2001:db8:2::2");
 }
 
 int lab_teardown(void **state)

@@ -21,7 +21,8 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-enum lab_host { LAB_CLIENT, LAB_GATEWAY, LAB_BACKEND, LAB_HOSTS };
+/* The router has no cable until lab_insert_router(). */
+enum lab_host { LAB_CLIENT, LAB_GATEWAY, LAB_BACKEND, LAB_ROUTER, LAB_HOSTS };
 
 /* The interfaces and addresses. The gateway has .1 and ::1 of both networks, and is both hosts' default
  * route. */
@@ -53,6 +54,10 @@ void lab_run(enum lab_host host, const char *fmt, ...) __attribute__((format(pri
 
 /* Moves an interface to another host. */
 void lab_move(enum lab_host from, const char *device, enum lab_host to);
+
+/* Puts the router between gateway and backend, with a smaller MTU on its side towards the backend than both
+ * of them have: each learns of it through ICMP or not at all. */
+void lab_insert_router(unsigned mtu);
 
 /* What a shell command on a host writes; the caller frees it. */
 char *lab_output(enum lab_host host, const char *command);
