@@ -497,7 +497,7 @@ int main(void)
         cmocka_unit_test(limits_hold_and_name_the_first_excess),
         cmocka_unit_test(the_largest_configuration_is_loaded_quickly),
         cmocka_unit_test(long_lines_are_shown_around_the_caret), cmocka_unit_test(durations_have_units),
-        cmocka_unit_test(near_keys_are_found),
+        cmocka_unit_test(near_keys_are_found), cmocka_unit_test(colours_are_for_terminals_only),
         cmocka_unit_test(a_host_name_that_is_no_name_is_refused), /* last: it changes the process */
     };
     return cmocka_run_group_tests(tests, set_up_files, tear_down_files);
