@@ -29,6 +29,12 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "heavy: takes many seconds; once in a CI run is enough")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--open-shell"):
+        del items[1:]  # one shell, also when a name stands for several stories
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item):
     """No story may hang: past its limit it fails, and its lab is taken down."""
