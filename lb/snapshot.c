@@ -1,20 +1,81 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The snapshot: finding the listener of a destination, and the end of a snapshot.
- * Happy path: the VIPs are ordered longest prefix first, so the first match is the answer.
+ * Happy path: the VIPs are ordered longest prefix first; among those of one length the destination, cut to
+ * that length, is found by halving, so that thousands of VIPs cost an accept nothing.
  * Failure: a destination that no listener owns gives NULL.
- * Workers find the listener of each connection they accept; the control thread frees.
+ * Workers find the listener of each connection they accept; the control thread sorts and frees.
  */
 #include "snapshot.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+/* The order of the VIPs: length (longest first), family, port, address. */
+static int order(const struct snapshot_vip *a, const struct snapshot_vip *b)
+{
+    if (a->prefix.len != b->prefix.len)
+        return a->prefix.len > b->prefix.len ? -1 : 1;
+    if (a->prefix.family != b->prefix.family)
+        return a->prefix.family < b->prefix.family ? -1 : 1;
+    if (a->port != b->port)
+        return a->port < b->port ? -1 : 1;
+    return memcmp(a->prefix.bytes, b->prefix.bytes, sizeof(a->prefix.bytes));
+}
+
+static int by_order(const void *a, const void *b)
+{
+    return order(a, b);
+}
+
+void snapshot_sort_vips(struct snapshot *s)
+{
+    qsort(s->vips, s->n_vips, sizeof(*s->vips), by_order);
+}
+
+/* The first VIP from `from` on that does not stand before `key`. */
+static uint16_t first_not_before(const struct snapshot *s, uint16_t from, const struct snapshot_vip *key)
+{
+    uint16_t to = s->n_vips;
+    while (from < to) {
+        uint16_t middle = (uint16_t)(from + (to - from) / 2);
+        if (order(&s->vips[middle], key) < 0)
+            from = (uint16_t)(middle + 1);
+        else
+            to = middle;
+    }
+    return from;
+}
+
+/* The first `len` bits of an address as a prefix. */
+static struct addr_prefix cut(const union addr *a, uint8_t len)
+{
+    struct addr_prefix p = {.family = a->sa.sa_family, .len = len};
+    size_t size;
+    const uint8_t *bytes = addr_bytes(a, &size);
+    memcpy(p.bytes, bytes, len / 8);
+    if (len % 8)
+        p.bytes[len / 8] = bytes[len / 8] & (uint8_t)(0xff00 >> len % 8);
+    return p;
+}
 
 const struct snapshot_listener *snapshot_find_listener(const struct snapshot *s, const union addr *vip)
 {
-    uint16_t port = addr_port(vip);
-    for (uint16_t i = 0; i < s->n_vips; i++)
-        if (s->vips[i].port == port && addr_in_prefix(vip, &s->vips[i].prefix))
-            return &s->listeners[s->vips[i].listener];
+    size_t size;
+    addr_bytes(vip, &size);
+    for (uint16_t from = 0; from < s->n_vips;) {
+        uint8_t len = s->vips[from].prefix.len;
+        if (len <= size * 8) {
+            struct snapshot_vip key = {.prefix = cut(vip, len), .port = addr_port(vip)};
+            uint16_t at = first_not_before(s, from, &key);
+            if (at < s->n_vips && order(&s->vips[at], &key) == 0)
+                return &s->listeners[s->vips[at].listener];
+        }
+        if (len == 0)
+            return NULL;
+        struct snapshot_vip shorter = {.prefix.len = (uint8_t)(len - 1)};
+        from = first_not_before(s, from, &shorter);
+    }
     return NULL;
 }
 

@@ -19,7 +19,7 @@ enum pool_source { SOURCE_CLIENT, SOURCE_GATEWAY };
 enum pool_proxy { PROXY_OFF, PROXY_V1, PROXY_V2 };
 enum pool_balance { BALANCE_LEAST_SESSIONS, BALANCE_ROUND_ROBIN };
 
-/* One address or prefix of a listener. Ordered longest prefix first, so that the first match wins. */
+/* One address or prefix of a listener. Ordered by snapshot_sort_vips(). */
 struct snapshot_vip {
     struct addr_prefix prefix;
     uint16_t port;
@@ -90,6 +90,9 @@ static inline const union addr *snapshot_backend_dialled(
         return a;
     return snapshot_backend_addr(b, family == AF_INET6 ? AF_INET : AF_INET6);
 }
+
+/* Puts the VIPs into the order in which snapshot_find_listener() needs them: longest prefix first. */
+void snapshot_sort_vips(struct snapshot *s);
 
 /* The listener that owns this destination: the longest prefix with this port. NULL when nobody does. */
 const struct snapshot_listener *snapshot_find_listener(const struct snapshot *s, const union addr *vip);

@@ -113,18 +113,6 @@ static void publish_listener(
     s->n_listeners++;
 }
 
-/* Longest prefix first; the rest only makes the order the same in every run. */
-static int by_length(const void *a, const void *b)
-{
-    const struct snapshot_vip *x = a, *y = b;
-    if (x->prefix.len != y->prefix.len)
-        return x->prefix.len > y->prefix.len ? -1 : 1;
-    if (x->prefix.family != y->prefix.family)
-        return x->prefix.family < y->prefix.family ? -1 : 1;
-    int r = memcmp(x->prefix.bytes, y->prefix.bytes, sizeof(x->prefix.bytes));
-    return r != 0 ? r : (int)x->port - (int)y->port;
-}
-
 int publish_snapshot(const struct config *c, struct snapshot **ret)
 {
     struct sizes n = sizes_of(c);
@@ -150,7 +138,7 @@ int publish_snapshot(const struct config *c, struct snapshot **ret)
     const struct config_listener *listeners = c->listeners.items;
     for (uint32_t i = 0; i < c->listeners.n; i++)
         publish_listener(s, &b, c, &listeners[i]);
-    qsort(s->vips, s->n_vips, sizeof(*s->vips), by_length);
+    snapshot_sort_vips(s);
     assert(b.next == b.end);
     *ret = s;
     return 0;

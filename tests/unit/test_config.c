@@ -164,6 +164,67 @@ static void the_longest_prefix_finds_its_listener(void **state)
     snapshot_free(NULL);
 }
 
+/* The listener by looking at every VIP. */
+static const struct snapshot_listener *look_at_all(const struct snapshot *s, const union addr *vip)
+{
+    const struct snapshot_vip *best = NULL;
+    for (uint16_t i = 0; i < s->n_vips; i++) {
+        const struct snapshot_vip *v = &s->vips[i];
+        if (v->port == addr_port(vip) && addr_in_prefix(vip, &v->prefix) &&
+            (!best || v->prefix.len > best->prefix.len))
+            best = v;
+    }
+    return best ? &s->listeners[best->listener] : NULL;
+}
+
+static int length_of(const struct snapshot *s, const struct snapshot_listener *l)
+{
+    for (uint16_t i = 0; i < s->n_vips; i++)
+        if (s->vips[i].listener == l - s->listeners)
+            return s->vips[i].prefix.len;
+    return -1;
+}
+
+static void finding_a_listener_by_halving_agrees_with_looking_at_all(void **state)
+{
+    enum { VIPS = 300, LOOKUPS = 20000 };
+    struct snapshot_vip vips[VIPS];
+    struct snapshot_listener listeners[VIPS] = {{NULL}};
+    struct snapshot s = {.vips = vips, .listeners = listeners, .n_vips = VIPS, .n_listeners = VIPS};
+    unsigned seed = 1, found = 0;
+    char text[64];
+    for (uint16_t i = 0; i < VIPS; i++) {
+        /* A small space, so that prefixes lie in one another; lengths of both families, multiples of eight or
+         * not. */
+        unsigned r = (unsigned)rand_r(&seed), len = 20 + r % 13, bits = (r >> 8 & 0xff) << 4;
+        bits &= ~0u << (32 - len);
+        if (r & 0x10000)
+            snprintf(
+                text, sizeof(text), "10.0.%u.%u/%u:%u", bits >> 8 & 255, bits & 255, len, 25 + (r >> 20 & 1));
+        else
+            snprintf(text, sizeof(text), "[2001:db8::%x/%u]:%u", bits & 0xffff, len + 96, 25 + (r >> 20 & 1));
+        assert_int_equal(addr_prefix_parse(text, &vips[i].prefix, &vips[i].port), 0);
+        vips[i].listener = i;
+    }
+    snapshot_sort_vips(&s);
+    for (int i = 0; i < LOOKUPS; i++) {
+        union addr a;
+        unsigned r = (unsigned)rand_r(&seed);
+        if (r & 0x10000)
+            snprintf(text, sizeof(text), "10.0.%u.%u:%u", r >> 8 & 15, r & 255, 25 + (r >> 20 & 1));
+        else
+            snprintf(text, sizeof(text), "[2001:db8::%x]:%u", r & 0xfff, 25 + (r >> 20 & 1));
+        assert_int_equal(addr_parse(text, &a), 0);
+        const struct snapshot_listener *l = snapshot_find_listener(&s, &a), *expected = look_at_all(&s, &a);
+        if (l != expected) { /* the same prefix may be there twice here: then either is right */
+            assert_true(l && expected);
+            assert_int_equal(length_of(&s, l), length_of(&s, expected));
+        }
+        found += l != NULL;
+    }
+    assert_true(found > LOOKUPS / 10 && found < LOOKUPS);
+}
+
 static void yaml_may_be_written_in_its_ways(void **state)
 {
     static const char *const texts[] = {
@@ -485,6 +546,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_not_written_has_its_default), cmocka_unit_test(what_is_written_is_published),
         cmocka_unit_test(the_longest_prefix_finds_its_listener),
+        cmocka_unit_test(finding_a_listener_by_halving_agrees_with_looking_at_all),
         cmocka_unit_test(yaml_may_be_written_in_its_ways),
         cmocka_unit_test(a_listener_of_a_family_without_backends_is_allowed),
         cmocka_unit_test(loopback_backends_are_allowed_behind_a_header),
