@@ -194,9 +194,8 @@ static void finding_a_listener_by_halving_agrees_with_looking_at_all(void **stat
     unsigned seed = 1, found = 0;
     char text[64];
     for (uint16_t i = 0; i < VIPS; i++) {
-        /* A small space, so that prefixes lie in one another; lengths of both families, multiples of eight or
-         * not. */
-        unsigned r = (unsigned)rand_r(&seed), len = 20 + r % 13, bits = (r >> 8 & 0xff) << 4;
+        /* A small space, so that prefixes lie in one another. */
+        unsigned r = (unsigned)rand_r(&seed), len = 25 + r % 8, bits = r >> 8 & 0xfff;
         bits &= ~0u << (32 - len);
         if (r & 0x10000)
             snprintf(
