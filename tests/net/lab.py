@@ -261,14 +261,15 @@ class Lab:
         """A client's connection to a VIP, from 198.51.100.7 or 2001:db8:c::7 unless told otherwise."""
         return self.client.connect(to, port, source or self.client.address(family_of(to)), **kw)
 
-    def _new(self, kind, *args):
+    def add(self, kind, *args):
+        """One more namespace, removed with the others."""
         namespace = kind(*args)
         self._cleanup.callback(namespace.remove)
         namespace.create()
         return namespace
 
     def _build(self, backends, clients, bridge):
-        self.gateway = self._new(Namespace, "gw")
+        self.gateway = self.add(Namespace, "gw")
         for scope in ("all", "default"):
             self.gateway.sysctl(f"net.ipv4.conf.{scope}.forwarding", 1)
             self.gateway.sysctl(f"net.ipv6.conf.{scope}.forwarding", 1)
@@ -276,9 +277,9 @@ class Lab:
             self.gateway.ip("link add br0 type bridge mcast_snooping 0", "link set br0 up",
                             "addr add 10.2.0.1/24 dev br0", "-6 addr add 2001:db8:2::1/64 dev br0 nodad")
         for i in range(clients):
-            self._add_client(self._new(Client, i))
+            self._add_client(self.add(Client, i))
         for i in range(backends):
-            self._add_backend(self._new(Backend, i), bridge)
+            self._add_backend(self.add(Backend, i), bridge)
 
     def _add_client(self, c):
         self.clients.append(c)

@@ -91,7 +91,8 @@ def test_a_backend_that_resets_at_once_resets_the_client(lab):
         backend, _ = server.accept()
         reset(backend)
         expect_reset(s)
-        assert postern.wait_sessions(1)[0]["reason"] == "backend_reset"
+        # Whether the connect had been seen to succeed before the reset is a matter of microseconds.
+        assert postern.wait_sessions(1)[0]["reason"] in ("backend_reset", "connect_failed")
 
 
 @pytest.mark.topology(backends=1)
@@ -120,8 +121,7 @@ def test_running_out_of_file_descriptors_is_counted_and_passes(lab):
         for _ in range(60):
             with contextlib.suppress(ConnectionResetError):  # refused: no descriptor for its backend
                 crowd.append(lab.connect())
-        counters = postern.wait_counter(closed_descriptors=1)
-        assert counters["closed_descriptors"] == len(postern.sessions(reason="descriptors"))
+        postern.wait_counter(closed_descriptors=1)
         for s in held:
             converse(s, "NOOP", "250")
         lift_limit()
@@ -129,11 +129,11 @@ def test_running_out_of_file_descriptors_is_counted_and_passes(lab):
             s.close()
         with lab.connect() as s:
             smtp_session(s)
-        postern.wait_counter(sessions_ended=counters["sessions_accepted"])
         result = client(lab, "sessions", "--count", 200, to=VIPS)
         assert result["ok"] == 200, result
         postern.wait_counter(sessions_ended=postern.counters()["sessions_accepted"])
         assert_nothing_left(postern, before)
+        assert len(postern.sessions(reason="descriptors")) == postern.counters()["closed_descriptors"]
 
 
 @pytest.mark.topology(backends=2)

@@ -100,6 +100,23 @@ def test_a_client_reconnects_from_the_same_port_at_once_after_it_has_closed_itse
 
 
 @pytest.mark.topology(backends=1)
+def test_without_timestamps_a_quick_reconnect_gets_another_port_of_the_same_address(lab):
+    lab.client.sysctl("net.ipv4.tcp_max_tw_buckets", 0)
+    lab.gateway.sysctl("net.ipv4.tcp_timestamps", 0)
+    serve_all(lab)
+    with Postern(lab, plain(lab)) as postern:
+        for n in (1, 2):
+            with lab.connect(VIP4, source_port=4242) as s:
+                converse(s, "", "220")
+                s.shutdown(socket.SHUT_WR)
+                while s.recv(4096):
+                    pass
+            postern.wait_sessions(n)
+        assert_sources_are_the_clients(postern.sessions())
+        assert [s["port_changed"] for s in postern.sessions()] == ["no", "yes"]
+
+
+@pytest.mark.topology(backends=1)
 def test_a_taken_source_port_is_replaced_by_another_port_of_the_same_address(lab):
     listeners = [{"name": "mx", "address": [f"{VIP4}:25", f"{VIP4}:587"], "pool": "inbound"}]
     with Postern(lab, configuration([pool(backend_lines(lab.backends))], listeners)) as postern, \

@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from daemon import Postern, backend_lines, configuration, pool
-from load import VIPS, client, serve_all, start_client
+from lab import Namespace
+from load import VIPS, client, serve, serve_all, start_client
 from peers import Stream, receive, scripted_server
 
 GIB = 1 << 30
@@ -118,3 +119,34 @@ def test_a_client_that_stops_reading_holds_nobody_else_back(lab):
             s.close()
         postern.wait_sessions(2020)
         assert postern.counters()["sessions"] == 0
+
+
+def far_behind_a_narrow_link(lab):
+    """
+    A backend two hops away: mta2 is a router towards it, over a link with an MTU of 1280 that the far end does not tell of
+    (it announces segments for 1500). Only the router's ICMP errors tell, and they are addressed to the client.
+    """
+    router, far = lab.backends[1], lab.add(Namespace, "far")
+    for family in ("ipv4", "ipv6"):
+        router.sysctl(f"net.{family}.conf.all.forwarding", 1)
+    router.ip(f"link add far type veth peer name eth0 netns {far.name}", "link set far mtu 1280 up",
+              "addr add 10.9.0.1/24 dev far", "-6 addr add 2001:db8:9::1/64 dev far nodad")
+    far.ip("link set eth0 up", "addr add 10.9.0.2/24 dev eth0", "-6 addr add 2001:db8:9::2/64 dev eth0 nodad",
+           "route add default via 10.9.0.1 mtu lock 1280 advmss 1460",
+           "-6 route add default via 2001:db8:9::1 mtu lock 1280 advmss 1440")
+    lab.gateway.ip("route add 10.9.0.0/24 via 10.2.0.12 dev b1 onlink",
+                   "-6 route add 2001:db8:9::/64 via 2001:db8:2::12 dev b1 onlink")
+    far.v4, far.v6, far.label = "10.9.0.2", "2001:db8:9::2", "far"
+    return far
+
+
+@pytest.mark.parametrize("vip", VIPS, ids=["ipv4", "ipv6"])
+@pytest.mark.topology(backends=2)
+def test_a_narrow_link_on_the_way_to_a_backend_is_no_black_hole(lab, vip):
+    far = far_behind_a_narrow_link(lab)
+    serve(far)
+    with Postern(lab, configuration([pool(backend_lines([far]))])):
+        result = client(lab, "bulk", "--connections", 4, "--bytes", "4M", "--direction", "both", to=[vip], timeout=30)
+        assert result["ok"] == 4 and not result["errors"], result
+    told = lab.backends[1].run("nstat", "-asz", "IcmpOutDestUnreachs", "Icmp6OutPktTooBigs").stdout
+    assert any(int(line.split()[1]) > 0 for line in told.splitlines() if line.startswith("Icmp")), told
