@@ -63,6 +63,8 @@ struct log {
     bool running;
     bool journal; /* standard error is the journal: it knows the time and takes <level> */
     bool colour;
+    time_t second; /* whose text this is: many lines are of one second */
+    char second_text[32];
     char *output;
     size_t used;
 };
@@ -140,14 +142,16 @@ static const char *level_name(enum log_level level)
 static int format_prefix(char *line, size_t size, const struct timespec *at, enum log_level level)
 {
     struct tm utc;
-    char when[32];
 
     if (the_log.journal)
         return snprintf(line, size, "<%d>", level);
-    gmtime_r(&at->tv_sec, &utc);
-    strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &utc);
+    if (at->tv_sec != the_log.second) {
+        gmtime_r(&at->tv_sec, &utc);
+        strftime(the_log.second_text, sizeof(the_log.second_text), "%Y-%m-%dT%H:%M:%S", &utc);
+        the_log.second = at->tv_sec;
+    }
     const char *colour = the_log.colour ? level_colour(level) : NULL;
-    return snprintf(line, size, "%stime=%s.%03ldZ level=%s ", colour ? colour : "", when,
+    return snprintf(line, size, "%stime=%s.%03ldZ level=%s ", colour ? colour : "", the_log.second_text,
         at->tv_nsec / 1000000, level_name(level));
 }
 

@@ -212,6 +212,10 @@ static void connected(struct worker *w, struct conn *c)
     counter_inc(w->counters, COUNTER_connects_ok);
     c->connect_ms = (int32_t)(w->now_ms - c->accepted_ms);
     c->error = 0;
+    /* What a side says is answered through the other within moments: let the answer carry the
+     * acknowledgement. */
+    (void)set_int(c->fd[SIDE_CLIENT], IPPROTO_TCP, TCP_QUICKACK, 0);
+    (void)set_int(c->fd[SIDE_BACKEND], IPPROTO_TCP, TCP_QUICKACK, 0);
     note_source(c);
     int error = send_header(w, c);
     if (error) {
