@@ -167,7 +167,7 @@ static size_t append(char *text, size_t size, size_t at, const char *name, uint6
  * look. */
 static void log_counters(const struct gateway *g)
 {
-    char text[900] = "";
+    char text[LOG_EVENT_BYTES - 100] = "";
     size_t at = 0;
     uint64_t catch[CATCH_COUNTERS] = {0}, back[RETURN_COUNTERS] = {0};
     static const char *const catch_names[CATCH_COUNTERS] = {[CATCH_CAUGHT] = "catch_caught",

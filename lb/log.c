@@ -25,16 +25,15 @@
 #include <unistd.h>
 
 #define SESSION_QUEUE 4096 /* lines; powers of two */
-#define EVENT_QUEUE 256
-#define EVENT_TEXT_MAX 1000
-#define LINE_MAX_BYTES 2048
+#define EVENT_QUEUE 128
+#define LINE_MAX_BYTES (LOG_EVENT_BYTES + 200)
 #define LOG_BATCH_MS 20
 #define OUTPUT_BYTES (64 * 1024)
 
 struct event_line {
     struct timespec at;
     enum log_level level;
-    char text[EVENT_TEXT_MAX];
+    char text[LOG_EVENT_BYTES];
 };
 
 struct session_line {
@@ -226,7 +225,7 @@ static bool drain_queue(struct queue *q, bool sessions)
 {
     const void *entry;
     bool any = false;
-    char text[LINE_MAX_BYTES - 64];
+    char text[LOG_EVENT_BYTES];
 
     /* At most one round, so that a busy queue does not keep the others waiting. */
     for (uint32_t i = 0; i < q->capacity && (entry = queue_front(q)) != NULL; i++) {

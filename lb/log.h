@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define LOG_EVENT_BYTES 3000 /* the longest event: all counters, none of them zero */
+
 enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6 };
 
 /* One ended session, as the worker knows it; strings belong to the snapshot. */

@@ -211,6 +211,7 @@ static void on_backend_bytes(struct worker *w, struct conn *c, const uint8_t *by
     if (c->state == CONN_GREETING) {
         c->banner_ms = (int32_t)(w->now_ms - c->accepted_ms);
         conn_enter(c, CONN_RELAYING);
+        deadline_set(&w->deadlines, c->slot, w->now_ms + c->pool->idle_timeout_ms);
     }
     if (greeting_feed(&c->greeting, bytes, n))
         counter_inc(w->counters, greeting_code(&c->greeting) ? COUNTER_greetings : COUNTER_greetings_odd);
