@@ -49,10 +49,12 @@ class Extent:
     bulk_bytes: int
     idle_sessions: int
     banners: int
+    attempts: int  # while others take the gateway's core
 
 
-FULL = Extent(seconds=3.0, bulk_bytes=3 << 30, idle_sessions=5000, banners=1500)
-QUICK = Extent(seconds=0.5, bulk_bytes=256 << 20, idle_sessions=500, banners=100)
+FULL = Extent(seconds=3.0, bulk_bytes=3 << 30, idle_sessions=5000, banners=1500, attempts=3)
+QUICK = Extent(seconds=0.5, bulk_bytes=256 << 20, idle_sessions=500, banners=100, attempts=1)
+NOISY = 0.05  # share of the gateway's core that others had, from which on a measurement is taken again
 
 
 class Stage:
@@ -175,10 +177,24 @@ def idle(stage):
 METRICS = {"idle": idle, "ping": ping, "sessions": sessions, "banner": banner, "bulk": bulk}
 
 
+def noise(figures):
+    return max((value for key, value in figures.items() if key.endswith("_foreign_share")), default=0)
+
+
+def quietest(name, stage):
+    """A metric is taken again while others disturb it; the least disturbed attempt counts."""
+    attempts = []
+    for _ in range(stage.extent.attempts):
+        attempts.append(METRICS[name](stage))
+        if noise(attempts[-1]) <= NOISY:
+            break
+    return min(attempts, key=noise)
+
+
 def measure(name, stage):
     """One metric of one contestant; failures say whose."""
     try:
-        figures = METRICS[name](stage)
+        figures = quietest(name, stage)
     except (BenchError, subprocess.SubprocessError, OSError) as e:
         raise BenchError(f"{stage.contestant.name}, {name}: {e}") from e
     if not stage.contestant.alive():

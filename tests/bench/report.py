@@ -6,10 +6,9 @@ a machine that is slower for a while is so for both.
 import json
 import statistics
 
-from metrics import FIGURES
+from metrics import FIGURES, NOISY
 
 HAPROXY = ("haproxy", "haproxy-splice")
-NOISY = 0.05  # share of the gateway's core that others had
 
 
 def values(rounds, contestant, figure):
