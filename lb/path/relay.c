@@ -130,7 +130,7 @@ static void pass_fin(struct worker *w, struct conn *c, enum side from)
 {
     struct relay_flow *f = &c->flow[from];
 
-    if (from == SIDE_BACKEND && c->state == CONN_GREETING) {
+    if (from == SIDE_BACKEND && c->state == CONN_GREETING && !c->flow[SIDE_CLIENT].ended) {
         session_close(w, c, REASON_backend_no_greeting, 0);
         return;
     }

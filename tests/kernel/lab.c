@@ -94,6 +94,32 @@ static void join(const char *device, enum lab_host host, const char *v4_net, con
     lab_run(host, "ip route add default via %s1; ip -6 route add default via %s1", v4_net, v6_net);
 }
 
+/* Link-local addresses that are ready for use in the namespace we are in: scope 0x20, not tentative (0x40).
+ */
+static int link_local_ready(void)
+{
+    FILE *in = fopen("/proc/net/if_inet6", "r");
+    unsigned scope, flags;
+    int n = 0;
+
+    assert_non_null(in);
+    while (fscanf(in, "%*s %*x %*x %x %x %*s", &scope, &flags) == 2)
+        n += scope == 0x20 && !(flags & 0x40);
+    fclose(in);
+    return n;
+}
+
+/* The kernel gives a link its own address some time after it is up: what a test finds must not depend on
+ * when. */
+static void await_link_local(enum lab_host host, int devices)
+{
+    lab_enter(host);
+    for (int ms = 0; link_local_ready() < devices; ms += 10) {
+        assert_true(ms < 10000);
+        usleep(10000);
+    }
+}
+
 int lab_setup(void **state)
 {
     home = open_netns();
@@ -110,7 +136,9 @@ int lab_setup(void **state)
     lab_run(LAB_GATEWAY, "cd /proc/sys/net; echo 1 >ipv4/ip_forward; echo 1 >ipv6/conf/all/forwarding");
     join(LAB_CLIENT_DEVICE, LAB_CLIENT, "198.51.100.", "2001:db8:c::", LAB_CLIENT_V4, LAB_CLIENT_V6);
     join(LAB_BACKEND_DEVICE, LAB_BACKEND, "10.2.0.", "2001:db8:2::", LAB_BACKEND_V4, LAB_BACKEND_V6);
-    lab_enter(LAB_GATEWAY);
+    await_link_local(LAB_CLIENT, 1);
+    await_link_local(LAB_BACKEND, 1);
+    await_link_local(LAB_GATEWAY, 2);
     return 0;
 }
 

@@ -189,7 +189,7 @@ static void finding_a_listener_by_halving_agrees_with_looking_at_all(void **stat
 {
     enum { VIPS = 300, LOOKUPS = 20000 };
     struct snapshot_vip vips[VIPS];
-    struct snapshot_listener listeners[VIPS] = {{NULL}};
+    struct snapshot_listener listeners[VIPS] = {0};
     struct snapshot s = {.vips = vips, .listeners = listeners, .n_vips = VIPS, .n_listeners = VIPS};
     unsigned seed = 1, found = 0;
     char text[64];
