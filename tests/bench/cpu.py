@@ -82,8 +82,21 @@ class Meter:
         with open(path, "rb") as f:
             self.page = mmap.mmap(f.fileno(), 24, prot=mmap.PROT_READ)
         self.ksoftirqd = kernel_thread(f"ksoftirqd/{cores.gateway}")
+        self._check_priority(janitor)
         self.quiet_rate = 0.0
         self.quiet_rate = self._measure_quiet()
+
+    def _check_priority(self, janitor):
+        """The soaker must take nothing from who has work to do."""
+        busy = processes.start(janitor, ["sh", "-c", "while :; do :; done"], core=self.cores.gateway)
+        time.sleep(0.1)
+        before = process_clock(self.soaker.pid)
+        time.sleep(0.5)
+        share = (process_clock(self.soaker.pid) - before) / 0.5
+        processes.stop(busy)
+        if share > 0.05:
+            raise BenchError(f"the soaker got {share:.0%} of a busy core: idle priority does not work here, so every "
+                             "figure would be wrong")
 
     def _measure_quiet(self):
         """Interruptions a second of an idle core: the least of three, for others may be at work."""

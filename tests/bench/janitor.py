@@ -38,7 +38,7 @@ class Janitor:
         os.waitpid(self.pid, 0)
 
     def process(self, pid):
-        """A process that leads a session of its own: it goes with all that it started."""
+        """A process that leads a group: it goes with all that it started."""
         self._tell("process", f"{pid} {start_time(pid)}")
 
     def namespace(self, name):

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs of the bench: each in a namespace and on a core, in a session of its own that the janitor can end."""
+"""
+Programs of the bench: each in a namespace and on a core, leading a process group that the janitor can end. They share the
+bench's session: the kernel weighs sessions against each other (autogroup), so in a session of its own the soaker would get
+half of the core, idle priority or not.
+"""
 import os
 import signal
 import subprocess
@@ -9,7 +13,7 @@ def start(janitor, command, namespace=None, core=None, **files):
     """Popen; the program itself has the pid, for `ip netns exec` becomes it."""
     if namespace:
         command = ["ip", "netns", "exec", namespace, *command]
-    process = subprocess.Popen(list(map(str, command)), start_new_session=True, text=True,
+    process = subprocess.Popen(list(map(str, command)), process_group=0, text=True,
                                preexec_fn=(lambda: os.sched_setaffinity(0, {core})) if core is not None else None,
                                **files)
     janitor.process(process.pid)
