@@ -17,13 +17,14 @@ class Tally:
         self.passed, self.failed, self.skipped = [], [], []
 
     def add_case(self, suite, case):
-        """One <testcase>."""
-        short = re.sub(r"^\d+ - ", "", case.get("name"))
+        """One <testcase>: "3 - the name", or "project:suite / program" for a program without cases of its own."""
+        short, is_program = re.subn(r"^\w+:\w+ / ", "", re.sub(r"^\d+ - ", "", case.get("name")))
         name = f"{suite}: {short}" if suite else short
         if case.find("skipped") is not None:
             self.skipped.append((name, short, case.find("skipped").get("message") or "no reason given"))
         elif case.find("failure") is not None or case.find("error") is not None:
-            self.failed.append(name)
+            if not is_program:  # read_meson() tells of those, with their status
+                self.failed.append(name)
         else:
             self.passed.append(name)
 
@@ -32,35 +33,33 @@ class Tally:
         for name, short, reason in self.skipped:
             if short not in allowed:
                 self.failed.append(f"{name} (skipped without a reason in tests/skips: {reason})")
-        self.skipped = [s for s in self.skipped if s[1] in allowed]
+        self.skipped = [(name, short, allowed[short]) for name, short, _ in self.skipped if short in allowed]
 
 
 def read_junit(tally, path):
-    """The cases of a junit file; returns how many failures each suite has."""
-    failures = {}
+    """The cases of a junit file."""
     for suite in ElementTree.parse(path).getroot().iter("testsuite"):
-        # meson: "project.project:suite / program"; its cases: "3 - the name".
-        name = "" if suite.get("name") == "pytest" else suite.get("name").split(" / ")[-1]
-        before = len(tally.failed)
+        # meson: "project.project:suite / program", or "project" around the programs without cases.
+        name = suite.get("name").partition(" / ")[2]
         for case in suite.iter("testcase"):
             tally.add_case(name, case)
-        failures[name] = len(tally.failed) - before
-    return failures
 
 
-def read_meson(tally, path, failures):
+def read_meson(tally, path):
     """Programs that failed as a whole: a crash, a time-out, a sanitizer's word after the last case."""
     for line in path.read_text(encoding="utf-8").splitlines():
         program = json.loads(line)
         name = program["name"].split(" / ")[-1]
-        if program["result"] in ("OK", "SKIP", "EXPECTEDFAIL") or failures.get(name):
+        told = any(failed.startswith(f"{name}: ") for failed in tally.failed)
+        if program["result"] in ("OK", "SKIP", "EXPECTEDFAIL") or told:
             continue
         tally.failed.append(f"{name}: {program['result']} (status {program.get('returncode')})")
 
 
 def read_skips(path):
+    """Name -> reason."""
     lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return {line.split(": ", 1)[0] for line in lines if line}
+    return dict(line.split(": ", 1) for line in lines if line)
 
 
 def main():
@@ -68,13 +67,13 @@ def main():
     parser.add_argument("--skips", type=pathlib.Path, required=True)
     parser.add_argument("results", type=pathlib.Path, nargs="*")
     arguments = parser.parse_args()
-    tally, failures = Tally(), {}
+    tally = Tally()
     for path in arguments.results:
         if path.suffix == ".xml":
-            failures.update(read_junit(tally, path))
+            read_junit(tally, path)
     for path in arguments.results:
         if path.suffix == ".json":
-            read_meson(tally, path, failures)
+            read_meson(tally, path)
     tally.judge_skips(read_skips(arguments.skips))
     for name in tally.failed:
         print("failed:", name)

@@ -41,7 +41,7 @@ static void put(struct packet *p, const void *bytes, size_t len)
     p->len += len;
 }
 
-void packet_put_ethernet(struct packet *p, uint16_t type)
+static void put_ethernet(struct packet *p, uint16_t type)
 {
     struct ether_header eth = {
         .ether_dhost = {2, 0, 0, 0, 0, 1}, .ether_shost = {2, 0, 0, 0, 0, 2}, .ether_type = htons(type)};
@@ -49,7 +49,7 @@ void packet_put_ethernet(struct packet *p, uint16_t type)
     put(p, &eth, sizeof(eth));
 }
 
-void packet_put_vlan(struct packet *p, uint16_t id, uint16_t type)
+static void put_vlan(struct packet *p, uint16_t id, uint16_t type)
 {
     uint16_t tag[] = {htons(id), htons(type)};
 
@@ -132,7 +132,7 @@ struct packet packet_ipv4(const char *source, const char *dest, const struct ipv
     struct packet p = {0};
     union addr from = lab_addr(source), to = lab_addr(dest);
 
-    packet_put_ethernet(&p, ETHERTYPE_IP);
+    put_ethernet(&p, ETHERTYPE_IP);
     packet_put_ipv4(&p, &from, &to, odd);
     return p;
 }
@@ -142,7 +142,7 @@ struct packet packet_ipv6(const char *source, const char *dest, uint8_t next)
     struct packet p = {0};
     union addr from = lab_addr(source), to = lab_addr(dest);
 
-    packet_put_ethernet(&p, ETHERTYPE_IPV6);
+    put_ethernet(&p, ETHERTYPE_IPV6);
     packet_put_ipv6(&p, &from, &to, next);
     return p;
 }
@@ -154,6 +154,18 @@ static void put_icmp(struct packet *p, uint8_t type)
     put(p, icmp, sizeof(icmp));
 }
 
+struct packet packet_ipv4_tagged(const char *source, const char *dest, const uint16_t *ids, size_t n)
+{
+    struct packet p = {0};
+    union addr from = lab_addr(source), to = lab_addr(dest);
+
+    put_ethernet(&p, ETHERTYPE_VLAN);
+    for (size_t i = 0; i < n; i++)
+        put_vlan(&p, ids[i], i + 1 < n ? ETHERTYPE_VLAN : ETHERTYPE_IP);
+    packet_put_ipv4(&p, &from, &to, NULL);
+    return p;
+}
+
 struct packet packet_icmpv4(const char *sender, uint8_t type, const struct ipv4_oddity *odd)
 {
     struct packet p = {0};
@@ -161,7 +173,7 @@ struct packet packet_icmpv4(const char *sender, uint8_t type, const struct ipv4_
     union addr from = lab_addr(ROUTER_V4), to = lab_addr(sender);
 
     outer.protocol = outer.protocol ? outer.protocol : IPPROTO_ICMP;
-    packet_put_ethernet(&p, ETHERTYPE_IP);
+    put_ethernet(&p, ETHERTYPE_IP);
     put_ipv4_header(&p, &from, &to, &outer, ICMP_HEADER + sizeof(struct iphdr) + TCP_HEADER);
     put_icmp(&p, type);
     return p;
@@ -172,7 +184,7 @@ struct packet packet_icmpv6(const char *sender, uint8_t type)
     struct packet p = {0};
     union addr from = lab_addr(ROUTER_V6), to = lab_addr(sender);
 
-    packet_put_ethernet(&p, ETHERTYPE_IPV6);
+    put_ethernet(&p, ETHERTYPE_IPV6);
     put_ipv6_header(&p, &from, &to, IPPROTO_ICMPV6, ICMP_HEADER + sizeof(struct ip6_hdr) + TCP_HEADER);
     put_icmp(&p, type);
     return p;

@@ -21,9 +21,6 @@ struct ipv4_oddity {
     uint16_t fragment; /* without an oddity: IP_DF */
 };
 
-void packet_put_ethernet(struct packet *p, uint16_t type);
-void packet_put_vlan(struct packet *p, uint16_t id, uint16_t type);
-
 /* A TCP segment with its IPv4 header; `odd` may be NULL. */
 void packet_put_ipv4(
     struct packet *p, const union addr *source, const union addr *dest, const struct ipv4_oddity *odd);
@@ -34,6 +31,9 @@ void packet_put_ipv6(struct packet *p, const union addr *source, const union add
 
 struct packet packet_ipv4(const char *source, const char *dest, const struct ipv4_oddity *odd);
 struct packet packet_ipv6(const char *source, const char *dest, uint8_t next);
+
+/* With VLAN tags, the outer one first. */
+struct packet packet_ipv4_tagged(const char *source, const char *dest, const uint16_t *ids, size_t n);
 
 /* A router's ICMP message to `sender`, up to the quote; its IPv4 header may be odd too. */
 struct packet packet_icmpv4(const char *sender, uint8_t type, const struct ipv4_oddity *odd);

@@ -5,6 +5,8 @@
  */
 #include "fixture.h"
 
+#include "base/fd.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -81,12 +83,10 @@ static int accepting_worker(int family_index)
 /* Connects, tells the worker, and leaves no TIME_WAIT. */
 static int worker_of(const char *source, const char *dest)
 {
-    static const struct linger reset = {.l_onoff = 1};
     int client = lab_connect(LAB_CLIENT, source, dest, LAB_REUSEADDR);
     int worker = accepting_worker(*dest == '[');
 
-    assert_int_equal(setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
-    close(client);
+    fd_close_reset(&client);
     return worker;
 }
 

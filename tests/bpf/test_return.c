@@ -4,11 +4,9 @@
  * on; through the kernel's test run, and for devices without a link header, with VLAN tags and with headers
  * outside the linear part through tun and tap.
  */
-#include "fixture.h"
-#include "packet.h"
+#include "connected_fixture.h"
+#include "device.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/ethtool.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
@@ -16,45 +14,8 @@
 #include <net/if.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
-
-#define DEADLINE_MS 5000
-
-static struct fixture f;
-static int program, sockets[4];
-
-static const char *const clients[] = {LAB_CLIENT_V4 ":4242", "[" LAB_CLIENT_V6 "]:4242"};
-static const char *const backends[] = {LAB_BACKEND_V4 ":25", "[" LAB_BACKEND_V6 "]:25"};
-
-/* A connection from the client's address to the backend, of each family: the packets below are answers to it.
- */
-static int setup(void **state)
-{
-    lab_setup(state);
-    fixture_init(&f, 1);
-    fixture_backend(&f, "mta1", backends[0], backends[1]);
-    fixture_up(&f);
-    program = packet_return_program();
-    for (int i = 0; i < 2; i++) {
-        sockets[i] = lab_listen(LAB_BACKEND, backends[i]);
-        sockets[2 + i] = lab_connect(LAB_GATEWAY, clients[i], backends[i], LAB_TRANSPARENT | LAB_REUSEADDR);
-    }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    close(program);
-    for (size_t i = 0; i < COUNT(sockets); i++)
-        close(sockets[i]);
-    fixture_down(&f);
-    return lab_teardown(state);
-}
 
 static void expect(const char *what, const struct packet *p, bool marked)
 {
@@ -90,13 +51,10 @@ static void only_packets_of_a_connection_of_ours_are_marked(void **state)
 
 static void the_mark_ends_with_the_connection(void **state)
 {
-    static const struct linger reset = {.l_onoff = 1};
     struct packet p = packet_ipv4(backends[0], clients[0], NULL);
 
     expect("while it lives", &p, true);
-    assert_int_equal(setsockopt(sockets[2], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
-    close(sockets[2]);
-    sockets[2] = -1;
+    fd_close_reset(&connections[0]);
     expect("after it", &p, false);
 }
 
@@ -179,108 +137,30 @@ static void what_was_seen_is_counted(void **state)
     assert_int_equal(fixture_returned(&f, RETURN_NOT_OURS), not_ours + 2);
 }
 
-/* A tun or tap device, up; what is written to its descriptor comes in on it. */
-static int open_device(const char *name, int flags)
-{
-    struct ifreq request = {.ifr_flags = (short)(flags | IFF_NO_PI)};
-    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-
-    if (fd < 0) {
-        print_message("no /dev/net/tun here\n");
-        skip();
-    }
-    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-    assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
-    lab_run(LAB_GATEWAY, "ip link set %s up", name);
-    return fd;
-}
-
-static void attach(const char *device)
-{
-    assert_int_equal(bpf_return_attach(f.bpf, (int)if_nametoindex(device)), 0);
-}
-
-static uint64_t marked_so_far(void)
-{
-    return fixture_returned(&f, RETURN_MARKED) + fixture_returned(&f, RETURN_MARKED_ERROR);
-}
-
-/* The kernel may take the packet in a moment later. */
-static void expect_marked(uint64_t wanted)
-{
-    struct timespec start, now;
-
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    do {
-        if (marked_so_far() >= wanted)
-            break;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < DEADLINE_MS);
-    assert_int_equal(marked_so_far(), wanted);
-}
-
 static void devices_without_a_link_header_work(void **state)
 {
-    int tun = open_device("tun9", IFF_TUN);
+    int tun = device_open("tun9", IFF_TUN);
 
-    attach("tun9");
+    device_attach_return(&f, "tun9");
     for (int i = 0; i < 2; i++) {
         struct packet p = i ? packet_ipv6(backends[1], clients[1], IPPROTO_TCP)
                             : packet_ipv4(backends[0], clients[0], NULL);
-        uint64_t before = marked_so_far();
-        ssize_t len = (ssize_t)(p.len - ETHER_HDR_LEN);
-        assert_int_equal(write(tun, p.bytes + ETHER_HDR_LEN, (size_t)len), len);
-        expect_marked(before + 1);
+        struct iovec bare = {.iov_base = p.bytes + ETHER_HDR_LEN, .iov_len = p.len - ETHER_HDR_LEN};
+        device_expect_marked(&f, tun, &bare, 1);
     }
     close(tun);
-}
-
-static void put_tagged_answer(struct packet *p, const uint16_t *ids, size_t n)
-{
-    union addr from = lab_addr(backends[0]), to = lab_addr(clients[0]);
-
-    packet_put_ethernet(p, ETHERTYPE_VLAN);
-    for (size_t i = 0; i < n; i++)
-        packet_put_vlan(p, ids[i], i + 1 < n ? ETHERTYPE_VLAN : ETHERTYPE_IP);
-    packet_put_ipv4(p, &from, &to, NULL);
 }
 
 /* The kernel takes the outer tag off before any program runs. */
 static void a_vlan_tag_does_not_shift_the_headers(void **state)
 {
     static const uint16_t ids[] = {10};
-    int tap = open_device("tap9", IFF_TAP);
-    struct packet p = {0};
+    int tap = device_open("tap9", IFF_TAP);
+    struct packet p = packet_ipv4_tagged(backends[0], clients[0], ids, 1);
+    struct iovec whole = {.iov_base = p.bytes, .iov_len = p.len};
 
-    put_tagged_answer(&p, ids, 1);
-    attach("tap9");
-    uint64_t before = marked_so_far();
-    assert_int_equal(write(tap, p.bytes, p.len), p.len);
-    expect_marked(before + 1);
-    close(tap);
-}
-
-static void vlan_devices_work_also_stacked(void **state)
-{
-    static const uint16_t ids[] = {10, 20};
-    int tap = open_device("tap9", IFF_TAP);
-
-    char *made = lab_output(LAB_GATEWAY, "ip link add link tap9 name vlan10 type vlan id 10 2>&1 && "
-                                         "ip link add link vlan10 name vlan20 type vlan id 20 2>&1; true");
-    if (*made)
-        print_message("# not tested, this kernel has no VLAN devices: %s", made);
-    for (size_t n = 1; n <= 2 && !*made; n++) {
-        const char *device = n == 1 ? "vlan10" : "vlan20";
-        struct packet p = {0};
-        put_tagged_answer(&p, ids, n);
-        lab_run(LAB_GATEWAY, "ip link set tap9 address 02:00:00:00:00:01; ip link set %s up", device);
-        attach(device);
-        uint64_t before = marked_so_far();
-        assert_int_equal(write(tap, p.bytes, p.len), p.len);
-        expect_marked(before + 1);
-        bpf_return_detach(f.bpf, (int)if_nametoindex(device));
-    }
-    free(made);
+    device_attach_return(&f, "tap9");
+    device_expect_marked(&f, tap, &whole, 1);
     close(tap);
 }
 
@@ -298,7 +178,7 @@ static struct packet longest_error(void)
 /* Some drivers hand packets over with nothing but the Ethernet header in the linear part. */
 static void headers_outside_the_linear_part_are_found(void **state)
 {
-    int tap = open_device("tap8", IFF_TAP | IFF_NAPI | IFF_NAPI_FRAGS), any = socket(AF_INET, SOCK_DGRAM, 0);
+    int tap = device_open("tap8", IFF_TAP | IFF_NAPI | IFF_NAPI_FRAGS), any = socket(AF_INET, SOCK_DGRAM, 0);
     struct ethtool_value off = {.cmd = ETHTOOL_SGRO}; /* GRO would pull the headers in */
     struct ifreq request = {.ifr_name = "tap8", .ifr_data = (char *)&off};
     struct packet p[] = {packet_ipv4(backends[0], clients[0], NULL),
@@ -306,20 +186,18 @@ static void headers_outside_the_linear_part_are_found(void **state)
 
     assert_int_equal(ioctl(any, SIOCETHTOOL, &request), 0);
     close(any);
-    attach("tap8");
+    device_attach_return(&f, "tap8");
     for (size_t i = 0; i < COUNT(p); i++) {
         struct iovec parts[] = {
             {.iov_base = p[i].bytes, .iov_len = ETHER_HDR_LEN},
             {.iov_base = p[i].bytes + ETHER_HDR_LEN, .iov_len = p[i].len - ETHER_HDR_LEN},
         };
-        uint64_t before = marked_so_far();
-        assert_int_equal(writev(tap, parts, COUNT(parts)), p[i].len);
-        expect_marked(before + 1);
+        device_expect_marked(&f, tap, parts, COUNT(parts));
     }
     close(tap);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, connected_setup, connected_teardown)
 
 int main(void)
 {
@@ -333,7 +211,6 @@ int main(void)
         TEST(what_was_seen_is_counted),
         TEST(devices_without_a_link_header_work),
         TEST(a_vlan_tag_does_not_shift_the_headers),
-        TEST(vlan_devices_work_also_stacked),
         TEST(headers_outside_the_linear_part_are_found),
     };
 
