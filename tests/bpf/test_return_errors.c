@@ -3,8 +3,7 @@
  * The return program and ICMP errors, packet by packet: those about a packet of ours to a backend get the
  * mark, whoever sends them; all others go where they went before.
  */
-#include "fixture.h"
-#include "packet.h"
+#include "connected_fixture.h"
 
 #include <netinet/icmp6.h>
 #include <netinet/ip.h>
@@ -15,36 +14,6 @@
 
 #define ICMP_HEADER 8
 #define QUOTE_MIN 8 /* bytes of TCP, RFC 792 */
-
-static struct fixture f;
-static int program, sockets[4];
-
-static const char *const clients[] = {LAB_CLIENT_V4 ":4242", "[" LAB_CLIENT_V6 "]:4242"};
-static const char *const backends[] = {LAB_BACKEND_V4 ":25", "[" LAB_BACKEND_V6 "]:25"};
-
-/* A connection from the client's address to the backend, of each family: the errors below are about it. */
-static int setup(void **state)
-{
-    lab_setup(state);
-    fixture_init(&f, 1);
-    fixture_backend(&f, "mta1", backends[0], backends[1]);
-    fixture_up(&f);
-    program = packet_return_program();
-    for (int i = 0; i < 2; i++) {
-        sockets[i] = lab_listen(LAB_BACKEND, backends[i]);
-        sockets[2 + i] = lab_connect(LAB_GATEWAY, clients[i], backends[i], LAB_TRANSPARENT | LAB_REUSEADDR);
-    }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    close(program);
-    for (size_t i = 0; i < COUNT(sockets); i++)
-        close(sockets[i]);
-    fixture_down(&f);
-    return lab_teardown(state);
-}
 
 /* An error of this type, sent to `receiver`, about a packet from `source` to `dest`. */
 static struct packet ipv4_error(uint8_t type, const char *receiver, const char *source, const char *dest,
@@ -119,14 +88,11 @@ static void only_errors_about_a_connection_of_ours_are_marked(void **state)
 
 static void errors_end_with_the_connection(void **state)
 {
-    static const struct linger reset = {.l_onoff = 1};
     struct packet p[] = {ipv4_error_of_ours(), ipv6_error_of_ours()};
 
     for (int i = 0; i < 2; i++) {
         packet_expect(program, "while it lives", &p[i], true);
-        assert_int_equal(setsockopt(sockets[2 + i], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
-        close(sockets[2 + i]);
-        sockets[2 + i] = -1;
+        fd_close_reset(&connections[i]);
         packet_expect(program, "after it", &p[i], false);
     }
 }
@@ -210,7 +176,7 @@ static void errors_are_counted_apart(void **state)
     assert_int_equal(fixture_returned(&f, RETURN_NOT_OURS), not_ours + 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, connected_setup, connected_teardown)
 
 int main(void)
 {

@@ -3,13 +3,14 @@
  * Kernel facts behind ICMP errors on the return path: what a router between gateway and backend reports about
  * a connection made from a client's address reaches its socket; what it reports about others reaches them.
  */
-#include "fixture.h"
+#include "return_fixture.h"
+
+#include "base/clock.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TRANSPARENT (LAB_TRANSPARENT | LAB_REUSEADDR)
@@ -17,38 +18,12 @@
 #define BYTES (1 << 20)
 #define DEADLINE_MS 5000
 
-static const char *const clients[] = {LAB_CLIENT_V4 ":4242", "[" LAB_CLIENT_V6 "]:4242"};
-static const char *const backends[] = {LAB_BACKEND_V4 ":25", "[" LAB_BACKEND_V6 "]:25"};
-
-static struct fixture f;
-static int listeners[2];
-
 static int setup(void **state)
 {
     lab_setup(state);
     lab_insert_router(SMALL_MTU);
-    for (int i = 0; i < 2; i++)
-        listeners[i] = lab_listen(LAB_BACKEND, backends[i]);
-    fixture_init(&f, 1);
-    fixture_backend(&f, "mta1", backends[0], backends[1]);
-    fixture_up(&f);
+    return_up();
     return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_down(&f);
-    close(listeners[0]);
-    close(listeners[1]);
-    return lab_teardown(state);
-}
-
-static long now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* How much of BYTES arrives before the deadline. */
@@ -57,7 +32,7 @@ static size_t move(int from, int to)
     static char chunk[16384];
     size_t sent = 0, received = 0;
 
-    for (long end = now_ms() + DEADLINE_MS; received < BYTES && now_ms() < end;) {
+    for (uint64_t end = clock_now_ms() + DEADLINE_MS; received < BYTES && clock_now_ms() < end;) {
         struct pollfd p[] = {
             {.fd = from, .events = sent < BYTES ? POLLOUT : 0}, {.fd = to, .events = POLLIN}};
         poll(p, 2, 100);
@@ -112,10 +87,12 @@ static void an_unreachable_backend_is_told_to_the_socket_that_connects(void **st
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_smaller_mtu_on_the_way_to_the_backend_is_learnt, setup, teardown),
-        cmocka_unit_test_setup_teardown(connections_routed_through_the_host_learn_it_too, setup, teardown),
         cmocka_unit_test_setup_teardown(
-            an_unreachable_backend_is_told_to_the_socket_that_connects, setup, teardown),
+            a_smaller_mtu_on_the_way_to_the_backend_is_learnt, setup, return_teardown),
+        cmocka_unit_test_setup_teardown(
+            connections_routed_through_the_host_learn_it_too, setup, return_teardown),
+        cmocka_unit_test_setup_teardown(
+            an_unreachable_backend_is_told_to_the_socket_that_connects, setup, return_teardown),
     };
 
     return lab_impossible() ? 77 : cmocka_run_group_tests_name("return errors", tests, NULL, NULL);

@@ -4,7 +4,7 @@
  * transparent socket, and nothing else is touched. What each sysctl does to it is measured here;
  * preflight_warn() says the same.
  */
-#include "fixture.h"
+#include "return_fixture.h"
 
 #include <errno.h>
 #include <net/if.h>
@@ -14,31 +14,6 @@
 
 #define TRANSPARENT (LAB_TRANSPARENT | LAB_REUSEADDR)
 #define WAIT_MS 700 /* for what must not arrive; what must arrive has the lab's own deadline */
-
-static const char *const clients[] = {LAB_CLIENT_V4 ":4242", "[" LAB_CLIENT_V6 "]:4242"};
-static const char *const backends[] = {LAB_BACKEND_V4 ":25", "[" LAB_BACKEND_V6 "]:25"};
-
-static struct fixture f;
-static int listeners[2];
-
-static int setup(void **state)
-{
-    lab_setup(state);
-    for (int i = 0; i < 2; i++)
-        listeners[i] = lab_listen(LAB_BACKEND, backends[i]);
-    fixture_init(&f, 1);
-    fixture_backend(&f, "mta1", backends[0], backends[1]);
-    fixture_up(&f);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_down(&f);
-    close(listeners[0]);
-    close(listeners[1]);
-    return lab_teardown(state);
-}
 
 static void answers_reach_the_socket_that_connected_from_the_clients_address(void **state)
 {
@@ -161,14 +136,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
-            answers_reach_the_socket_that_connected_from_the_clients_address, setup, teardown),
-        cmocka_unit_test_setup_teardown(without_the_program_no_answer_arrives, setup, teardown),
+            answers_reach_the_socket_that_connected_from_the_clients_address, return_setup, return_teardown),
+        cmocka_unit_test_setup_teardown(without_the_program_no_answer_arrives, return_setup, return_teardown),
         cmocka_unit_test_setup_teardown(
-            connections_routed_through_the_host_to_a_backend_pass_untouched, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_backends_own_mail_to_the_outside_passes_untouched, setup, teardown),
-        cmocka_unit_test_setup_teardown(which_sysctls_break_the_return_path, setup, teardown),
+            connections_routed_through_the_host_to_a_backend_pass_untouched, return_setup, return_teardown),
         cmocka_unit_test_setup_teardown(
-            strict_rp_filter_drops_answers_that_come_in_elsewhere, setup, teardown),
+            a_backends_own_mail_to_the_outside_passes_untouched, return_setup, return_teardown),
+        cmocka_unit_test_setup_teardown(which_sysctls_break_the_return_path, return_setup, return_teardown),
+        cmocka_unit_test_setup_teardown(
+            strict_rp_filter_drops_answers_that_come_in_elsewhere, return_setup, return_teardown),
     };
 
     return lab_impossible() ? 77 : cmocka_run_group_tests_name("return path", tests, NULL, NULL);

@@ -5,6 +5,8 @@
  */
 #include "fixture.h"
 
+#include "base/clock.h"
+
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DEADLINE_MS 5000
@@ -77,18 +78,10 @@ static void describe(int ifindex, const char *name, const char *backends, void *
         bpf_return_attached(f.bpf, ifindex) ? "" : " (not attached)");
 }
 
-static long now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Handles events until the interfaces are as wanted: "device:backends ...". */
 static void await_interfaces(const char *wanted)
 {
-    long end = now_ms() + DEADLINE_MS;
+    uint64_t end = clock_now_ms() + DEADLINE_MS;
 
     for (;;) {
         char text[TEXT_MAX] = "";
@@ -96,7 +89,7 @@ static void await_interfaces(const char *wanted)
         if (!strcmp(text, wanted))
             return;
         struct pollfd p = {.fd = routes_fd(f.routes), .events = POLLIN};
-        if (now_ms() >= end || poll(&p, 1, (int)(end - now_ms())) != 1)
+        if (clock_now_ms() >= end || poll(&p, 1, (int)(end - clock_now_ms())) != 1)
             fail_msg("the interfaces are '%s', not '%s'", text, wanted);
         assert_int_equal(routes_on_event(f.routes), 0);
     }
@@ -106,7 +99,7 @@ static void await_interfaces(const char *wanted)
 static void await_log(const char *wanted)
 {
     static char text[65536];
-    long end = now_ms() + DEADLINE_MS;
+    uint64_t end = clock_now_ms() + DEADLINE_MS;
 
     for (;;) {
         ssize_t n = pread(log_file, text, sizeof(text) - 1, 0);
@@ -115,7 +108,7 @@ static void await_log(const char *wanted)
         if (strstr(text, wanted))
             break;
         struct pollfd p = {.fd = routes_fd(f.routes), .events = POLLIN};
-        if (now_ms() >= end || poll(&p, 1, (int)(end - now_ms())) != 1)
+        if (clock_now_ms() >= end || poll(&p, 1, (int)(end - clock_now_ms())) != 1)
             fail_msg("'%s' is not in the log:\n%s", wanted, text);
         assert_int_equal(routes_on_event(f.routes), 0);
     }
