@@ -42,8 +42,8 @@ enum lab_host { LAB_CLIENT, LAB_GATEWAY, LAB_BACKEND, LAB_ROUTER, LAB_HOSTS };
 int lab_setup(void **state);
 int lab_teardown(void **state);
 
-/* For main(): true, after saying so, when this user cannot make namespaces. The test is then to exit with 77.
- */
+/* For main(): true, after saying in TAP that all is skipped, when this user cannot make namespaces. The
+ * status is then to be 0: any other would make an error of the skip. */
 bool lab_impossible(void);
 
 /* Moves this thread to a host. */
