@@ -48,6 +48,14 @@ def hostport(host, port):
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def dying_with_us(*cmd):
+    """
+    The command line of a program that the kernel kills when the thread that starts it ends, even with SIGKILL. It lasts over
+    exec, and until the program changes its user. The shell looks whether the order came too late.
+    """
+    return ["setpriv", "--pdeathsig", "KILL", "sh", "-c", f'[ $PPID = {os.getpid()} ] && exec "$@"', "sh", *map(str, cmd)]
+
+
 class Namespace:
     """One network namespace. Programs run in it; sockets made in `entered()` belong to it for good."""
 
@@ -76,7 +84,7 @@ class Namespace:
 
     def command(self, *cmd):
         """The command line that runs `cmd` inside."""
-        return ["nsenter", f"--net={self.path}", "--", *map(str, cmd)]
+        return dying_with_us("nsenter", f"--net={self.path}", "--", *cmd)
 
     def run(self, *cmd, check=True, timeout=60, **kw):
         """Runs to the end; the result has .stdout and .stderr as text."""

@@ -22,6 +22,8 @@ import re
 import shutil
 import subprocess
 
+from lab import dying_with_us
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HARAKA_LOCK = pathlib.Path(__file__).resolve().parent / "haraka"
 PREPARE = """
@@ -173,10 +175,10 @@ class Cage:
         """The command line of a program in the cage. Killing its process ends all that it started."""
         enter = ["nsenter", f"--net={self.namespace}", "--"] if self.namespace else []
         users = " ".join(f"{name}:{number}" for name, number in self.part.users.items())
-        return list(map(str, [
-            "setpriv", "--pdeathsig", "KILL", *enter, "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL",
+        return dying_with_us(
+            *enter, "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL",
             "--", "sh", "-eu", "-c", PREPARE, "cage", self._base(), self.part.directory / "root", self.state or "-",
-            users, *command]))
+            users, *command)
 
     def run(self, *command, check=True):
         done = subprocess.run(self.command(*command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
