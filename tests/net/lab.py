@@ -19,7 +19,6 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 VIP4 = "203.0.113.25"
@@ -400,29 +399,3 @@ def remove_orphans():
         pid = name.removeprefix("pt").split("-")[0]
         if name.startswith("pt") and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
-
-
-def in_background(function, *args):
-    """Runs a scripted peer beside the story; join() raises what went wrong in it."""
-    return _Background(function, args)
-
-
-class _Background(threading.Thread):
-    def __init__(self, function, args):
-        super().__init__(daemon=True)
-        self._function, self._args = function, args
-        self.result, self.error = None, None
-        self.start()
-
-    def run(self):
-        try:
-            self.result = self._function(*self._args)
-        except BaseException as error:  # handed to whoever joins
-            self.error = error
-
-    def join(self, timeout=60):
-        super().join(timeout)
-        assert not self.is_alive(), f"{self._function.__name__} did not end within {timeout} s"
-        if self.error:
-            raise self.error
-        return self.result
