@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Up:   preflight -> eBPF loaded -> return path attached -> rule and routes -> workers -> catch attached
- * (from here on clients come) Down: catch detached (clients are refused, and go to their next MX) -> sessions
+ * (from here on clients come)
+ * Down: catch detached (clients are refused, and go to their next MX) -> handshakes under way end -> sessions
  * end -> workers -> rule and routes -> eBPF
  *
  * Whatever fails on the way up takes down what was up, in the same order. Thread: the main one; the others
@@ -16,6 +17,7 @@
 #include "control/host.h"
 #include "control/preflight.h"
 #include "control/routes.h"
+#include "control/sockets.h"
 #include "counters.h"
 #include "log.h"
 #include "path/worker.h"
@@ -32,8 +34,11 @@
 #define ERROR_TEXT_MAX 512
 #define INTERFACES_MAX 64
 #define DRAIN_REPORT_MS 10000
+/* Whose ACK was lost gets another SYN-ACK after one second, and after three. */
+#define HANDSHAKES_MS 4000
+#define HANDSHAKES_LOOK_MS 50
 
-enum phase { PHASE_SERVING, PHASE_DRAINING, PHASE_STOPPING };
+enum phase { PHASE_SERVING, PHASE_HANDSHAKES, PHASE_DRAINING, PHASE_STOPPING };
 
 struct gateway {
     const struct snapshot *snapshot;
@@ -44,9 +49,10 @@ struct gateway {
     struct worker *workers;
     uint32_t n_workers; /* running */
     int signal_fd;
-    int idle_fd; /* workers write it when they have no session left */
+    int idle_fd; /* workers write it when they become idle */
     enum phase phase;
-    uint64_t report_ms; /* when to tell the drain's progress again */
+    uint64_t handshakes_end_ms; /* when to wait for them no longer */
+    uint64_t report_ms;         /* when to tell the drain's progress again */
     uint64_t started_ms;
 };
 
@@ -207,16 +213,20 @@ static void stop_now(struct gateway *g, const char *signal_name)
         worker_stop(&g->workers[i]);
 }
 
+/*
+ * New connections are refused from here on. Handshakes under way still reach their listening socket, but for
+ * those answered with a SYN cookie, of which the kernel keeps nothing.
+ */
 static void drain(struct gateway *g)
 {
-    g->phase = PHASE_DRAINING;
-    g->report_ms = clock_now_ms() + DRAIN_REPORT_MS;
-    /* New connections are refused from here on; handshakes under way still reach their listening socket. */
+    uint64_t now = clock_now_ms();
+
+    g->phase = PHASE_HANDSHAKES;
+    g->handshakes_end_ms = now + HANDSHAKES_MS;
+    g->report_ms = now + DRAIN_REPORT_MS;
     bpf_catch_detach(g->bpf);
     log_event(
         LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u", counters_sessions(g->counters, g->n_workers));
-    for (uint32_t i = 0; i < g->n_workers; i++)
-        worker_drain(&g->workers[i]);
 }
 
 static void on_signal(struct gateway *g)
@@ -228,7 +238,7 @@ static void on_signal(struct gateway *g)
         case SIGTERM:
             if (g->phase == PHASE_SERVING)
                 drain(g);
-            else if (g->phase == PHASE_DRAINING)
+            else if (g->phase != PHASE_STOPPING)
                 stop_now(g, "TERM");
             break;
         case SIGINT:
@@ -246,6 +256,16 @@ static void on_signal(struct gateway *g)
     }
 }
 
+/* A worker that is told to drain now and is idle then has nothing left that could still come. */
+static void await_handshakes(struct gateway *g)
+{
+    if (clock_now_ms() < g->handshakes_end_ms && sockets_handshaking(g->snapshot))
+        return;
+    g->phase = PHASE_DRAINING;
+    for (uint32_t i = 0; i < g->n_workers; i++)
+        worker_drain(&g->workers[i]);
+}
+
 /* Milliseconds until the drain's progress is told again; -1 when nothing is due. */
 static int tell_drain(struct gateway *g)
 {
@@ -260,10 +280,25 @@ static int tell_drain(struct gateway *g)
     return (int)(g->report_ms - now);
 }
 
+/* Kernels have no event for the end of a handshake. */
+static int wait_ms(struct gateway *g)
+{
+    if (g->phase == PHASE_HANDSHAKES)
+        await_handshakes(g);
+    return g->phase == PHASE_HANDSHAKES ? HANDSHAKES_LOOK_MS : tell_drain(g);
+}
+
+static bool all_idle(const struct gateway *g)
+{
+    for (uint32_t i = 0; i < g->n_workers; i++)
+        if (!atomic_load(&g->workers[i].idle))
+            return false;
+    return true;
+}
+
 static bool is_over(const struct gateway *g)
 {
-    return g->phase == PHASE_STOPPING ||
-           (g->phase == PHASE_DRAINING && counters_sessions(g->counters, g->n_workers) == 0);
+    return g->phase == PHASE_STOPPING || (g->phase == PHASE_DRAINING && all_idle(g));
 }
 
 static void gateway_loop(struct gateway *g)
@@ -276,7 +311,7 @@ static void gateway_loop(struct gateway *g)
             {.fd = g->idle_fd, .events = POLLIN},
             {.fd = routes_fd(g->routes), .events = POLLIN},
         };
-        if (poll(fds, sizeof(fds) / sizeof(fds[0]), tell_drain(g)) < 0)
+        if (poll(fds, sizeof(fds) / sizeof(fds[0]), wait_ms(g)) < 0)
             continue;
         if (fds[0].revents)
             on_signal(g);

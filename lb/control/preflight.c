@@ -14,13 +14,11 @@
  */
 #include "control/preflight.h"
 
-#include "control/netlink.h"
+#include "control/sockets.h"
 #include "log.h"
 
 #include <cap-ng.h>
 #include <liburing.h>
-#include <linux/inet_diag.h>
-#include <linux/sock_diag.h>
 #include <net/if.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +31,6 @@
 
 #define KERNEL_MAJOR 6 /* tcx came with Linux 6.6 */
 #define KERNEL_MINOR 6
-#define TCP_STATE_LISTEN 10
 #define LINE_MAX_BYTES 512
 
 /* Descriptors: each session has two; pipes come in pools; the rest is rings, listeners, maps, links, logs. */
@@ -223,45 +220,20 @@ static void say_in_the_way(
         vip->port, vip->port);
 }
 
-static int on_listener(struct nl_msg *msg, void *arg)
+static void on_listener(const struct socket_found *found, void *arg)
 {
     struct listeners *l = arg;
-    struct nlattr *a[INET_DIAG_MAX + 1];
-    const struct inet_diag_msg *diag = nlmsg_data(nlmsg_hdr(msg));
-    union addr listening = {0};
 
-    if (nlmsg_parse(nlmsg_hdr(msg), sizeof(*diag), a, INET_DIAG_MAX, NULL) < 0)
-        return NL_SKIP;
-    if (diag->id.idiag_if) /* bound to one device: it shares no address with us */
-        return NL_OK;
-    listening.sa.sa_family = diag->idiag_family;
-    if (diag->idiag_family == AF_INET6)
-        memcpy(&listening.v6.sin6_addr, diag->id.idiag_src, 16);
-    else
-        memcpy(&listening.v4.sin_addr, diag->id.idiag_src, 4);
-    addr_set_port(&listening, ntohs(diag->id.idiag_sport));
-    bool v6_only = a[INET_DIAG_SKV6ONLY] && nla_get_u8(a[INET_DIAG_SKV6ONLY]);
-
+    if (found->device) /* it shares no address with us */
+        return;
     for (uint32_t i = 0; i < l->s->n_vips; i++) {
         const struct snapshot_vip *vip = &l->s->vips[i];
-        if (!preflight_in_the_way(&listening, v6_only, &vip->prefix, vip->port))
+        if (!preflight_in_the_way(&found->local, found->v6_only, &vip->prefix, vip->port))
             continue;
-        say_in_the_way(l, &listening, vip);
+        say_in_the_way(l, &found->local, vip);
         l->found = true;
         break;
     }
-    return NL_OK;
-}
-
-static int list_listeners(struct nl_sock *sk, sa_family_t family, struct listeners *l)
-{
-    struct inet_diag_req_v2 request = {
-        .sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = 1u << TCP_STATE_LISTEN};
-    struct nl_msg *msg = nlmsg_alloc_simple(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
-
-    if (msg)
-        (void)nlmsg_append(msg, &request, sizeof(request), NLMSG_ALIGNTO);
-    return netlink_request(sk, msg, on_listener, l);
 }
 
 /* Listening sockets only, as ss(8) sees them: a trial bind() would stumble over living sessions and
@@ -269,17 +241,8 @@ static int list_listeners(struct nl_sock *sk, sa_family_t family, struct listene
 static int check_listeners(const struct snapshot *s, FILE *errors)
 {
     struct listeners l = {.s = s, .errors = errors};
-    struct nl_sock *sk = NULL;
-    int err = netlink_open(NETLINK_SOCK_DIAG, &sk);
+    int err = sockets_each(SOCKET_LISTEN, on_listener, &l);
 
-    if (!err)
-        err = list_listeners(sk, AF_INET, &l);
-    if (!err) {
-        err = list_listeners(sk, AF_INET6, &l);
-        if (err == -ENOENT) /* no IPv6 on this host */
-            err = 0;
-    }
-    nl_socket_free(sk);
     if (err)
         log_event(LOG_LEVEL_WARNING, "listeners_unknown", "error=\"cannot list listening sockets: %s\"",
             strerror(-err));

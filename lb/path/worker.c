@@ -19,6 +19,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,11 +44,24 @@ static void stop_sessions(struct worker *w)
     }
 }
 
+/* A connection waits in a listening socket's queue, or what the kernel has taken from there is in the ring.
+ */
+static bool accepts_wait(struct worker *w)
+{
+    struct pollfd queues[] = {
+        {.fd = w->listener_v4, .events = POLLIN}, {.fd = w->listener_v6, .events = POLLIN}};
+
+    return io_uring_cq_ready(&w->ring.uring) > 0 || poll(queues, 2, 0) > 0;
+}
+
 void worker_tell_idle(struct worker *w)
 {
     const uint64_t one = 1;
 
-    if (atomic_load_explicit(&w->drain, memory_order_relaxed) && counter_get(&w->counters->sessions) == 0)
+    if (!atomic_load(&w->drain))
+        return;
+    bool idle = counter_get(&w->counters->sessions) == 0 && !accepts_wait(w);
+    if (!atomic_exchange(&w->idle, idle) && idle)
         (void)!write(w->idle_fd, &one, sizeof(one));
 }
 
@@ -55,7 +69,6 @@ static void on_wake(struct worker *w)
 {
     if (atomic_load(&w->stop) && !w->stopping)
         stop_sessions(w);
-    worker_tell_idle(w);
     if (!w->stopping)
         await_wake(w);
 }
@@ -221,6 +234,7 @@ static void *worker_main(void *arg)
         run_deadlines(w);
         run_completions(w);
         accept_start(w);
+        worker_tell_idle(w);
     }
     worker_done(w);
     return NULL;

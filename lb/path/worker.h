@@ -28,11 +28,14 @@ struct worker {
     struct counters *counters;     /* its own */
     int listener_v4, listener_v6;  /* owned */
     int wake_fd;                   /* owned: the control thread writes, the worker reads */
-    int idle_fd;                   /* not owned: written when the last session ends and drain is set */
+    int idle_fd;                   /* not owned: written when `idle` becomes true */
 
     /* Written by the control thread. */
     _Atomic bool drain;
     _Atomic bool stop;
+
+    /* Read by the control thread: once draining, no session is left and no connection waits for accept. */
+    _Atomic bool idle;
 
     /* The worker's own. */
     pthread_t thread;
@@ -59,10 +62,11 @@ struct worker {
 int worker_start(
     struct worker *w, uint32_t index, const struct snapshot *s, struct counters *all, int idle_fd);
 
-/* Tells the control thread, once draining, that no session is left. Thread: the worker. */
+/* Once draining: looks whether the worker is idle, and tells the control thread when it has become so.
+ * Thread: the worker. */
 void worker_tell_idle(struct worker *w);
 
-/* From now on the worker writes idle_fd whenever it has no session; accepting goes on. */
+/* From now on the worker says when it is idle; accepting goes on. */
 void worker_drain(struct worker *w);
 
 /* Ends all sessions at once, then the thread. */

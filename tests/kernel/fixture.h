@@ -15,7 +15,8 @@
 #define FIXTURE_MAX 8
 
 struct fixture {
-    struct snapshot_vip vips[FIXTURE_MAX];
+    struct snapshot_vip vips[FIXTURE_MAX]; /* all of one listener */
+    struct snapshot_listener listener;
     struct snapshot_backend backends[FIXTURE_MAX];
     struct snapshot_pool pool;
     struct snapshot s;
@@ -28,8 +29,9 @@ static inline void fixture_init(struct fixture *f, uint32_t workers)
 {
     memset(f, 0, sizeof(*f));
     f->pool.source = SOURCE_CLIENT;
-    f->s = (struct snapshot){.workers = workers, .max_sessions = 100, .n_pools = 1};
+    f->s = (struct snapshot){.workers = workers, .max_sessions = 100, .n_pools = 1, .n_listeners = 1};
     f->s.vips = f->vips;
+    f->s.listeners = &f->listener;
     f->s.backends = f->backends;
     f->s.pools = &f->pool;
 }
@@ -57,6 +59,7 @@ static inline void fixture_load(struct fixture *f)
 {
     char error[512] = "";
 
+    snapshot_sort_vips(&f->s);
     if (bpf_load(&f->s, &f->bpf, error, sizeof(error)))
         fail_msg("%s", error);
 }

@@ -3,6 +3,8 @@
  * do. */
 #include "fixture.h"
 
+#include "control/sockets.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -86,6 +88,41 @@ static void two_daemons_can_catch_in_one_namespace(void **state)
     close(listeners[1]);
 }
 
+/* The client has its SYN-ACK; its ACK, without which nobody can accept, comes when catch is gone. */
+static void a_handshake_under_way_is_seen_and_ends_well_after_catch_is_detached(void **state)
+{
+    static const char *const vips[] = {"203.0.113.25:25", "[2001:db8:25::25]:25"};
+    int listeners[] = {lab_listen(LAB_GATEWAY, "127.0.0.1:0"), lab_listen(LAB_GATEWAY, "[::1]:0")};
+    struct fixture f;
+
+    fixture_init(&f, 1);
+    fixture_vip(&f, vips[0]);
+    fixture_vip(&f, vips[1]);
+    fixture_up(&f);
+    assert_int_equal(bpf_set_listener(f.bpf, AF_INET, 0, listeners[0]), 0);
+    assert_int_equal(bpf_set_listener(f.bpf, AF_INET6, 0, listeners[1]), 0);
+    for (int i = 0; i < 2; i++) {
+        lab_run(LAB_GATEWAY,
+            "nft 'add table inet t; add chain inet t c { type filter hook input priority 0; }; "
+            "add rule inet t c tcp dport 25 tcp flags & (syn | ack) == ack drop'");
+        assert_false(sockets_handshaking(&f.s));
+        int client = lab_connect(LAB_CLIENT, NULL, vips[i], 0);
+        bpf_catch_detach(f.bpf);
+        assert_true(sockets_handshaking(&f.s));
+        lab_expect_nobody(listeners[i]);
+        lab_run(LAB_GATEWAY, "nft delete table inet t");
+        int accepted = lab_accept(listeners[i], NULL); /* the SYN-ACK is repeated */
+        assert_false(sockets_handshaking(&f.s));
+        lab_expect_talk(client, accepted);
+        close(client);
+        close(accepted);
+        assert_int_equal(bpf_catch_attach(f.bpf), 0);
+    }
+    fixture_down(&f);
+    close(listeners[0]);
+    close(listeners[1]);
+}
+
 /* In a child: catches, says so with a byte, waits for its end. */
 static void be_a_daemon(int tell)
 {
@@ -128,6 +165,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_wildcard_listener_forbids_binding_its_port_for_any_client, lab_setup, lab_teardown),
         cmocka_unit_test_setup_teardown(two_daemons_can_catch_in_one_namespace, lab_setup, lab_teardown),
+        cmocka_unit_test_setup_teardown(
+            a_handshake_under_way_is_seen_and_ends_well_after_catch_is_detached, lab_setup, lab_teardown),
         cmocka_unit_test_setup_teardown(
             when_the_daemon_is_killed_its_vip_refuses_connections, lab_setup, lab_teardown),
     };

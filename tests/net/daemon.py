@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real daemon in a lab's gateway: its configuration, its life, its log lines and counters, and what it must leave behind."""
 import collections
+import contextlib
 import ctypes
 import itertools
 import os
@@ -25,6 +26,10 @@ SANITIZER_ENVIRONMENT = {
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
+
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+WALL = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def build_directory():
@@ -102,9 +107,8 @@ class LogFile:
         self._file = open(path, "rb")
         self._rest = b""
         self.lines = []
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._watch = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
-        assert self._watch >= 0 and libc.inotify_add_watch(self._watch, os.fsencode(path), 2) >= 0  # IN_MODIFY
+        self._watch = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        assert self._watch >= 0 and _libc.inotify_add_watch(self._watch, os.fsencode(path), 2) >= 0  # IN_MODIFY
 
     def close(self):
         self._file.close()
@@ -314,10 +318,31 @@ class Postern:
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (max(free) + 1, before[1]))
         return lambda: resource.prlimit(self.pid, resource.RLIMIT_NOFILE, before)
 
+    @contextlib.contextmanager
+    def workers_held(self):
+        """The worker threads stand still, the rest of the daemon and the kernel go on."""
+        names = {int(t.name): (t / "comm").read_text() for t in pathlib.Path(f"/proc/{self.pid}/task").iterdir()}
+        held = []
+        try:
+            for thread in (t for t, name in names.items() if name.startswith("worker")):
+                _ptrace(PTRACE_SEIZE, thread)
+                held.append(thread)
+                _ptrace(PTRACE_INTERRUPT, thread)
+                os.waitpid(thread, WALL)
+            yield
+        finally:
+            for thread in held:
+                _ptrace(PTRACE_DETACH, thread)
+
     def memory(self):
         """Resident bytes."""
         with open(f"/proc/{self.pid}/statm", encoding="ascii") as f:
             return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def _ptrace(request, thread):
+    if _libc.ptrace(request, thread, None, None) != 0:
+        raise OSError(ctypes.get_errno(), "ptrace")
 
 
 def _matching(lines, fields, since):

@@ -342,9 +342,9 @@ class Lab:
         return sum(int(re.search(r"packets (\d+)", n.run("nft", "list", "table", "inet", "loss").stdout).group(1))
                    for n in (self.client, self.gateway, *self.backends))
 
-    def drop_tcp_to_port(self, namespace, port):
-        """The namespace swallows what comes in for a TCP port, without a word."""
-        _drop(namespace, "swallow", "input", f"tcp dport {port}")
+    def drop_tcp_to_port(self, namespace, port, only=""):
+        """The namespace swallows what comes in for a TCP port, without a word; `only` what nft's words say of it."""
+        _drop(namespace, "swallow", "input", f"tcp dport {port} {only}")
 
     def stop_dropping(self, namespace):
         namespace.run("nft", "delete", "table", "inet", "swallow")

@@ -7,7 +7,9 @@ import pytest
 from daemon import Postern, backend_lines, configuration, pool
 from lab import VIP4, VIP6
 from load import serve_all, start_client
-from peers import converse, expect_reset
+from peers import converse, expect_reset, smtp_session
+
+LAST_OF_HANDSHAKE = "tcp flags & (syn | ack) == ack"
 
 
 def plain(lab):
@@ -89,6 +91,55 @@ def test_term_while_a_backend_does_not_answer_ends_when_that_session_is_over(lab
         postern.wait_end()
         postern.check_left_nothing()
         assert postern.sessions()[0]["reason"] == "connect_timeout"
+
+
+@pytest.mark.tsan
+@pytest.mark.topology(backends=1)
+def test_a_handshake_under_way_at_term_becomes_a_session(lab):
+    serve_all(lab)
+    with Postern(lab, plain(lab)) as postern:
+        lab.drop_tcp_to_port(lab.gateway, 25, LAST_OF_HANDSHAKE)
+        sessions = [lab.connect(vip) for vip in (VIP4, VIP6)]
+        postern.send(signal.SIGTERM)
+        postern.wait(event="drain")
+        lab.stop_dropping(lab.gateway)
+        for s in sessions:
+            s.sendall(b"NOOP\r\n")  # it acknowledges the SYN-ACK, too
+        for s in sessions:
+            converse(s, "", "220")
+            converse(s, "", "250")
+            converse(s, "QUIT", "221")
+            s.close()
+        postern.wait_end()
+        postern.check_left_nothing()
+        assert postern.last_counters()["sessions_ended"] == 2
+
+
+@pytest.mark.tsan
+@pytest.mark.topology(backends=1)
+def test_connections_that_wait_to_be_accepted_at_term_become_sessions(lab):
+    serve_all(lab)
+    with Postern(lab, plain(lab)) as postern:
+        with postern.workers_held():
+            sessions = [lab.connect(vip) for vip in (VIP4, VIP6) * 20]
+            postern.send(signal.SIGTERM)
+            postern.wait(event="drain")
+        for s in sessions:
+            smtp_session(s)
+            s.close()
+        postern.wait_end()
+        postern.check_left_nothing()
+        assert postern.last_counters()["sessions_ended"] == 40
+
+
+@pytest.mark.topology(backends=1)
+def test_a_handshake_that_never_ends_holds_up_the_end_for_seconds_only(lab):
+    with Postern(lab, plain(lab)) as postern:
+        lab.drop_tcp_to_port(lab.gateway, 25, LAST_OF_HANDSHAKE)
+        with lab.connect():  # the kernel keeps its half of it for a minute
+            postern.send(signal.SIGTERM)
+            postern.wait_end(20)
+            postern.check_left_nothing()
 
 
 @pytest.mark.topology(backends=1)
