@@ -20,6 +20,27 @@ static const char *const texts[COUNTERS] = {
 #undef X
 };
 
+static const struct {
+    const char *name, *text;
+} relay_reasons[RELAY_REASONS] = {
+#define X(name, kind, text) [DISSOLVE_##name] = {#name, text},
+#include "bpf/dissolve_reasons.def"
+#undef X
+#define X(name, text) [RELAYED_##name] = {#name, text},
+#include "relay_reasons.def"
+#undef X
+};
+
+const char *relay_reason_name(enum relay_reason why)
+{
+    return relay_reasons[why].name;
+}
+
+const char *relay_reason_text(enum relay_reason why)
+{
+    return relay_reasons[why].text;
+}
+
 const char *counter_name(enum counter which)
 {
     return names[which];
@@ -43,6 +64,22 @@ uint64_t counters_sum_closed(const struct counters *all, uint32_t workers, enum 
     uint64_t sum = 0;
     for (uint32_t i = 0; i < workers; i++)
         sum += atomic_load_explicit(&all[i].closed[which], memory_order_relaxed);
+    return sum;
+}
+
+uint64_t counters_sum_relayed(const struct counters *all, uint32_t workers, enum relay_reason why)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < workers; i++)
+        sum += atomic_load_explicit(&all[i].relayed[why], memory_order_relaxed);
+    return sum;
+}
+
+uint32_t counters_dissolved(const struct counters *all, uint32_t workers)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < workers; i++)
+        sum += atomic_load_explicit(&all[i].dissolved, memory_order_relaxed);
     return sum;
 }
 

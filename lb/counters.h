@@ -3,6 +3,7 @@
 #ifndef POSTERN_COUNTERS_H
 #define POSTERN_COUNTERS_H
 
+#include "bpf/dissolve_reasons.h"
 #include "snapshot.h"
 
 #include <stdatomic.h>
@@ -23,6 +24,15 @@ enum close_reason {
     REASONS
 };
 
+/* The program's reasons first, under their own numbers; then ours. */
+enum relay_reason {
+    RELAYED_BY_PROGRAM_LAST = DISSOLVE_REASONS - 1,
+#define X(name, text) RELAYED_##name,
+#include "relay_reasons.def"
+#undef X
+    RELAY_REASONS
+};
+
 enum close_how { CLOSE_FIN, CLOSE_RST };
 
 struct close_reason_info {
@@ -38,11 +48,18 @@ extern const struct close_reason_info close_reasons[REASONS];
 struct counters {
     _Alignas(64) _Atomic uint64_t value[COUNTERS];
     _Atomic uint64_t closed[REASONS];
+    _Atomic uint64_t relayed[RELAY_REASONS];
     _Atomic uint32_t live[SNAPSHOT_BACKENDS_MAX]; /* sessions per backend now */
-    _Atomic uint32_t sessions;                    /* sessions of this worker now */
+    _Atomic uint32_t sessions;                    /* sessions of this worker now, dissolved ones too */
+    _Atomic uint32_t dissolved;                   /* those of them that have no sockets any more */
 };
 
 /* The writer is one thread, so a relaxed load and store is enough (and needs no locked instruction). */
+static inline void counter_bump(_Atomic uint64_t *word)
+{
+    atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
 static inline void counter_add(struct counters *c, enum counter which, uint64_t n)
 {
     uint64_t v = atomic_load_explicit(&c->value[which], memory_order_relaxed);
@@ -68,10 +85,16 @@ static inline uint32_t counter_get(const _Atomic uint32_t *gauge)
 const char *counter_name(enum counter which);
 const char *counter_text(enum counter which);
 
+/* Why a session was relayed to its end, as the log shows it. */
+const char *relay_reason_name(enum relay_reason why);
+const char *relay_reason_text(enum relay_reason why);
+
 /* Sums over all workers; a moment's view, not a consistent one. */
 uint64_t counters_sum(const struct counters *all, uint32_t workers, enum counter which);
 uint64_t counters_sum_closed(const struct counters *all, uint32_t workers, enum close_reason which);
+uint64_t counters_sum_relayed(const struct counters *all, uint32_t workers, enum relay_reason why);
 uint32_t counters_sessions(const struct counters *all, uint32_t workers);
+uint32_t counters_dissolved(const struct counters *all, uint32_t workers);
 uint32_t counters_live(const struct counters *all, uint32_t workers, uint32_t backend);
 
 #endif

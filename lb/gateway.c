@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Up:   preflight -> eBPF loaded -> return path attached -> rule and routes -> workers -> catch attached
- * (from here on clients come)
- * Down: catch detached (clients are refused, and go to their next MX) -> handshakes under way end -> sessions
- * end -> workers -> rule and routes -> eBPF
+ * Up:   preflight -> eBPF loaded -> the table of dissolved sessions found or made -> return path attached
+ * -> rule and routes -> workers (they adopt what is in the table) -> catch attached (from here on clients
+ * come) Down: catch detached (clients are refused, and go to their next MX) -> handshakes under way end ->
+ * sessions end -> workers -> rule and routes -> eBPF; rule, routes and table stay when dissolved sessions
+ * live on them
  *
  * Whatever fails on the way up takes down what was up, in the same order. Thread: the main one; the others
  * are started here.
@@ -13,7 +14,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "bpf/abi.h"
+#include "bpf/dissolve_reasons.h"
 #include "control/bpf_load.h"
+#include "control/dissolve_left.h"
+#include "control/dissolve_load.h"
 #include "control/host.h"
 #include "control/preflight.h"
 #include "control/routes.h"
@@ -23,6 +27,7 @@
 #include "path/worker.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -34,6 +39,8 @@
 #define ERROR_TEXT_MAX 512
 #define INTERFACES_MAX 64
 #define DRAIN_REPORT_MS 10000
+#define MSS_MAX 32767 /* the most that TCP_MAXSEG takes */
+#define TEND_MS 2000
 /* Whose ACK was lost gets another SYN-ACK after one second, and after three. */
 #define HANDSHAKES_MS 4000
 #define HANDSHAKES_LOOK_MS 50
@@ -43,6 +50,7 @@ enum phase { PHASE_SERVING, PHASE_HANDSHAKES, PHASE_DRAINING, PHASE_STOPPING };
 struct gateway {
     const struct snapshot *snapshot;
     struct bpf *bpf;
+    struct dissolve *dissolve;
     struct host *host;
     struct routes *routes;
     struct counters *counters;
@@ -51,6 +59,7 @@ struct gateway {
     int signal_fd;
     int idle_fd; /* workers write it when they become idle */
     enum phase phase;
+    uint64_t tend_ms;           /* when to look at what other versions have left; UINT64_MAX: nothing */
     uint64_t handshakes_end_ms; /* when to wait for them no longer */
     uint64_t report_ms;         /* when to tell the drain's progress again */
     uint64_t started_ms;
@@ -85,7 +94,14 @@ static int start_kernel_side(struct gateway *g)
 
     int error = bpf_load(g->snapshot, &g->bpf, error_text, sizeof(error_text));
     if (!error)
+        error = dissolve_open(g->snapshot, &g->dissolve, error_text, sizeof(error_text));
+    if (!error) {
+        /* Before the return program, so that what it translates does not meet that. */
+        error = dissolve_follow(g->dissolve);
+        if (error)
+            return fail("cannot attach the dissolve program to every interface", error);
         error = routes_open(g->snapshot, g->bpf, &g->routes, error_text, sizeof(error_text));
+    }
     if (error) {
         fprintf(stderr, "postern: %s\n", error_text);
         return error;
@@ -105,9 +121,15 @@ static int start_workers(struct gateway *g)
     if (!g->counters || !g->workers)
         return fail("no memory for the workers", -ENOMEM);
     memset(g->counters, 0, n * sizeof(*g->counters));
+    const struct worker_resources given = {
+        .snapshot = g->snapshot,
+        .table = dissolve_table(g->dissolve),
+        .counters = g->counters,
+        .idle_fd = g->idle_fd,
+    };
     for (uint32_t i = 0; i < n; i++) {
         struct worker *w = &g->workers[i];
-        int error = worker_start(w, i, g->snapshot, g->counters, g->idle_fd);
+        int error = worker_start(w, i, &given);
         if (error)
             return fail("cannot start a worker", error);
         g->n_workers++;
@@ -120,6 +142,18 @@ static int start_workers(struct gateway *g)
     return 0;
 }
 
+/* A client must not send segments that the path to a backend cannot carry. */
+static void limit_clients_mss(const struct gateway *g)
+{
+    for (uint32_t i = 0; i < g->n_workers; i++)
+        for (int v6 = 0; v6 < 2; v6++) {
+            int fd = v6 ? g->workers[i].listener_v6 : g->workers[i].listener_v4;
+            int mss = dissolve_mss(g->dissolve, v6);
+            if (fd >= 0 && mss > 0 && mss <= MSS_MAX)
+                (void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss));
+        }
+}
+
 struct interface_list {
     int ifindex[INTERFACES_MAX];
     int n;
@@ -130,6 +164,19 @@ static void collect_interface(int ifindex, const char *name, const char *backend
     struct interface_list *list = arg;
     if (list->n < INTERFACES_MAX)
         list->ifindex[list->n++] = ifindex;
+}
+
+/* What an earlier run has left, and what of it this one has taken over. */
+static void tell_adopted(struct gateway *g)
+{
+    uint32_t alive = counters_dissolved(g->counters, g->n_workers);
+    uint64_t lost = counters_sum(g->counters, g->n_workers, COUNTER_lost_half_way);
+
+    if (alive || lost)
+        log_event(LOG_LEVEL_INFO, "adopted",
+            "dissolved=%u lost=%llu text=\"lost: not yet dissolved when the last run ended\"", alive,
+            (unsigned long long)lost);
+    g->tend_ms = dissolve_tend_others(g->snapshot, true) ? clock_now_ms() + TEND_MS : UINT64_MAX;
 }
 
 static int gateway_start(struct gateway *g)
@@ -147,6 +194,8 @@ static int gateway_start(struct gateway *g)
         error = start_workers(g);
     if (error)
         return error;
+    limit_clients_mss(g);
+    tell_adopted(g);
     routes_each_interface(g->routes, collect_interface, &interfaces);
     preflight_warn(g->snapshot, interfaces.ifindex, interfaces.n);
     error = bpf_catch_attach(g->bpf);
@@ -184,6 +233,7 @@ static void log_counters(const struct gateway *g)
         [RETURN_NOT_OURS] = "return_not_ours"};
 
     at = append(text, sizeof(text), at, "sessions", counters_sessions(g->counters, g->n_workers));
+    at = append(text, sizeof(text), at, "sessions_dissolved", counters_dissolved(g->counters, g->n_workers));
     for (enum counter i = 0; i < COUNTERS; i++) {
         uint64_t v = counters_sum(g->counters, g->n_workers, i);
         at = v ? append(text, sizeof(text), at, counter_name(i), v) : at;
@@ -194,6 +244,19 @@ static void log_counters(const struct gateway *g)
         snprintf(name, sizeof(name), "closed_%s", close_reasons[r].name);
         at = v ? append(text, sizeof(text), at, name, v) : at;
     }
+    for (enum relay_reason why = 0; why < RELAY_REASONS; why++) {
+        uint64_t v = counters_sum_relayed(g->counters, g->n_workers, why);
+        char name[64];
+        snprintf(name, sizeof(name), "relayed_%s", relay_reason_name(why));
+        at = v ? append(text, sizeof(text), at, name, v) : at;
+    }
+    uint64_t program[DISSOLVE_REASONS];
+    if (dissolve_counters(g->dissolve, program) == 0)
+        for (int i = 0; i < DISSOLVE_REASONS; i++) {
+            char name[64];
+            snprintf(name, sizeof(name), "program_%s", relay_reason_name((enum relay_reason)i));
+            at = program[i] ? append(text, sizeof(text), at, name, program[i]) : at;
+        }
     if (bpf_counters(g->bpf, catch, back) == 0) {
         for (int i = 0; i < CATCH_COUNTERS; i++)
             at = catch[i] ? append(text, sizeof(text), at, catch_names[i], catch[i]) : at;
@@ -203,12 +266,19 @@ static void log_counters(const struct gateway *g)
     log_event(LOG_LEVEL_INFO, "counters", "%s", text + 1);
 }
 
+/* Sessions that need this daemon: the dissolved ones do not. */
+static uint32_t relaying(const struct gateway *g)
+{
+    uint32_t all = counters_sessions(g->counters, g->n_workers);
+    uint32_t dissolved = counters_dissolved(g->counters, g->n_workers);
+    return all > dissolved ? all - dissolved : 0;
+}
+
 static void stop_now(struct gateway *g, const char *signal_name)
 {
     g->phase = PHASE_STOPPING;
     bpf_catch_detach(g->bpf);
-    log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name,
-        counters_sessions(g->counters, g->n_workers));
+    log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name, relaying(g));
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_stop(&g->workers[i]);
 }
@@ -225,8 +295,8 @@ static void drain(struct gateway *g)
     g->handshakes_end_ms = now + HANDSHAKES_MS;
     g->report_ms = now + DRAIN_REPORT_MS;
     bpf_catch_detach(g->bpf);
-    log_event(
-        LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u", counters_sessions(g->counters, g->n_workers));
+    log_event(LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u dissolved=%u", relaying(g),
+        counters_dissolved(g->counters, g->n_workers));
 }
 
 static void on_signal(struct gateway *g)
@@ -256,6 +326,15 @@ static void on_signal(struct gateway *g)
     }
 }
 
+static void on_routes(struct gateway *g)
+{
+    (void)dissolve_follow(g->dissolve); /* has said what failed */
+    limit_clients_mss(g);
+    int error = routes_on_event(g->routes);
+    if (error)
+        log_event(LOG_LEVEL_ERROR, "routes_failed", "error=\"%s\"", strerror(-error));
+}
+
 /* A worker that is told to drain now and is idle then has nothing left that could still come. */
 static void await_handshakes(struct gateway *g)
 {
@@ -266,26 +345,34 @@ static void await_handshakes(struct gateway *g)
         worker_drain(&g->workers[i]);
 }
 
-/* Milliseconds until the drain's progress is told again; -1 when nothing is due. */
-static int tell_drain(struct gateway *g)
+/* Does what is due by time. */
+static void tend(struct gateway *g)
 {
-    if (g->phase != PHASE_DRAINING)
-        return -1;
     uint64_t now = clock_now_ms();
-    if (now >= g->report_ms) {
-        log_event(LOG_LEVEL_INFO, "drain", "sessions=%u hint=\"a second TERM ends them at once\"",
-            counters_sessions(g->counters, g->n_workers));
-        g->report_ms = now + DRAIN_REPORT_MS;
-    }
-    return (int)(g->report_ms - now);
-}
 
-/* Kernels have no event for the end of a handshake. */
-static int wait_ms(struct gateway *g)
-{
     if (g->phase == PHASE_HANDSHAKES)
         await_handshakes(g);
-    return g->phase == PHASE_HANDSHAKES ? HANDSHAKES_LOOK_MS : tell_drain(g);
+    if (now >= g->tend_ms) {
+        g->tend_ms = dissolve_tend_others(g->snapshot, false) ? now + TEND_MS : UINT64_MAX;
+    }
+    if (g->phase == PHASE_DRAINING && now >= g->report_ms) {
+        log_event(
+            LOG_LEVEL_INFO, "drain", "sessions=%u hint=\"a second TERM ends them at once\"", relaying(g));
+        g->report_ms = now + DRAIN_REPORT_MS;
+    }
+}
+
+/* Milliseconds until something is due, or -1. */
+static int next_ms(const struct gateway *g)
+{
+    uint64_t now = clock_now_ms();
+    uint64_t at = g->phase == PHASE_DRAINING && g->report_ms < g->tend_ms ? g->report_ms : g->tend_ms;
+
+    if (g->phase == PHASE_HANDSHAKES) /* kernels have no event for the end of a handshake */
+        return HANDSHAKES_LOOK_MS;
+    if (at == UINT64_MAX)
+        return -1;
+    return at > now ? (int)(at - now) : 0;
 }
 
 static bool all_idle(const struct gateway *g)
@@ -311,17 +398,15 @@ static void gateway_loop(struct gateway *g)
             {.fd = g->idle_fd, .events = POLLIN},
             {.fd = routes_fd(g->routes), .events = POLLIN},
         };
-        if (poll(fds, sizeof(fds) / sizeof(fds[0]), wait_ms(g)) < 0)
+        if (poll(fds, sizeof(fds) / sizeof(fds[0]), next_ms(g)) < 0)
             continue;
         if (fds[0].revents)
             on_signal(g);
         if (fds[1].revents)
             (void)!read(g->idle_fd, &value, sizeof(value));
-        if (fds[2].revents) {
-            int error = routes_on_event(g->routes);
-            if (error)
-                log_event(LOG_LEVEL_ERROR, "routes_failed", "error=\"%s\"", strerror(-error));
-        }
+        if (fds[2].revents)
+            on_routes(g);
+        tend(g);
     }
 }
 
@@ -332,7 +417,8 @@ static void gateway_stop(struct gateway *g)
         worker_stop(&g->workers[i]);
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_join(&g->workers[i]);
-    if (g->host && host_undo(g->host))
+    uint32_t alive = dissolve_alive(g->dissolve);
+    if (g->host && !alive && host_undo(g->host))
         log_event(LOG_LEVEL_ERROR, "undo_failed",
             "hint=\"see what is left: ip rule; ip route show table all proto %d\"", HOST_PROTOCOL);
     if (g->started_ms) {
@@ -340,9 +426,16 @@ static void gateway_stop(struct gateway *g)
         log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",
             (unsigned long long)(clock_now_ms() - g->started_ms) / 1000);
     }
+    if (alive)
+        log_event(LOG_LEVEL_INFO, "left_behind",
+            "dissolved=%u text=\"they go on without postern, on its rules, routes and pinned programs; the "
+            "next start "
+            "adopts them\" hint=\"postern --flush ends them\"",
+            alive);
     host_close(g->host);
     routes_close(g->routes);
     bpf_free(g->bpf);
+    dissolve_close(g->dissolve, alive > 0);
     log_stop();
     free(g->workers);
     free(g->counters);
@@ -387,8 +480,25 @@ int gateway_print_plan(const struct snapshot *s, FILE *out)
             "%-6s  bpf link: sk_lookup on this network namespace  # catches connections to the VIPs\n",
             "add");
         routes_each_interface(routes, print_interface, out);
+        dissolve_print_plan(s, out);
     }
     host_close(host);
     routes_close(routes);
     return error;
+}
+
+int gateway_flush(const struct snapshot *s, FILE *out)
+{
+    struct host *host = NULL;
+
+    int error = preflight_lock(stderr);
+    if (error)
+        return error;
+    error = dissolve_flush(s, out);
+    if (!error)
+        error = host_open(s, &host);
+    if (!error)
+        error = host_undo(host);
+    host_close(host);
+    return error ? fail("cannot remove everything", error) : 0;
 }

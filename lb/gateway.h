@@ -18,4 +18,10 @@ int gateway_run(const struct snapshot *s);
 /* Writes what gateway_run() would add to the host, and what of it is there already. 0 or -errno. */
 int gateway_print_plan(const struct snapshot *s, FILE *out);
 
+/*
+ * Removes whatever earlier runs have left on the host: tables of dissolved sessions (after writing how many
+ * that cuts), rules and routes. 0 or -errno; refuses while a daemon runs.
+ */
+int gateway_flush(const struct snapshot *s, FILE *out);
+
 #endif

@@ -11,6 +11,7 @@
 #include "log.h"
 
 #include "base/fd.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -137,36 +138,47 @@ static const char *level_name(enum log_level level)
     return level == LOG_LEVEL_WARNING ? "warning" : "info";
 }
 
-/* What stands before the text of every line. The length written. */
-static int format_prefix(char *line, size_t size, const struct timespec *at, enum log_level level)
+/* What stands before the text of every line. */
+static void add_prefix(struct text *t, const struct timespec *at, enum log_level level)
 {
     struct tm utc;
 
-    if (the_log.journal)
-        return snprintf(line, size, "<%d>", level);
+    if (the_log.journal) {
+        text_add(t, "<");
+        text_add_number(t, level);
+        text_add(t, ">");
+        return;
+    }
     if (at->tv_sec != the_log.second) {
         gmtime_r(&at->tv_sec, &utc);
         strftime(the_log.second_text, sizeof(the_log.second_text), "%Y-%m-%dT%H:%M:%S", &utc);
         the_log.second = at->tv_sec;
     }
-    const char *colour = the_log.colour ? level_colour(level) : NULL;
-    return snprintf(line, size, "%stime=%s.%03ldZ level=%s ", colour ? colour : "", the_log.second_text,
-        at->tv_nsec / 1000000, level_name(level));
+    text_add(t, the_log.colour && level_colour(level) ? level_colour(level) : "");
+    text_add(t, "time=");
+    text_add(t, the_log.second_text);
+    text_add(t, ".");
+    text_add_decimal(t, (uint64_t)at->tv_nsec / 1000000, 3);
+    text_add(t, "Z level=");
+    text_add(t, level_name(level));
+    text_add(t, " ");
 }
 
-static void put_line(const struct timespec *at, enum log_level level, const char *text)
+static void put_line(const struct timespec *at, enum log_level level, const char *line)
 {
-    char line[LINE_MAX_BYTES];
-    int n = format_prefix(line, sizeof(line), at, level);
     bool coloured = the_log.colour && !the_log.journal && level_colour(level);
+    struct text t;
 
-    n += snprintf(line + n, sizeof(line) - (size_t)n, "%s%s\n", text, coloured ? "\033[0m" : "");
-    size_t length = n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1;
-    line[length - 1] = '\n';
-    if (the_log.used + length > OUTPUT_BYTES)
+    if (the_log.used + LINE_MAX_BYTES > OUTPUT_BYTES)
         flush_output();
-    memcpy(the_log.output + the_log.used, line, length);
-    the_log.used += length;
+    char *begin = the_log.output + the_log.used;
+    text_begin(&t, begin, LINE_MAX_BYTES);
+    add_prefix(&t, at, level);
+    text_add(&t, line);
+    text_add(&t, coloured ? "\033[0m" : "");
+    /* A line that was too long ends here as well; the NUL makes room for it. */
+    *t.at++ = '\n';
+    the_log.used += (size_t)(t.at - begin);
 }
 
 static const char *or_dash(const char *text)
@@ -174,35 +186,69 @@ static const char *or_dash(const char *text)
     return text[0] ? text : "-";
 }
 
-static int format_optional_ms(char *buf, size_t size, int32_t ms)
+/* " <key>=<value>", the value of which may be none. */
+static void add_text(struct text *t, const char *key, const char *value)
 {
-    return ms < 0 ? snprintf(buf, size, "-") : snprintf(buf, size, "%d", ms);
+    text_add(t, key);
+    text_add(t, or_dash(value));
 }
 
-static void format_session(char *text, size_t size, const struct session_record *r)
+static void add_number(struct text *t, const char *key, uint64_t value)
 {
-    char client[ADDR_TEXT_MAX], vip[ADDR_TEXT_MAX], source[ADDR_TEXT_MAX], backend[ADDR_TEXT_MAX];
-    char connect_ms[16], banner_ms[16], code[16];
+    text_add(t, key);
+    text_add_number(t, value);
+}
 
-    format_optional_ms(connect_ms, sizeof(connect_ms), r->connect_ms);
-    format_optional_ms(banner_ms, sizeof(banner_ms), r->banner_ms);
-    if (r->smtp_code)
-        snprintf(code, sizeof(code), "%u", r->smtp_code);
+static void add_optional(struct text *t, const char *key, int64_t value, bool known)
+{
+    if (known)
+        add_number(t, key, (uint64_t)value);
     else
-        snprintf(code, sizeof(code), "-");
-    int n = snprintf(text, size,
-        "event=session client=%s vip=%s source=%s listener=%s pool=%s backend=%s address=%s zone=%s "
-        "session=%016llx bytes_in=%llu bytes_out=%llu duration=%u.%03u connect_ms=%s banner_ms=%s "
-        "smtp_code=%s "
-        "retries=%u port_changed=%s end=%s reason=%s",
-        addr_format(&r->client, client), addr_format(&r->vip, vip), addr_format(&r->source, source),
-        or_dash(r->listener), or_dash(r->pool), or_dash(r->backend_name), addr_format(&r->backend, backend),
-        or_dash(r->zone), (unsigned long long)r->id, (unsigned long long)r->bytes_in,
-        (unsigned long long)r->bytes_out, r->duration_ms / 1000, r->duration_ms % 1000, connect_ms, banner_ms,
-        code, r->retries, r->port_changed ? "yes" : "no", close_reasons[r->reason].end,
-        close_reasons[r->reason].name);
-    if (r->error && n > 0 && (size_t)n < size)
-        snprintf(text + n, size - (size_t)n, " error=\"%s\"", strerrordesc_np(r->error));
+        add_text(t, key, "");
+}
+
+static void add_addr(struct text *t, const char *key, const union addr *a)
+{
+    char buf[ADDR_TEXT_MAX];
+    add_text(t, key, addr_format(a, buf));
+}
+
+static void format_session(char *line, size_t size, const struct session_record *r)
+{
+    const struct close_reason_info *reason = &close_reasons[r->reason];
+    struct text t;
+
+    text_begin(&t, line, size);
+    add_addr(&t, "event=session client=", &r->client);
+    add_addr(&t, " vip=", &r->vip);
+    add_addr(&t, " source=", &r->source);
+    add_text(&t, " listener=", r->listener);
+    add_text(&t, " pool=", r->pool);
+    add_text(&t, " backend=", r->backend_name);
+    add_addr(&t, " address=", &r->backend);
+    add_text(&t, " zone=", r->zone);
+    text_add(&t, " session=");
+    text_add_hex(&t, r->id, 16);
+    add_number(&t, " bytes_in=", r->bytes_in);
+    add_number(&t, " bytes_out=", r->bytes_out);
+    add_number(&t, " duration=", r->duration_ms / 1000);
+    text_add(&t, ".");
+    text_add_decimal(&t, r->duration_ms % 1000, 3);
+    add_optional(&t, " connect_ms=", r->connect_ms, r->connect_ms >= 0);
+    add_optional(&t, " banner_ms=", r->banner_ms, r->banner_ms >= 0);
+    add_optional(&t, " smtp_code=", r->smtp_code, r->smtp_code > 0);
+    add_number(&t, " retries=", r->retries);
+    add_text(&t, " port_changed=", r->port_changed ? "yes" : "no");
+    add_text(&t, " dissolved=", r->dissolved ? "yes" : "no");
+    if (!r->dissolved)
+        add_text(&t, " relayed=", relay_reason_name(r->relayed));
+    add_text(&t, " end=", reason->end);
+    add_text(&t, " reason=", reason->name);
+    if (r->error) {
+        const char *what = strerrordesc_np(r->error);
+        add_text(&t, " error=\"", what ? what : "");
+        text_add(&t, "\"");
+    }
 }
 
 static void put_dropped(struct queue *q)

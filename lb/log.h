@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LOG_EVENT_BYTES 3000 /* the longest event: all counters, none of them zero */
+#define LOG_EVENT_BYTES 8000 /* the longest event: all counters, none of them zero */
 
 enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6 };
 
@@ -36,7 +36,9 @@ struct session_record {
     uint16_t smtp_code; /* 0 when the greeting was none */
     uint16_t retries;
     uint16_t worker;
-    bool port_changed; /* the source port is not the client's */
+    bool port_changed;         /* the source port is not the client's */
+    bool dissolved;            /* it became an entry in the kernel's table; else: */
+    enum relay_reason relayed; /* why it did not */
     enum close_reason reason;
     int error; /* errno behind the reason, or 0 */
 };

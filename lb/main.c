@@ -11,9 +11,10 @@
 #include <string.h>
 
 #define EXIT_CONFIG 78 /* EX_CONFIG of sysexits.h */
+#define FLUSH_KEY 256  /* no letter of its own */
 #define DEFAULT_FILE "/etc/postern/postern.yaml"
 
-enum mode { MODE_RUN, MODE_CHECK, MODE_PLAN };
+enum mode { MODE_RUN, MODE_CHECK, MODE_PLAN, MODE_FLUSH };
 
 struct arguments {
     const char *file;
@@ -27,6 +28,10 @@ static const struct argp_option options[] = {
         "Read the configuration from FILE and from conf.d/*.yaml beside it (" DEFAULT_FILE ")", 0},
     {"check", 'c', NULL, 0, "Check the configuration and exit: 0 good, 78 bad", 0},
     {"plan", 'p', NULL, 0, "Show what would be added to the host, and what is there already, and exit", 0},
+    {"flush", FLUSH_KEY, NULL, 0,
+        "Remove all that earlier runs have left on the host, cutting the dissolved sessions that still live, "
+        "and exit",
+        0},
     {0},
 };
 
@@ -43,6 +48,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case 'p':
         a->mode = MODE_PLAN;
+        return 0;
+    case FLUSH_KEY:
+        a->mode = MODE_FLUSH;
         return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument '%s'; the configuration is named with -f", arg);
@@ -81,6 +89,8 @@ static int run_mode(enum mode mode, const char *file, const struct snapshot *s)
         return 0;
     case MODE_PLAN:
         return gateway_print_plan(s, stdout);
+    case MODE_FLUSH:
+        return gateway_flush(s, stdout);
     case MODE_RUN:
         return gateway_run(s);
     }

@@ -45,6 +45,7 @@ struct snapshot_pool {
     enum pool_source source;
     enum pool_proxy proxy;
     enum pool_balance balance;
+    bool dissolve;          /* sessions become one kernel entry after the greeting */
     uint16_t first_backend; /* its backends are first_backend .. first_backend + n_backends - 1 */
     uint16_t n_backends;
     uint16_t retries; /* further backends tried after the first */

@@ -7,6 +7,8 @@
  */
 #include "base/addr.h"
 
+#include "base/text.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -147,11 +149,25 @@ int addr_parse(const char *text, union addr *ret)
     return 0;
 }
 
+/* inet_ntop() does this with a format string; every session line has four of them. */
+static void format_ipv4(const uint8_t bytes[4], char buf[ADDR_TEXT_MAX])
+{
+    struct text t;
+
+    text_begin(&t, buf, ADDR_TEXT_MAX);
+    for (int i = 0; i < 4; i++) {
+        text_add(&t, i > 0 ? "." : "");
+        text_add_number(&t, bytes[i]);
+    }
+}
+
 char *addr_format_host(const union addr *a, char buf[ADDR_TEXT_MAX])
 {
     size_t len;
     const uint8_t *bytes = addr_bytes(a, &len);
-    if (len == 0 || !inet_ntop(a->sa.sa_family, bytes, buf, ADDR_TEXT_MAX))
+    if (len == 4)
+        format_ipv4(bytes, buf);
+    else if (len == 0 || !inet_ntop(a->sa.sa_family, bytes, buf, ADDR_TEXT_MAX))
         strcpy(buf, "-");
     return buf;
 }
@@ -159,11 +175,18 @@ char *addr_format_host(const union addr *a, char buf[ADDR_TEXT_MAX])
 char *addr_format(const union addr *a, char buf[ADDR_TEXT_MAX])
 {
     char host[ADDR_TEXT_MAX];
+    struct text t;
+
     addr_format_host(a, host);
-    if (family_bytes(a->sa.sa_family) == 0)
-        strcpy(buf, "-");
-    else
-        snprintf(buf, ADDR_TEXT_MAX, "[%.45s]:%u", host, addr_port(a));
+    text_begin(&t, buf, ADDR_TEXT_MAX);
+    if (family_bytes(a->sa.sa_family) == 0) {
+        text_add(&t, "-");
+        return buf;
+    }
+    text_add(&t, "[");
+    text_add(&t, host);
+    text_add(&t, "]:");
+    text_add_number(&t, addr_port(a));
     return buf;
 }
 

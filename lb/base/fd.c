@@ -26,3 +26,8 @@ void fd_close_reset(int *fd)
     errno = saved;
     fd_close(fd);
 }
+
+int fd_set_option(int fd, int level, int option, int value)
+{
+    return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}

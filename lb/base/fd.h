@@ -9,4 +9,7 @@ void fd_close(int *fd);
 /* As fd_close, for a TCP socket: the peer gets RST and unsent bytes are thrown away. */
 void fd_close_reset(int *fd);
 
+/* One integer option of a socket. 0 or -errno. */
+int fd_set_option(int fd, int level, int option, int value);
+
 #endif

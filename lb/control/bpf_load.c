@@ -62,6 +62,12 @@ static int capture(enum libbpf_print_level level, const char *fmt, va_list args)
     return 0;
 }
 
+void bpf_capture_complaints(void)
+{
+    first_complaint[0] = '\0';
+    libbpf_set_print(capture);
+}
+
 static const char *mend(int err)
 {
     switch (-err) {
@@ -80,7 +86,7 @@ static const char *mend(int err)
     }
 }
 
-static int fail(int err, const char *what, char *ret_error, size_t error_size)
+int bpf_explain_failure(int err, const char *what, char *ret_error, size_t error_size)
 {
     const char *detail = first_complaint;
 
@@ -167,10 +173,9 @@ int bpf_load(const struct snapshot *s, struct bpf **ret, char *ret_error, size_t
     int err = -ENOMEM;
     struct bpf *b = calloc(1, sizeof(*b));
 
-    first_complaint[0] = '\0';
     if (!b)
-        return fail(err, "load the eBPF programs", ret_error, error_size);
-    libbpf_set_print(capture);
+        return bpf_explain_failure(err, "load the eBPF programs", ret_error, error_size);
+    bpf_capture_complaints();
     if (s->workers < 1 || s->workers > POSTERN_WORKERS_MAX || s->n_vips > POSTERN_VIPS_MAX) {
         err = -E2BIG;
         snprintf(ret_error, error_size,
@@ -196,7 +201,7 @@ int bpf_load(const struct snapshot *s, struct bpf **ret, char *ret_error, size_t
     return 0;
 
 out_say:
-    fail(err, what, ret_error, error_size);
+    bpf_explain_failure(err, what, ret_error, error_size);
 out:
     bpf_free(b);
     return err;
@@ -301,8 +306,7 @@ void bpf_return_detach(struct bpf *b, int ifindex)
     *l = b->links[--b->n_links];
 }
 
-/* One per-CPU array map, each entry summed over the CPUs. */
-static int sum_counters(int map, uint32_t n, uint64_t ret_sums[])
+int bpf_sum_counters(int map, uint32_t n, uint64_t ret_sums[])
 {
     int cpus = libbpf_num_possible_cpus();
     if (cpus < 1)
@@ -327,8 +331,8 @@ static int sum_counters(int map, uint32_t n, uint64_t ret_sums[])
 
 int bpf_counters(const struct bpf *b, uint64_t ret_catch[], uint64_t ret_return[])
 {
-    int err = sum_counters(bpf_map__fd(b->catch->maps.catch_counters), CATCH_COUNTERS, ret_catch);
+    int err = bpf_sum_counters(bpf_map__fd(b->catch->maps.catch_counters), CATCH_COUNTERS, ret_catch);
     if (err)
         return err;
-    return sum_counters(bpf_map__fd(b->ret->maps.return_counters), RETURN_COUNTERS, ret_return);
+    return bpf_sum_counters(bpf_map__fd(b->ret->maps.return_counters), RETURN_COUNTERS, ret_return);
 }

@@ -5,6 +5,7 @@
 
 #include "snapshot.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct bpf;
@@ -28,6 +29,16 @@ void bpf_catch_detach(struct bpf *b); /* NULL is accepted, also before an attach
 int bpf_return_attach(struct bpf *b, int ifindex);
 void bpf_return_detach(struct bpf *b, int ifindex);
 bool bpf_return_attached(const struct bpf *b, int ifindex);
+
+/* Takes note of libbpf's first complaint from now on. */
+void bpf_capture_complaints(void);
+
+/* One line: what could not be done, why, what libbpf complained of, and what would mend it. Returns `error`.
+ */
+int bpf_explain_failure(int error, const char *what, char *ret_error, size_t error_size);
+
+/* A per-CPU array map of 64-bit words, each summed over the CPUs. 0 or -errno. */
+int bpf_sum_counters(int map_fd, uint32_t n, uint64_t ret_sums[]);
 
 /* Sums of the programs' counters, in the order of bpf/abi.h. 0 or -errno. */
 int bpf_counters(const struct bpf *b, uint64_t ret_catch[], uint64_t ret_return[]);

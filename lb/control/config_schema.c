@@ -17,6 +17,7 @@ const char config_fallback_cpus[] = "the number of CPUs online, at most 64";
 static const char *const source_words[] = {"client", "gateway", NULL};
 static const char *const proxy_words[] = {"off", "v1", "v2", NULL};
 static const char *const balance_words[] = {"least-sessions", "round-robin", NULL};
+static const char *const switch_words[] = {"off", "on", NULL};
 _Static_assert(SOURCE_CLIENT == 0 && SOURCE_GATEWAY == 1, "source_words");
 _Static_assert(PROXY_OFF == 0 && PROXY_V1 == 1 && PROXY_V2 == 2, "proxy_words");
 _Static_assert(BALANCE_LEAST_SESSIONS == 0 && BALANCE_ROUND_ROBIN == 1, "balance_words");
@@ -96,6 +97,8 @@ static const struct config_key pool_keys[] = {
         .fallback = "off", .help = "the PROXY header sent ahead of each session"},
     {"balance", CONFIG_WORD, AT(struct config_pool, balance), .words = balance_words,
         .fallback = "least-sessions", .help = "how a backend is chosen"},
+    {"dissolve", CONFIG_WORD, AT(struct config_pool, dissolve), .words = switch_words, .fallback = "on",
+        .help = "whether sessions become one entry in the kernel after the greeting"},
     {"timeouts", CONFIG_MAP, AT(struct config_pool, timeouts), .section = &timeouts_section,
         .help = "how long each step may take"},
     {"retries", CONFIG_NUMBER, AT(struct config_pool, retries), .min = 0, .max = 10, .fallback = "2",

@@ -63,6 +63,7 @@ struct config_pool {
     const struct config_node *node;
     const char *name;
     uint32_t source, proxy_protocol, balance; /* enums of snapshot.h */
+    uint32_t dissolve;                        /* 1: on */
     struct config_timeouts timeouts;
     uint32_t retries;
     struct config_array backends; /* struct config_backend */

@@ -39,6 +39,9 @@
 #define WORKER_DESCRIPTORS 8
 #define FIXED_DESCRIPTORS 64
 
+#ifndef CAP_PERFMON
+#    define CAP_PERFMON 38
+#endif
 #ifndef CAP_BPF
 #    define CAP_BPF 39
 #endif
@@ -90,20 +93,43 @@ static int check_kernel(FILE *errors)
     return -ENOSYS;
 }
 
-/* CAP_SYS_ADMIN stands in for CAP_BPF in the kernel, too. */
-static int check_capabilities(FILE *errors)
+static bool dissolves(const struct snapshot *s)
 {
+    for (uint32_t i = 0; i < s->n_pools; i++)
+        if (s->pools[i].dissolve)
+            return true;
+    return false;
+}
+
+/* CAP_SYS_ADMIN stands in for CAP_BPF and CAP_PERFMON in the kernel, too. */
+static int check_capabilities(const struct snapshot *s, FILE *errors)
+{
+    const struct {
+        const char *name;
+        int number;
+        bool needed;
+    } wanted[] = {
+        {"CAP_NET_ADMIN", CAP_NET_ADMIN, true},
+        {"CAP_BPF", CAP_BPF, true},
+        {"CAP_PERFMON (the dissolve program reads the kernel's sockets)", CAP_PERFMON, dissolves(s)},
+    };
+    char missing[160] = "";
+
     if (capng_get_caps_process())
         return 0;
-    bool net_admin = capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN);
-    bool bpf = capng_have_capability(CAPNG_EFFECTIVE, CAP_BPF) ||
-               capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN);
-    if (net_admin && bpf)
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        size_t at = strlen(missing);
+        bool admin =
+            wanted[i].number != CAP_NET_ADMIN && capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN);
+        if (wanted[i].needed && !admin && !capng_have_capability(CAPNG_EFFECTIVE, (unsigned)wanted[i].number))
+            snprintf(missing + at, sizeof(missing) - at, "%s%s", at ? " and " : "", wanted[i].name);
+    }
+    if (!missing[0])
         return 0;
     refuse(errors,
-        "missing %s%s%s: start postern as root, or give its systemd unit AmbientCapabilities=CAP_NET_ADMIN "
-        "CAP_BPF CAP_NET_BIND_SERVICE",
-        net_admin ? "" : "CAP_NET_ADMIN", net_admin || bpf ? "" : " and ", bpf ? "" : "CAP_BPF");
+        "missing %s: start postern as root, or give its systemd unit AmbientCapabilities=CAP_NET_ADMIN "
+        "CAP_BPF CAP_PERFMON CAP_NET_RAW CAP_NET_BIND_SERVICE",
+        missing);
     return -EPERM;
 }
 
@@ -266,7 +292,7 @@ static int lock_holder(const struct sockaddr_un *name, socklen_t len)
 }
 
 /* The descriptor is kept on purpose for as long as the process lives: it is the lock. */
-static int take_lock(FILE *errors)
+int preflight_lock(FILE *errors)
 {
     static int lock = -1;
     struct sockaddr_un name = {.sun_family = AF_UNIX};
@@ -295,7 +321,7 @@ static int take_lock(FILE *errors)
 int preflight_check(const struct snapshot *s, FILE *errors)
 {
     int first = check_kernel(errors);
-    int err = check_capabilities(errors);
+    int err = check_capabilities(s, errors);
 
     first = first ? first : err;
     err = check_io_uring(errors);
@@ -304,7 +330,7 @@ int preflight_check(const struct snapshot *s, FILE *errors)
     first = first ? first : err;
     err = check_listeners(s, errors);
     first = first ? first : err;
-    err = take_lock(errors);
+    err = preflight_lock(errors);
     return first ? first : err;
 }
 
@@ -361,8 +387,9 @@ static bool has_ipv6_vip(const struct snapshot *s)
 
 void preflight_warn(const struct snapshot *s, const int *backend_ifindexes, int n)
 {
-    static const char forwarding[] = "off: sessions work, but backends whose default route is this gateway "
-                                     "cannot reach others (outbound mail)";
+    static const char forwarding[] =
+        "off: sessions work but do not dissolve, and backends whose default route "
+        "is this gateway cannot reach others (outbound mail)";
     char name[IF_NAMESIZE];
 
     if (!capng_get_caps_process() && !capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_BIND_SERVICE))
@@ -370,6 +397,11 @@ void preflight_warn(const struct snapshot *s, const int *backend_ifindexes, int 
             "name=CAP_NET_BIND_SERVICE text=\"missing: clients with a source port below 1024 are shown to "
             "backends "
             "with another port\" hint=\"add it to AmbientCapabilities= of the unit\"");
+    if (dissolves(s) && !capng_get_caps_process() && !capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_RAW))
+        log_event(LOG_LEVEL_WARNING, "capability",
+            "name=CAP_NET_RAW text=\"missing: dissolved sessions that were silent for too long end without a "
+            "reset\" "
+            "hint=\"add it to AmbientCapabilities= of the unit\"");
     for (int i = 0; i < n; i++)
         if (if_indextoname((unsigned)backend_ifindexes[i], name))
             warn_of_interface(name);

@@ -16,6 +16,9 @@
  */
 int preflight_check(const struct snapshot *s, FILE *errors);
 
+/* The lock alone: 0, or -EADDRINUSE after a line in `errors`. */
+int preflight_lock(FILE *errors);
+
 /*
  * Logs a warning for each sysctl that is wrong for the job, with the command that sets it, and for a
  * capability that is missed but not needed. Changes nothing.

@@ -75,6 +75,7 @@ static void publish_pool(struct snapshot *s, struct block *b, const struct confi
         .source = from->source,
         .proxy = from->proxy_protocol,
         .balance = from->balance,
+        .dissolve = from->dissolve != 0,
         .first_backend = s->n_backends,
         .n_backends = (uint16_t)from->backends.n,
         .retries = (uint16_t)from->retries,

@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "path/close.h"
 #include "path/connect.h"
+#include "path/dissolve.h"
 #include "path/worker.h"
 
 #include <errno.h>
@@ -69,7 +70,10 @@ static void session_begin(struct worker *w, int fd)
         return;
     }
     uint32_t sessions = counters_sessions(w->all_counters, w->snapshot->workers);
-    struct conn *c = sessions < w->snapshot->max_sessions ? conn_new(&w->table) : NULL;
+    bool room = sessions < w->snapshot->max_sessions;
+    struct conn *c = room ? conn_new(&w->table) : NULL;
+    if (room && !c && dissolve_release_early(w))
+        c = conn_new(&w->table);
     if (!c) {
         refuse(w, fd, &client, &vip, REASON_session_limit, 0);
         return;
@@ -83,6 +87,7 @@ static void session_begin(struct worker *w, int fd)
     c->listener = listener;
     c->pool = &w->snapshot->pools[listener->pool];
     c->accepted_ms = c->active_ms = w->now_ms;
+    dissolve_accepted(w, c);
     connect_start(w, c);
 }
 

@@ -18,8 +18,18 @@ static int set_options(int fd, sa_family_t family)
     /* Reads become writes one for one: waiting to fill a segment would only hold mail dialogue back. */
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
         return -errno;
+    /* An urgent byte is one of the stream: else it would be lost here. Accepted sockets inherit this. */
+    if (setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) < 0)
+        return -errno;
     /* Lets a client's port be bound towards the backend beside the accepted socket, and over TIME_WAIT. */
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+        return -errno;
+    /*
+     * A client that waits for nothing sends nothing, and without a packet its session never dissolves: a
+     * keepalive asks for one after a second, then every 75 (the kernel's default).
+     */
+    if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &on, sizeof(on)) < 0)
         return -errno;
     if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
         return -errno;

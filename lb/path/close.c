@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "log.h"
+#include "path/dissolve.h"
 #include "path/worker.h"
 
 #include <assert.h>
@@ -37,7 +38,7 @@ void backend_leave(struct worker *w, struct conn *c)
     c->counted = false;
 }
 
-static void queue_line(struct worker *w, const struct session_record *r)
+void session_log_record(struct worker *w, const struct session_record *r)
 {
     if (!log_session((uint16_t)w->index, r))
         counter_inc(w->counters, COUNTER_log_dropped);
@@ -64,20 +65,19 @@ static void session_log(struct worker *w, const struct conn *c)
         .retries = c->n_tried > 0 ? (uint16_t)(c->n_tried - 1) : 0,
         .worker = (uint16_t)w->index,
         .port_changed = c->port_changed,
+        .relayed = c->relayed,
         .reason = c->reason,
         .error = c->error,
     };
     if (b)
         r.backend = *snapshot_backend_dialled(c->pool, b, c->client.sa.sa_family);
-    queue_line(w, &r);
+    counter_bump(&w->counters->relayed[c->relayed]);
+    session_log_record(w, &r);
 }
 
-static void count_end(struct worker *w, enum close_reason reason)
+void session_count_end(struct worker *w, enum close_reason reason)
 {
-    _Atomic uint64_t *closed = &w->counters->closed[reason];
-    uint64_t n = atomic_load_explicit(closed, memory_order_relaxed);
-
-    atomic_store_explicit(closed, n + 1, memory_order_relaxed);
+    counter_bump(&w->counters->closed[reason]);
     counter_inc(w->counters, COUNTER_sessions_ended);
 }
 
@@ -95,11 +95,12 @@ void session_log_refused(
         .connect_ms = -1,
         .banner_ms = -1,
         .worker = (uint16_t)w->index,
+        .relayed = RELAYED_early_end,
         .reason = reason,
         .error = error,
     };
-    count_end(w, reason);
-    queue_line(w, &r);
+    session_count_end(w, reason);
+    session_log_record(w, &r);
 }
 
 static void give_back(struct worker *w, struct relay_flow *f)
@@ -110,6 +111,13 @@ static void give_back(struct worker *w, struct relay_flow *f)
         pipes_return(&w->pipes, f->pipe, f->piped == 0);
     f->buffer = RELAY_NO_BUFFER;
     f->pipe = RELAY_NO_PIPE;
+}
+
+/* Descriptors are back. */
+static void accept_again(struct worker *w)
+{
+    if (w->accept_again_ms != 0)
+        w->accept_again_ms = w->now_ms;
 }
 
 static void session_finish(struct worker *w, struct conn *c)
@@ -124,26 +132,41 @@ static void session_finish(struct worker *w, struct conn *c)
             fd_close(&c->fd[s]);
     }
     backend_leave(w, c);
-    count_end(w, c->reason);
+    dissolve_forget(w, c);
+    session_count_end(w, c->reason);
     session_log(w, c);
     conn_free(&w->table, c);
 
     counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) - 1);
-    worker_tell_idle(w);
-    if (w->accept_again_ms != 0)
-        w->accept_again_ms = w->now_ms; /* descriptors are back */
+    accept_again(w);
+}
+
+void session_cancel_ops(struct worker *w, struct conn *c)
+{
+    for (enum op_kind kind = 0; kind < OP_KINDS; kind++)
+        if (c->ops & 1u << kind)
+            op_cancel(w, c, kind);
+}
+
+void session_release(struct worker *w, struct conn *c)
+{
+    assert(c->state == CONN_DISSOLVED && c->ops == 0);
+    for (enum side s = SIDE_CLIENT; s < SIDES; s++) {
+        give_back(w, &c->flow[s]);
+        fd_close(&c->fd[s]); /* in repair: nothing is sent */
+    }
+    conn_free(&w->table, c);
+    accept_again(w);
 }
 
 void session_close(struct worker *w, struct conn *c, enum close_reason reason, int error)
 {
-    assert(c->reason == REASON_none);
+    assert(c->reason == REASON_none && !c->armed);
     conn_enter(c, CONN_CLOSING);
     c->reason = reason;
     c->error = error;
     deadline_clear(&w->deadlines, c->slot);
-    for (enum op_kind kind = 0; kind < OP_KINDS; kind++)
-        if (c->ops & 1u << kind)
-            op_cancel(w, c, kind);
+    session_cancel_ops(w, c);
     session_close_step(w, c);
 }
 

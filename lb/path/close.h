@@ -28,6 +28,20 @@ uint64_t op_begin(struct conn *c, enum op_kind kind);
 /* Takes the session out of its backend's live count, when it is in it. */
 void backend_leave(struct worker *w, struct conn *c);
 
+/* Cancels all operations of a session; their completions still come. */
+void session_cancel_ops(struct worker *w, struct conn *c);
+
+/* Closes both sides and frees the slot of a session that has dissolved; its operations have been joined. */
+void session_release(struct worker *w, struct conn *c);
+
+/* Counts the end of a session. */
+void session_count_end(struct worker *w, enum close_reason reason);
+
+struct session_record;
+
+/* Queues a session line. */
+void session_log_record(struct worker *w, const struct session_record *r);
+
 /* Queues the session line of a connection that was refused before it had a slot. */
 void session_log_refused(
     struct worker *w, const union addr *client, const union addr *vip, enum close_reason reason, int error);

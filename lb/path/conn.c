@@ -3,6 +3,7 @@
 #include "path/conn.h"
 
 #include "base/memory.h"
+#include "path/entries.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -15,7 +16,8 @@ static const uint8_t moves[CONN_STATES] = {
     [CONN_ACCEPTED] = MAY(CONN_CONNECTING) | MAY(CONN_CLOSING),
     [CONN_CONNECTING] = MAY(CONN_CONNECTING) | MAY(CONN_GREETING) | MAY(CONN_CLOSING),
     [CONN_GREETING] = MAY(CONN_RELAYING) | MAY(CONN_CLOSING),
-    [CONN_RELAYING] = MAY(CONN_CLOSING),
+    [CONN_RELAYING] = MAY(CONN_DISSOLVED) | MAY(CONN_CLOSING),
+    [CONN_DISSOLVED] = MAY(CONN_FREE),
     [CONN_CLOSING] = MAY(CONN_FREE),
 };
 
@@ -66,6 +68,8 @@ struct conn *conn_new(struct conn_table *t)
         .fd = {-1, -1},
         .connect_ms = -1,
         .banner_ms = -1,
+        .relayed = RELAYED_early_end,
+        .entry = ENTRY_NONE,
     };
     relay_flow_init(&c->flow[SIDE_CLIENT]);
     relay_flow_init(&c->flow[SIDE_BACKEND]);

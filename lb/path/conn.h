@@ -3,11 +3,13 @@
  * One session: its state, its two sides, its two flows; and the table of all sessions of a worker.
  *
  *   FREE -> ACCEPTED -> CONNECTING -> GREETING -> RELAYING -> CLOSING -> FREE
+ *                                                     `-> DISSOLVED -> FREE
  *
  *   ACCEPTED    the client is connected; a listener, a pool and a backend are being found
  *   CONNECTING  one operation waits: the connection to a backend (again for each retry)
  *   GREETING    both flows run; no byte has come from the backend
  *   RELAYING    both flows run, or one does and the other has ended
+ *   DISSOLVED   the session has become an entry in the kernel's table; here only its sockets are left
  *   CLOSING     nothing new is started; the operations still in the ring are joined, then the slot is free
  *
  * conn_enter() is the only writer of the state. A slot is never freed with an operation in the ring.
@@ -25,12 +27,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define CONN_NONE UINT32_MAX /* no slot */
+
 enum conn_state {
     CONN_FREE,
     CONN_ACCEPTED,
     CONN_CONNECTING,
     CONN_GREETING,
     CONN_RELAYING,
+    CONN_DISSOLVED,
     CONN_CLOSING,
     CONN_STATES
 };
@@ -52,6 +57,15 @@ struct conn {
     uint8_t reason; /* enum close_reason; the first one stands */
     bool counted;   /* in the backend's live count */
     bool port_changed;
+    bool may_dissolve;    /* nothing is known that forbids it */
+    bool over;            /* DISSOLVED: and ended since */
+    bool armed;           /* both sockets are in repair: the program may dissolve the session at any moment */
+    uint8_t relayed;      /* enum relay_reason: why it did not dissolve */
+    uint8_t client_scale; /* what the client shifts its windows by */
+    uint16_t client_mss;  /* what the client takes in a segment, without options */
+    uint32_t linger_next; /* DISSOLVED: the next slot whose sockets are to be closed, or CONN_NONE */
+    uint64_t linger_end_ms;
+    uint32_t entry;      /* in the table of dissolved sessions, or ENTRY_NONE */
     bool hung_up[SIDES]; /* both directions of this socket have ended: no RST can come that matters */
     struct greeting greeting;
     int error; /* errno behind the reason */

@@ -2,12 +2,7 @@
 /*
  * choose -> dial -> (poll) -> connected -> PROXY header -> relay_start.
  *
- * The trust of the whole product hangs on dial(): with `source: client` the socket is bound to the client's
- * address *before* it connects, and a socket that cannot be bound so is never connected.
- *
- * The client's tuple is taken (another session has it towards the same backend, or TIME_WAIT without
- * timestamps): dial again from another port of the same address. The backend is refused, unreachable or
- * silent: the next backend, as often as the pool allows.
+ * The backend is refused, unreachable or silent: the next backend, as often as the pool allows.
  */
 #include "path/connect.h"
 
@@ -15,78 +10,14 @@
 #include "base/proxy_header.h"
 #include "path/choose.h"
 #include "path/close.h"
+#include "path/dial.h"
+#include "path/dissolve.h"
 #include "path/relay.h"
 #include "path/worker.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-
-static int set_int(int fd, int level, int option, int value)
-{
-    return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
-/* Binds to the client's address; with the client's port or, when that is taken, any other. 0 or -errno. */
-static int bind_to_client(int fd, const union addr *client, bool any_port)
-{
-    union addr source = *client;
-    int error = source.sa.sa_family == AF_INET6 ? set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1)
-                                                : set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
-    if (!error)
-        error = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (!error && any_port) {
-        addr_set_port(&source, 0);
-        error = set_int(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1); /* on IPv6 sockets too */
-    }
-    if (!error && bind(fd, &source.sa, addr_len(&source)) < 0)
-        error = -errno;
-    return error;
-}
-
-/* One socket on its way to a backend, or -errno; *ret_source_failed tells whose fault it was. */
-static int dial_once(const struct conn *c, const union addr *backend, bool any_port, bool *ret_source_failed)
-{
-    int error = 0;
-    int fd = socket(backend->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-
-    if (fd < 0)
-        return -errno;
-    if (c->pool->source == SOURCE_CLIENT) {
-        error = bind_to_client(fd, &c->client, any_port);
-        *ret_source_failed = error != 0;
-    }
-    if (!error)
-        error = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (!error && connect(fd, &backend->sa, addr_len(backend)) < 0 && errno != EINPROGRESS)
-        error = -errno;
-    if (error) {
-        fd_close(&fd);
-        return error;
-    }
-    return fd;
-}
-
-/* The answers of bind and connect to a port that is in use (or below 1024, without the capability for it). */
-static bool port_is_taken(int error)
-{
-    return error == -EADDRNOTAVAIL || error == -EADDRINUSE || error == -EACCES;
-}
-
-static int dial(struct worker *w, struct conn *c, const union addr *backend, bool *ret_source_failed)
-{
-    int fd = dial_once(c, backend, false, ret_source_failed);
-
-    if (c->pool->source == SOURCE_CLIENT && port_is_taken(fd)) {
-        *ret_source_failed = false;
-        fd = dial_once(c, backend, true, ret_source_failed);
-        if (fd >= 0) {
-            c->port_changed = true;
-            counter_inc(w->counters, COUNTER_source_port_changed);
-        }
-    }
-    return fd;
-}
 
 static uint32_t live_sessions(const void *arg, uint16_t backend)
 {
@@ -166,6 +97,7 @@ void connect_start(struct worker *w, struct conn *c)
             await_connection(w, c);
             return;
         }
+        c->source = (union addr){0};
         if (source_failed || is_own_fault(fd)) {
             session_close(w, c, source_failed ? REASON_source_failed : REASON_descriptors, -fd);
             return;
@@ -173,6 +105,7 @@ void connect_start(struct worker *w, struct conn *c)
         counter_inc(w->counters, COUNTER_connects_failed);
         c->error = -fd;
         backend_leave(w, c);
+        dissolve_forget(w, c);
     }
 }
 
@@ -196,17 +129,6 @@ static int send_header(struct worker *w, struct conn *c)
     return 0;
 }
 
-/* Our own end towards the backend; the client's address and port need not be asked for. */
-static void note_source(struct conn *c)
-{
-    socklen_t length = sizeof(c->source);
-
-    if (c->pool->source == SOURCE_CLIENT && !c->port_changed)
-        c->source = c->client;
-    else
-        (void)getsockname(c->fd[SIDE_BACKEND], &c->source.sa, &length);
-}
-
 static void connected(struct worker *w, struct conn *c)
 {
     counter_inc(w->counters, COUNTER_connects_ok);
@@ -214,9 +136,8 @@ static void connected(struct worker *w, struct conn *c)
     c->error = 0;
     /* What a side says is answered through the other within moments: let the answer carry the
      * acknowledgement. */
-    (void)set_int(c->fd[SIDE_CLIENT], IPPROTO_TCP, TCP_QUICKACK, 0);
-    (void)set_int(c->fd[SIDE_BACKEND], IPPROTO_TCP, TCP_QUICKACK, 0);
-    note_source(c);
+    (void)fd_set_option(c->fd[SIDE_CLIENT], IPPROTO_TCP, TCP_QUICKACK, 0);
+    (void)fd_set_option(c->fd[SIDE_BACKEND], IPPROTO_TCP, TCP_QUICKACK, 0);
     int error = send_header(w, c);
     if (error) {
         session_close(w, c, REASON_header_failed, -error);
@@ -255,6 +176,8 @@ void on_connect(struct worker *w, struct conn *c, int result)
     counter_inc(w->counters, COUNTER_connects_failed);
     c->error = -error;
     backend_leave(w, c);
+    dissolve_forget(w, c);
+    c->source = (union addr){0};
     fd_close(&c->fd[SIDE_BACKEND]);
     connect_start(w, c);
 }

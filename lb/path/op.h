@@ -9,6 +9,7 @@ enum op_kind {
     OP_WAKE,      /* the control thread wants something */
     OP_ACCEPT_V4, /* multishot accept, one a family */
     OP_ACCEPT_V6,
+    OP_NOTICES,      /* multishot poll: the dissolve program has news */
     OP_CANCEL,       /* a cancel; only failures report, and those are expected */
     OP_CONNECT,      /* poll: the connection to the backend is up or failed */
     OP_FLOW_CLIENT,  /* the one operation of the flow that starts at the client: recv, or poll for space */

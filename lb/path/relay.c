@@ -10,6 +10,7 @@
 #include "path/relay.h"
 
 #include "path/close.h"
+#include "path/dissolve.h"
 #include "path/worker.h"
 
 #include <assert.h>
@@ -222,7 +223,8 @@ static enum relay_event on_recv(
 {
     struct relay_flow *f = &c->flow[from];
 
-    f->more = (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+    /* EPERM: the socket was in repair, and bytes are there. */
+    f->more = (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) != 0 || cqe->res == -EPERM;
     if (cqe->flags & IORING_CQE_F_BUFFER) {
         f->buffer = ring_take(&w->ring, (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT));
         if (cqe->res <= 0) {
@@ -242,6 +244,10 @@ void on_flow(struct worker *w, struct conn *c, enum side from, const struct io_u
     struct relay_flow *f = &c->flow[from];
     enum relay_event event;
 
+    if (!dissolve_take_back(w, c)) {
+        ring_discard(&w->ring, cqe);
+        return;
+    }
     if (f->pending > 0 || f->piped > 0)
         event = RELAY_WRITABLE;
     else if (f->pipe != RELAY_NO_PIPE)
@@ -249,6 +255,7 @@ void on_flow(struct worker *w, struct conn *c, enum side from, const struct io_u
     else
         event = on_recv(w, c, from, cqe);
     run(w, c, from, relay_step(f, event, cqe->res));
+    dissolve_arm(w, c);
 }
 
 void on_watch(struct worker *w, struct conn *c, enum side side)
@@ -256,6 +263,8 @@ void on_watch(struct worker *w, struct conn *c, enum side side)
     int error = 0;
     socklen_t length = sizeof(error);
 
+    if (!dissolve_take_back(w, c))
+        return;
     if (getsockopt(c->fd[side], SOL_SOCKET, SO_ERROR, &error, &length) < 0)
         error = errno;
     if (error)
@@ -290,6 +299,8 @@ void relay_on_deadline(struct worker *w, struct conn *c)
         reason = REASON_backend_silent;
         end = greeting_end_ms(c);
     }
+    if (w->now_ms >= end && !dissolve_take_back(w, c))
+        return;
     if (w->now_ms >= end) {
         session_close(w, c, reason, 0);
         return;

@@ -29,8 +29,8 @@ static enum relay_action on_received(struct relay_flow *f, int result)
 {
     if (result == 0)
         return RELAY_PASS_FIN;
-    /* The buffer ring was empty for a moment; the read did not take place. */
-    if (result == -ENOBUFS || result == -EINTR || result == -EAGAIN)
+    /* The buffer ring was empty, or the socket in repair, for a moment; the read did not take place. */
+    if (result == -ENOBUFS || result == -EINTR || result == -EAGAIN || result == -EPERM)
         return RELAY_AWAIT_BYTES;
     if (result < 0)
         return failed(f, RELAY_SOURCE_FAILED, result);
@@ -62,6 +62,7 @@ static enum relay_action on_filled(struct relay_flow *f, int result)
     if (result == -EAGAIN || result == -EINTR) {
         /* Little came this turn: the flow is bulky no more, and the pipe serves others better. */
         bool small = RELAY_SPLICE_BUDGET - f->budget < RELAY_BUFFER_BYTES;
+        f->more = false;
         return small ? RELAY_AWAIT_BYTES : RELAY_AWAIT_READABLE;
     }
     if (result < 0)

@@ -52,7 +52,7 @@ struct relay_flow {
     uint16_t pipe;    /* index into the pool, or RELAY_NO_PIPE */
     uint8_t full_reads;
     bool ended; /* FIN has come and was passed on */
-    bool more;  /* the last recv said that the socket has more */
+    bool more;  /* the socket had more to read when it was last asked */
 };
 
 void relay_flow_init(struct relay_flow *f);

@@ -40,6 +40,13 @@ uint32_t ring_take(struct ring *r, uint16_t buffer_id);
 void ring_return(struct ring *r, uint32_t buffer);
 uint8_t *ring_buffer(struct ring *r, uint32_t buffer);
 
+/* Gives back what a completion carries that nobody wants any more. */
+static inline void ring_discard(struct ring *r, const struct io_uring_cqe *cqe)
+{
+    if (cqe->flags & IORING_CQE_F_BUFFER)
+        ring_return(r, ring_take(r, (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT)));
+}
+
 /* Submits and waits for one completion, at most timeout_ms (UINT64_MAX: for ever). 0 or -errno; -ETIME is 0.
  */
 int ring_wait(struct ring *r, uint64_t timeout_ms);

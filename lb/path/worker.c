@@ -14,6 +14,8 @@
 #include "path/catch.h"
 #include "path/close.h"
 #include "path/connect.h"
+#include "path/dial.h"
+#include "path/dissolve.h"
 #include "path/op.h"
 #include "path/relay.h"
 
@@ -24,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 static void await_wake(struct worker *w)
@@ -37,9 +40,10 @@ static void await_wake(struct worker *w)
 static void stop_sessions(struct worker *w)
 {
     w->stopping = true;
-    for (uint32_t i = 0; i < w->table.capacity && counter_get(&w->counters->sessions) > 0; i++) {
+    for (uint32_t i = 0; i < w->table.capacity && w->table.n_stock < w->table.capacity; i++) {
         struct conn *c = &w->table.conns[i];
-        if (c->state != CONN_FREE && c->state != CONN_CLOSING)
+        bool open = c->state != CONN_FREE && c->state != CONN_CLOSING && c->state != CONN_DISSOLVED;
+        if (open && dissolve_take_back(w, c))
             session_close(w, c, REASON_shutdown, 0);
     }
 }
@@ -54,13 +58,15 @@ static bool accepts_wait(struct worker *w)
     return io_uring_cq_ready(&w->ring.uring) > 0 || poll(queues, 2, 0) > 0;
 }
 
-void worker_tell_idle(struct worker *w)
+/* Once draining: looks whether the worker is idle, and tells the control thread when it has become so. */
+static void tell_idle(struct worker *w)
 {
     const uint64_t one = 1;
 
     if (!atomic_load(&w->drain))
         return;
-    bool idle = counter_get(&w->counters->sessions) == 0 && !accepts_wait(w);
+    bool relaying = counter_get(&w->counters->sessions) > counter_get(&w->counters->dissolved);
+    bool idle = !relaying && !accepts_wait(w);
     if (!atomic_exchange(&w->idle, idle) && idle)
         (void)!write(w->idle_fd, &one, sizeof(one));
 }
@@ -73,12 +79,15 @@ static void on_wake(struct worker *w)
         await_wake(w);
 }
 
-/* A completion of a session that is closing: nothing of it matters but the buffer it may carry. */
+/* A completion of a session that is closing, or has dissolved: nothing of it matters but the buffer it may
+ * carry. */
 static void on_closing(struct worker *w, struct conn *c, const struct io_uring_cqe *cqe)
 {
-    if (cqe->flags & IORING_CQE_F_BUFFER)
-        ring_return(&w->ring, ring_take(&w->ring, (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT)));
-    session_close_step(w, c);
+    ring_discard(&w->ring, cqe);
+    if (c->state == CONN_CLOSING)
+        session_close_step(w, c);
+    else
+        dissolve_on_joined(c);
 }
 
 static void dispatch_session(
@@ -103,6 +112,7 @@ static void dispatch_session(
     case OP_WAKE:
     case OP_ACCEPT_V4:
     case OP_ACCEPT_V6:
+    case OP_NOTICES:
     case OP_CANCEL:
     case OP_KINDS:
         assert(!"an operation of no session");
@@ -123,6 +133,9 @@ static void dispatch(struct worker *w, const struct io_uring_cqe *cqe)
     case OP_ACCEPT_V6:
         on_accept(w, AF_INET6, cqe);
         return;
+    case OP_NOTICES:
+        on_notices(w, (cqe->flags & IORING_CQE_F_MORE) != 0);
+        return;
     case OP_CANCEL:
         return;
     case OP_CONNECT:
@@ -138,7 +151,7 @@ static void dispatch(struct worker *w, const struct io_uring_cqe *cqe)
     assert((c->generation & OP_GENERATION_MASK) == op_generation(cqe->user_data));
     assert(c->ops & 1u << kind);
     c->ops &= (uint16_t) ~(1u << kind);
-    if (c->state == CONN_CLOSING)
+    if (c->state == CONN_CLOSING || c->state == CONN_DISSOLVED)
         on_closing(w, c, cqe);
     else
         dispatch_session(w, kind, c, cqe);
@@ -159,8 +172,11 @@ static void run_deadlines(struct worker *w)
 
 static uint64_t wait_ms(const struct worker *w)
 {
+    const uint64_t others[] = {dissolve_next_ms(w), dissolved_next_ms(w)};
     uint64_t at = deadlines_next_ms(&w->deadlines);
 
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        at = others[i] < at ? others[i] : at;
     if (w->accept_again_ms != 0 && w->accept_again_ms < at)
         at = w->accept_again_ms;
     if (at == DEADLINE_NEVER)
@@ -180,7 +196,16 @@ static void run_completions(struct worker *w)
 
 static bool finished(const struct worker *w)
 {
-    return w->stopping && counter_get(&w->counters->sessions) == 0;
+    return w->stopping && w->table.n_stock == w->table.capacity;
+}
+
+/* Unique over restarts, even within a second: the worker, the real time, room for 32,768 sessions a ms. */
+static uint64_t first_session(uint32_t worker)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    uint64_t ms = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+    return (uint64_t)worker << 56 | (ms << 15 & UINT64_MAX >> 8);
 }
 
 static int worker_init(struct worker *w)
@@ -188,8 +213,8 @@ static int worker_init(struct worker *w)
     uint32_t capacity = w->snapshot->max_sessions;
 
     w->now_ms = clock_now_ms();
-    /* Unique over restarts: seconds of the real time, then room for 16 million sessions a second. */
-    w->next_session = (uint64_t)w->index << 56 | (uint64_t)time(NULL) << 24;
+    w->next_session = first_session(w->index);
+    dial_init(w);
     int error = ring_init(&w->ring, 2 * capacity);
     if (error)
         return error;
@@ -202,12 +227,18 @@ static int worker_init(struct worker *w)
         error = -ENOMEM;
     if (!error)
         deadlines_init(&w->deadlines, w->deadline_entries, capacity, w->now_ms);
+    if (!error)
+        error = entries_init(&w->entries, w->entries.table, w->index, w->snapshot->workers);
+    if (!error)
+        error = dissolved_init(w);
     return error;
 }
 
 static void worker_done(struct worker *w)
 {
     ring_done(&w->ring);
+    dissolved_done(w);
+    entries_done(&w->entries);
     pipes_done(&w->pipes);
     conn_table_done(&w->table);
     free(w->deadline_entries);
@@ -226,15 +257,19 @@ static void *worker_main(void *arg)
     }
     await_wake(w);
     accept_start(w);
+    dissolved_listen(w);
     sem_post(&w->started);
     while (!finished(w)) {
         int error = ring_wait(&w->ring, wait_ms(w));
         assert(error == 0);
         w->now_ms = clock_now_ms();
         run_deadlines(w);
+        dissolve_run(w);
+        dissolved_run(w);
         run_completions(w);
         accept_start(w);
-        worker_tell_idle(w);
+        dissolved_listen(w);
+        tell_idle(w);
     }
     worker_done(w);
     return NULL;
@@ -260,17 +295,20 @@ static void close_descriptors(struct worker *w)
     fd_close(&w->wake_fd);
 }
 
-int worker_start(
-    struct worker *w, uint32_t index, const struct snapshot *s, struct counters *all, int idle_fd)
+int worker_start(struct worker *w, uint32_t index, const struct worker_resources *given)
 {
     char name[16];
 
     memset(w, 0, sizeof(*w));
     w->index = index;
-    w->snapshot = s;
-    w->all_counters = all;
-    w->counters = &all[index];
-    w->idle_fd = idle_fd;
+    w->snapshot = given->snapshot;
+    w->all_counters = given->counters;
+    w->counters = &given->counters[index];
+    w->entries.table = given->table;
+    w->idle_fd = given->idle_fd;
+    w->backend_scale = UINT8_MAX;
+    w->linger_first = CONN_NONE;
+    w->dissolved.reset_fd[0] = w->dissolved.reset_fd[1] = -1;
     w->listener_v4 = w->listener_v6 = w->wake_fd = -1;
     int error = open_descriptors(w);
     if (error)

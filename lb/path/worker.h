@@ -8,6 +8,8 @@
 #include "path/choose.h"
 #include "path/conn.h"
 #include "path/deadline.h"
+#include "path/dissolved.h"
+#include "path/entries.h"
 #include "path/pipes.h"
 #include "path/ring.h"
 #include "snapshot.h"
@@ -48,23 +50,32 @@ struct worker {
     struct deadlines deadlines;
     struct deadline_entry *deadline_entries;
     struct choose_state choose;
+    struct entries entries;
+    struct dissolved dissolved;
+    uint32_t linger_first, linger_last; /* slots of dissolved sessions, the oldest first; CONN_NONE */
+    uint8_t backend_scale;              /* the smallest window scale seen of a backend */
     uint64_t next_session;
+    uint16_t port_first, port_last; /* what the kernel chooses ports from */
+    uint64_t port_seed;
     uint64_t accept_again_ms; /* when accepting pauses for want of descriptors; 0: it does not */
     uint64_t wake_value;
     bool accepting_v4, accepting_v6;
     bool stopping;
 };
 
-/*
- * Opens the listening sockets and starts the thread; returns when the thread runs or has failed. 0 or -errno,
- * then nothing is left behind. The snapshot and the counters must outlive worker_join().
- */
-int worker_start(
-    struct worker *w, uint32_t index, const struct snapshot *s, struct counters *all, int idle_fd);
+/* What workers are given; it must outlive worker_join(). */
+struct worker_resources {
+    const struct snapshot *snapshot;
+    const struct dissolve_table *table;
+    struct counters *counters; /* of all workers */
+    int idle_fd;
+};
 
-/* Once draining: looks whether the worker is idle, and tells the control thread when it has become so.
- * Thread: the worker. */
-void worker_tell_idle(struct worker *w);
+/*
+ * Opens the listening sockets and starts the thread, which adopts the dissolved sessions of its range;
+ * returns when it runs or has failed. 0 or -errno, then nothing is left behind.
+ */
+int worker_start(struct worker *w, uint32_t index, const struct worker_resources *given);
 
 /* From now on the worker says when it is idle; accepting goes on. */
 void worker_drain(struct worker *w);

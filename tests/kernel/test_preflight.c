@@ -5,6 +5,7 @@
  */
 #include "fixture.h"
 
+#include "control/dissolve_load.h"
 #include "control/preflight.h"
 
 #include <cap-ng.h>
@@ -16,7 +17,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -25,6 +28,10 @@
 #include <unistd.h>
 
 #define TEXT_MAX 4096
+
+#ifndef CAP_PERFMON
+#    define CAP_PERFMON 38
+#endif
 
 static struct fixture f;
 
@@ -92,29 +99,51 @@ static void an_old_kernel_is_refused(void **state)
     expect_refusal(pretend_an_old_kernel, -ENOSYS, "is too old: postern needs 6.6 or later");
 }
 
-static void keep_only(int capability)
+/* Ended by -1. */
+static void keep_only(const int capabilities[])
 {
     capng_clear(CAPNG_SELECT_BOTH);
-    if (capability >= 0)
-        capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, (unsigned)capability);
+    for (size_t i = 0; capabilities[i] >= 0; i++)
+        capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, (unsigned)capabilities[i]);
     if (capng_apply(CAPNG_SELECT_CAPS))
         abort();
 }
 
 static void drop_all(void)
 {
-    keep_only(-1);
+    keep_only((const int[]){-1});
 }
 
 static void keep_net_admin(void)
 {
-    keep_only(CAP_NET_ADMIN);
+    keep_only((const int[]){CAP_NET_ADMIN, -1});
+}
+
+static void keep_two(void)
+{
+    keep_only((const int[]){CAP_NET_ADMIN, CAP_BPF, -1});
+}
+
+static void keep_three(void)
+{
+    keep_only((const int[]){CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON, -1});
 }
 
 static void missing_capabilities_are_named(void **state)
 {
     expect_refusal(drop_all, -EPERM, "missing CAP_NET_ADMIN and CAP_BPF: start postern as root, or");
     expect_refusal(keep_net_admin, -EPERM, "missing CAP_BPF: start");
+    expect_pass(keep_two);
+}
+
+static void dissolving_wants_one_capability_more(void **state)
+{
+    f.pool.dissolve = true;
+    expect_refusal(
+        drop_all, -EPERM, "missing CAP_NET_ADMIN and CAP_BPF and CAP_PERFMON (the dissolve program");
+    expect_refusal(
+        keep_two, -EPERM, "missing CAP_PERFMON (the dissolve program reads the kernel's sockets): ");
+    expect_pass(keep_three);
 }
 
 static bool can_bind_a_clients_address(void)
@@ -126,21 +155,48 @@ static bool can_bind_a_clients_address(void)
            !bind(fd, &client.sa, addr_len(&client));
 }
 
-static void the_two_named_capabilities_suffice_for_everything(void **state)
+static void the_two_named_capabilities_suffice_for_relaying(void **state)
 {
     pid_t child = fork();
 
     if (!child) {
         struct fixture mine = f;
         char error[512] = "";
-        capng_clear(CAPNG_SELECT_BOTH);
-        capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN, CAP_BPF, -1);
-        bool good = !capng_apply(CAPNG_SELECT_CAPS) && !preflight_check(&f.s, stderr) &&
-                    !bpf_load(&f.s, &mine.bpf, error, sizeof(error)) && !bpf_catch_attach(mine.bpf) &&
-                    !host_open(&f.s, &mine.host) && !host_apply(mine.host) &&
+        keep_two();
+        bool good = !preflight_check(&f.s, stderr) && !bpf_load(&f.s, &mine.bpf, error, sizeof(error)) &&
+                    !bpf_catch_attach(mine.bpf) && !host_open(&f.s, &mine.host) && !host_apply(mine.host) &&
                     !routes_open(&f.s, mine.bpf, &mine.routes, error, sizeof(error)) &&
                     !host_undo(mine.host) && can_bind_a_clients_address();
         fputs(error, stderr);
+        _exit(good ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+/* A BPF file system of our own, which goes with the process. */
+static void mount_own_bpffs(void)
+{
+    if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+        mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700"))
+        abort();
+}
+
+static void with_a_third_one_sessions_can_be_dissolved(void **state)
+{
+    pid_t child = fork();
+
+    if (!child) {
+        char error[512] = "";
+        struct dissolve *d = NULL;
+        f.pool.dissolve = true;
+        mount_own_bpffs();
+        keep_three();
+        bool good = !preflight_check(&f.s, stderr) && !dissolve_open(&f.s, &d, error, sizeof(error)) &&
+                    !dissolve_follow(d);
+        fputs(error, stderr);
+        dissolve_close(d, false);
         _exit(good ? 0 : 1);
     }
     int status = -1;
@@ -398,7 +454,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_old_kernel_is_refused),
         TEST(missing_capabilities_are_named),
-        TEST(the_two_named_capabilities_suffice_for_everything),
+        TEST(dissolving_wants_one_capability_more),
+        TEST(the_two_named_capabilities_suffice_for_relaying),
+        TEST(with_a_third_one_sessions_can_be_dissolved),
         TEST(a_load_without_privileges_fails_with_one_line),
         TEST(a_forbidden_io_uring_is_refused_with_its_cause),
         TEST(too_few_descriptors_are_refused_with_the_numbers),

@@ -55,6 +55,7 @@ static void what_is_not_written_has_its_default(void **state)
     assert_int_equal(s->pools[0].source, SOURCE_CLIENT);
     assert_int_equal(s->pools[0].proxy, PROXY_OFF);
     assert_int_equal(s->pools[0].balance, BALANCE_LEAST_SESSIONS);
+    assert_true(s->pools[0].dissolve);
     assert_int_equal(s->pools[0].retries, 2);
     assert_int_equal(s->pools[0].connect_timeout_ms, 4000);
     assert_int_equal(s->pools[0].greeting_timeout_ms, 30000);
@@ -78,12 +79,14 @@ static const char whole[] =
     "    source: gateway\n"
     "    proxy_protocol: v2\n"
     "    balance: round-robin\n"
+    "    dissolve: off\n"
     "    timeouts: {connect: 250ms, greeting: 5s, greeting_total: 5s, idle: 24h, half_closed: 1s}\n"
     "    retries: 0\n"
     "    backends:\n"
     "      - {name: local, address: 127.0.0.1:10025, weight: 0}\n"
     "  - name: inbound\n"
     "    proxy_protocol: \"off\"\n"
+    "    dissolve: on\n"
     "    backends:\n"
     "      - {name: mta1, address: 10.2.0.11:25, zone: eu-west-1a, weight: 256}\n"
     "      - {name: mta2, address: [\"[2001:db8:2::12]:25\", 10.2.0.12:2525], zone: eu-west-1b}\n";
@@ -116,6 +119,8 @@ static void what_is_written_is_published(void **state)
     assert_int_equal(inbound->first_backend, 1);
     assert_int_equal(inbound->n_backends, 2);
     assert_int_equal(inbound->proxy, PROXY_OFF);
+    assert_false(relay->dissolve);
+    assert_true(inbound->dissolve);
     assert_int_equal(s->n_backends, 3);
     assert_string_equal(s->backends[2].name, "mta2");
     assert_string_equal(s->backends[2].zone, "eu-west-1b");

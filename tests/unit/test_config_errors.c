@@ -14,7 +14,7 @@ static const struct error_case cases[] = {
         "      |           ^~~~~~\n"},
     {"unknown_key_far", LISTENER POOL "    check: {type: smtp}\n",
         "postern.yaml:5:5: error: unknown key \"check\" in pool \"p\"; the nearest known key is \"name\" "
-        "(known are: name, source, proxy_protocol, balance, timeouts, retries, backends)\n"
+        "(known are: name, source, proxy_protocol, balance, dissolve, timeouts, retries, backends)\n"
         "    5 |     check: {type: smtp}\n"
         "      |     ^~~~~\n"},
     {"unknown_key_of_another_section", LISTENER POOL "    idle: 5m\n",

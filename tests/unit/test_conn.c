@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session's states and slots. */
 #include "path/conn.h"
+#include "path/entries.h"
 #include "path/op.h"
 #include "unit.h"
 
@@ -8,24 +9,28 @@ static void only_the_moves_of_the_table_are_allowed(void **state)
 {
     /* A row for each state, a column for each state it may move to, in the order of enum conn_state. */
     static const char *const allowed[CONN_STATES] = {
-        ".x....", /* FREE */
-        "..x..x", /* ACCEPTED */
-        "..xx.x", /* CONNECTING: a retry connects again */
-        "....xx", /* GREETING */
-        ".....x", /* RELAYING */
-        "x.....", /* CLOSING */
+        ".x.....", /* FREE */
+        "..x...x", /* ACCEPTED */
+        "..xx..x", /* CONNECTING: a retry connects again */
+        "....x.x", /* GREETING */
+        ".....xx", /* RELAYING */
+        "x......", /* DISSOLVED: there is nothing left to be closed in order */
+        "x......", /* CLOSING */
     };
     for (enum conn_state from = 0; from < CONN_STATES; from++)
         for (enum conn_state to = 0; to < CONN_STATES; to++)
             assert_int_equal(conn_may_enter(from, to), allowed[from][to] == 'x');
 }
 
-static void every_state_leads_to_closing_and_closing_to_free(void **state)
+static void every_state_with_a_relay_leads_to_closing_and_each_end_to_free(void **state)
 {
-    for (enum conn_state from = CONN_ACCEPTED; from < CONN_CLOSING; from++)
+    static const enum conn_state ends[] = {CONN_DISSOLVED, CONN_CLOSING};
+
+    for (enum conn_state from = CONN_ACCEPTED; from < CONN_DISSOLVED; from++)
         assert_true(conn_may_enter(from, CONN_CLOSING));
-    for (enum conn_state to = 0; to < CONN_STATES; to++)
-        assert_int_equal(conn_may_enter(CONN_CLOSING, to), to == CONN_FREE);
+    for (size_t i = 0; i < COUNT(ends); i++)
+        for (enum conn_state to = 0; to < CONN_STATES; to++)
+            assert_int_equal(conn_may_enter(ends[i], to), to == CONN_FREE);
 }
 
 static void slots_come_back_with_a_new_generation(void **state)
@@ -41,6 +46,9 @@ static void slots_come_back_with_a_new_generation(void **state)
     uint32_t generation = a->generation;
     a->n_tried = 3;
     a->greeting.code = 220;
+    a->may_dissolve = true;
+    a->entry = 7;
+    a->relayed = RELAYED_off;
     conn_enter(a, CONN_CLOSING);
     conn_free(&t, a);
     struct conn *again = conn_new(&t);
@@ -48,6 +56,9 @@ static void slots_come_back_with_a_new_generation(void **state)
     assert_int_equal(again->generation, generation + 1);
     assert_int_equal(again->n_tried, 0);
     assert_int_equal(again->greeting.code, 0);
+    assert_false(again->may_dissolve || again->armed);
+    assert_int_equal(again->entry, ENTRY_NONE);
+    assert_int_equal(again->relayed, RELAYED_early_end);
     conn_table_done(&t);
 }
 
@@ -69,7 +80,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_moves_of_the_table_are_allowed),
-        cmocka_unit_test(every_state_leads_to_closing_and_closing_to_free),
+        cmocka_unit_test(every_state_with_a_relay_leads_to_closing_and_each_end_to_free),
         cmocka_unit_test(slots_come_back_with_a_new_generation),
         cmocka_unit_test(user_data_keeps_kind_generation_and_slot),
     };

@@ -79,6 +79,7 @@ static struct session_record record(void)
         .smtp_code = 220,
         .retries = 1,
         .port_changed = true,
+        .dissolved = true,
         .reason = REASON_client_fin,
     };
     addr_parse("198.51.100.7:4242", &r.client);
@@ -103,7 +104,7 @@ static void a_session_line_has_every_field(void **state)
         "source=[2001:db8::1]:4243 "
         "listener=mx pool=inbound backend=mta1 address=[2001:db8::2]:25 zone=a session=0102030405060708 "
         "bytes_in=1234 bytes_out=56 duration=1.005 connect_ms=1 banner_ms=2 smtp_code=220 retries=1 "
-        "port_changed=yes end=client reason=client_fin\n"));
+        "port_changed=yes dissolved=yes end=client reason=client_fin\n"));
     free(c.text);
 }
 
@@ -115,6 +116,7 @@ static void what_is_unknown_is_a_dash(void **state)
         .zone = "",
         .connect_ms = -1,
         .banner_ms = -1,
+        .relayed = RELAYED_early_end,
         .reason = REASON_no_listener,
         .error = 104};
     struct capture c;
@@ -125,8 +127,9 @@ static void what_is_unknown_is_a_dash(void **state)
     log_stop();
     capture_end(&c);
     assert_non_null(strstr(c.text, "client=- vip=- source=- listener=- pool=- backend=- address=- zone=- "));
-    assert_non_null(strstr(c.text, "connect_ms=- banner_ms=- smtp_code=- retries=0 port_changed=no "
-                                   "end=error reason=no_listener error=\"Connection reset by peer\"\n"));
+    assert_non_null(strstr(c.text,
+        "connect_ms=- banner_ms=- smtp_code=- retries=0 port_changed=no "
+        "dissolved=no relayed=early_end end=error reason=no_listener error=\"Connection reset by peer\"\n"));
     free(c.text);
 }
 
