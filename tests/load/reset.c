@@ -4,14 +4,16 @@
  * reset.
  *
  * --side server: RESET; our next read must say ECONNRESET.
- * --side client: we reset; the watching connection tells that the server read ECONNRESET, and how long ago.
- * Failure: a FIN in its place, or nothing at all (after two seconds where only the server can see it).
+ * --side client: after a round trip, so that what lies between us has settled, we reset; the watching
+ * connection tells that the server read ECONNRESET, and how long ago. Failure: a FIN in its place, or nothing
+ * at all (after two seconds where only the server can see it).
  */
 #include "client.h"
 #include "commands.h"
 #include "control.h"
 
 #include <errno.h>
+#include <string.h>
 
 static struct crowd crowd;
 static struct histogram times;
@@ -48,6 +50,15 @@ static const struct crowd_ops server_side = {
 
 static void client_on_start(struct peer *p)
 {
+    peer_say(p, "NOOP\r\n", 6, "the answer to NOOP");
+}
+
+static void client_on_line(struct peer *p, char *line, size_t len)
+{
+    if (strncmp(line, "250", 3) != 0) {
+        peer_finish(p, ERROR_bad_reply, line);
+        return;
+    }
     p->waiting_for = "the server to see our reset";
     p->mark_ns = now_ns();
     conn_close_with_reset(&p->conn);
@@ -63,7 +74,7 @@ static void on_end_seen(struct peer *p, const struct watched *w)
             p, ERROR_no_reset, w->end == WATCHED_FIN ? "the server saw a FIN" : "the server saw nothing");
 }
 
-static const struct crowd_ops client_side = {.on_start = client_on_start, .on_line = on_line};
+static const struct crowd_ops client_side = {.on_start = client_on_start, .on_line = client_on_line};
 
 int reset_main(const struct options *o)
 {

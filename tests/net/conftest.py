@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 Each story is one test function with a name that says what must hold. It takes `lab` (a topology, shaped by the mark
-`@pytest.mark.topology(backends=4)`) and starts what it needs in it.
+`@pytest.mark.topology(backends=4)`) and starts what it needs in it. With `engine` it runs with both engines.
 """
 import os
 import signal
@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 
+from daemon import DISSOLVED, RELAY  # noqa: E402
 from lab import Lab  # noqa: E402
 
 LIMIT = 180  # seconds for a story, unless its mark `limit` says otherwise
@@ -57,6 +58,12 @@ def pytest_sessionstart():
 def long(request):
     """True when the long form was asked for."""
     return request.config.getoption("--long")
+
+
+@pytest.fixture(params=[DISSOLVED, RELAY], ids=repr)
+def engine(request):
+    """A story that takes it runs twice: its sessions dissolve, or are relayed to their end."""
+    return request.param
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import tempfile
 import time
 
 from lab import VIP4, VIP6, hostport
+from peers import converse, receive
 
 DEADLINE = 30  # seconds for anything that should take milliseconds: the machine may be busy, never that busy
 
@@ -40,6 +41,12 @@ def build_directory():
     builds = [d for d in root.glob("build*") if (d / "postern").exists()]
     assert builds, "nothing is built yet: tests/run builds, or set POSTERN_BUILD"
     return max(builds, key=lambda d: (d / "postern").stat().st_mtime)
+
+
+def slowed(seconds):
+    """A bound on the daemon's own work: builds with sanitizers take several times as long."""
+    program = (build_directory() / "postern").read_bytes()
+    return seconds * 4 if b"__asan_init" in program or b"__tsan_init" in program else seconds
 
 
 def yaml_flow(value):
@@ -70,6 +77,64 @@ def pool(backends, name="inbound", source="client", **settings):
     return {"name": name, "source": source, **settings, "backends": backends}
 
 
+class Engine:
+    """What carries a session from its greeting on: the kernel (it dissolves, the default), or postern's relay."""
+
+    def __init__(self, name, **pool_settings):
+        self.name, self.pool = name, pool_settings
+
+    def __repr__(self):
+        return self.name
+
+    @property
+    def dissolves(self):
+        return self is DISSOLVED
+
+    def assert_carried(self, lines, share=1.0):
+        """
+        These session lines are of sessions that this engine carried: all of the relay's; of those that dissolve at least this
+        share, less than all where sessions may end before the quiet moment that it takes.
+        """
+        own = [s for s in lines if s["dissolved"] == ("yes" if self.dissolves else "no")]
+        assert lines and len(own) >= len(lines) * (share if self.dissolves else 1), \
+            f"{len(own)} of {len(lines)}; the others: " + \
+            str(collections.Counter(s.get("relayed") for s in lines if s not in own).most_common(5))
+        assert self.dissolves or {s["relayed"] for s in lines} == {"off"}
+
+    def settle(self, postern, client, backend, greeting=b"220 hello\r\n"):
+        """
+        The backend greets, and both talk until the session has found its engine for good. Returns the bytes so far, from the
+        client and from the backend. One session at a time: it goes by the counters.
+        """
+        def round_trip():
+            client.sendall(b"NOOP\r\n")
+            assert receive(backend, 6) == b"NOOP\r\n"
+            backend.sendall(b"250 ok\r\n")
+            assert receive(client, 8) == b"250 ok\r\n"
+
+        backend.sendall(greeting)
+        assert receive(client, len(greeting)) == greeting
+        rounds = self._repeat(postern, round_trip)
+        return 6 * rounds, len(greeting) + 8 * rounds
+
+    def settle_smtp(self, postern, client):
+        """The same with a real server. Returns the bytes that the client has sent."""
+        converse(client, "", "220")
+        return 6 * self._repeat(postern, lambda: converse(client, "NOOP", "250"))
+
+    def _repeat(self, postern, round_trip):
+        before = postern.counters()["dissolved"]
+        for rounds in range(1, 100):
+            round_trip()
+            if not self.dissolves or postern.counters()["dissolved"] > before:
+                return rounds
+        raise AssertionError(f"the session does not dissolve: {postern.counters()}")
+
+
+DISSOLVED = Engine("dissolved")
+RELAY = Engine("relay", dissolve="off")
+
+
 def listener(address=None, name="mx", to="inbound"):
     return {"name": name, "address": address or [hostport(VIP4, 25), hostport(VIP6, 25)], "pool": to}
 
@@ -96,6 +161,13 @@ def parse_line(text):
     if not words or any("=" not in w for w in words):
         return {"text": text}
     return dict(w.split("=", 1) for w in words)
+
+
+def wait_readable(fd, seconds):
+    """Whether there is something to read before so many seconds have passed; select() knows no fd beyond 1023."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return poll.poll(max(seconds, 0) * 1000)
 
 
 class LogFile:
@@ -132,7 +204,7 @@ class LogFile:
             if left <= 0 or not living:
                 why = "in time" if living else "and the program has ended"
                 raise AssertionError(f"{what}: not seen {why}")
-            select.select([self._watch], [], [], min(left, 1.0))
+            wait_readable(self._watch, min(left, 1.0))
             try:
                 os.read(self._watch, 4096)
             except BlockingIOError:
@@ -142,7 +214,7 @@ class LogFile:
 class Postern:
     """
     postern in a lab's gateway. As a context manager it starts the daemon, and at the end stops it (SIGTERM) and checks what it
-    leaves: status 0, no word from a sanitizer, rules, routes and BPF programs as before.
+    leaves: status 0, no word from a sanitizer, rules, routes, BPF programs and pins as before. A story ends its sessions before.
     """
 
     def __init__(self, lab, config, wrapper=(), environment=None, expect_status=0):
@@ -198,9 +270,13 @@ class Postern:
         self.process.send_signal(number)
 
     def stop(self, number=signal.SIGTERM, deadline=DEADLINE):
-        """Tells it to end, waits for that, and checks what it left."""
+        """
+        Waits until the story's sessions have ended, tells it to end, waits for that, and checks what it left. TERM alone waits
+        for relayed sessions only; dissolved ones would be left behind.
+        """
         if self.process is None:
             return
+        self.wait_idle(deadline)
         self.send(number)
         self.wait_end(deadline)
         self.check_left_nothing()
@@ -220,6 +296,12 @@ class Postern:
         self.process.kill()
         self.process.wait()
         self.process = None
+
+    def flush(self):
+        """`postern --flush`; what it says."""
+        done = self.run("--flush")
+        assert done.returncode == 0 and not any(word in done.stderr for word in SANITIZER_TRACES), done.stderr
+        return done.stdout
 
     def check_left_nothing(self):
         self.check_sanitizer_silent()
@@ -300,6 +382,14 @@ class Postern:
                 return now
             assert time.monotonic() < end, f"counters never reached {wanted}: {now}"
             select.select([], [], [], 0.05)
+
+    def wait_idle(self, deadline=DEADLINE):
+        """Until there is no session."""
+        end = time.monotonic() + deadline
+        while (now := self.counters())["sessions"] > 0:
+            assert time.monotonic() < end, f"sessions are left: {now}"
+            select.select([], [], [], 0.01)
+        return now
 
     # What it uses
 

@@ -15,10 +15,13 @@ import contextlib
 import ctypes
 import itertools
 import os
+import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 VIP4 = "203.0.113.25"
@@ -27,6 +30,8 @@ IP_FREEBIND = 15
 IP_BIND_ADDRESS_NO_PORT = 24
 IPV6_FREEBIND = 78
 IFA_F_TENTATIVE = 0x40
+SO_NETNS_COOKIE = 71
+PINS = pathlib.Path("/sys/fs/bpf/postern")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _serial = itertools.count(1)
@@ -58,9 +63,9 @@ def dying_with_us(*cmd):
 class Namespace:
     """One network namespace. Programs run in it; sockets made in `entered()` belong to it for good."""
 
-    def __init__(self, role):
+    def __init__(self, role, name=None):
         self.role = role
-        self.name = f"pt{os.getpid()}-{next(_serial)}-{role}"
+        self.name = name or f"pt{os.getpid()}-{next(_serial)}-{role}"
         self.path = f"/run/netns/{self.name}"
         self._programs = []
 
@@ -134,6 +139,17 @@ class Namespace:
     def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM):
         with self.entered():
             return socket.socket(family, kind)
+
+    def pins(self):
+        """Where postern pins what shall outlive it; a directory for each network namespace."""
+        with contextlib.closing(self.socket()) as s:
+            cookie = s.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
+        return PINS / str(int.from_bytes(cookie, sys.byteorder))
+
+    def remove_pins(self):
+        shutil.rmtree(self.pins(), ignore_errors=True)
+        with contextlib.suppress(OSError):  # not empty: others have theirs there
+            PINS.rmdir()
 
     def listen(self, host, port=25, backlog=1024):
         """A listening socket inside; the caller closes it."""
@@ -277,6 +293,7 @@ class Lab:
 
     def _build(self, backends, clients, bridge):
         self.gateway = self.add(Namespace, "gw")
+        self.defer(self.gateway.remove_pins)  # they would outlive the namespace
         for scope in ("all", "default"):
             self.gateway.sysctl(f"net.ipv4.conf.{scope}.forwarding", 1)
             self.gateway.sysctl(f"net.ipv6.conf.{scope}.forwarding", 1)
@@ -350,13 +367,15 @@ class Lab:
         namespace.run("nft", "delete", "table", "inet", "swallow")
 
     def host_state(self):
-        """All that postern may change in the gateway: rules, routes, BPF programs on its interfaces and namespace."""
+        """All that postern may change in the gateway: rules, routes, BPF programs on its interfaces and namespace, pins."""
         state = {}
         for family in ("-4", "-6"):
             state[f"ip {family} rule"] = self.gateway.run("ip", family, "rule").stdout
             routes = self.gateway.run("ip", family, "route", "show", "table", "all").stdout
             state[f"ip {family} route"] = "".join(sorted(_without_lifetimes(routes).splitlines(True)))
         state["bpf"] = attached_programs(self.gateway)
+        pins = self.gateway.pins()
+        state["pins"] = sorted(str(path.relative_to(pins)) for path in pins.rglob("*"))
         return state
 
 
@@ -372,25 +391,38 @@ def _without_lifetimes(routes):
 
 
 BPF_SK_LOOKUP, BPF_TCX_INGRESS, BPF_TCX_EGRESS = 36, 46, 47
+PROGRAM_NAME = slice(64, 80)  # in struct bpf_prog_info
 
 
 def attached_programs(namespace):
-    """Ids of the BPF programs attached to a namespace and to its interfaces: {"sk_lookup": [...], "c0 ingress": [...]}."""
+    """
+    Names of the BPF programs attached to a namespace and to its interfaces, in the order in which they run:
+    {"sk_lookup": ["catch"], "b0 ingress": ["dissolve", "return_path"]}.
+    """
     bpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
+
+    def name(program):
+        fd, info, size = bpf.bpf_prog_get_fd_by_id(program), ctypes.create_string_buffer(256), ctypes.c_uint32(256)
+        try:
+            return info.raw[PROGRAM_NAME].rstrip(b"\0").decode() if \
+                bpf.bpf_obj_get_info_by_fd(fd, info, ctypes.byref(size)) == 0 else f"program {program}"
+        finally:
+            if fd >= 0:
+                os.close(fd)
 
     def query(target, kind):
         ids, count = (ctypes.c_uint32 * 64)(), ctypes.c_uint32(64)
         error = bpf.bpf_prog_query(target, kind, 0, None, ids, ctypes.byref(count))
-        return list(ids[:count.value]) if error == 0 else []
+        return [name(i) for i in ids[:count.value]] if error == 0 else []
 
     found = {}
     with namespace.entered():
         with open("/proc/thread-self/ns/net", "rb") as here:
             found["sk_lookup"] = query(here.fileno(), BPF_SK_LOOKUP)
-        for index, name in socket.if_nameindex():
-            found[f"{name} ingress"] = query(index, BPF_TCX_INGRESS)
-            found[f"{name} egress"] = query(index, BPF_TCX_EGRESS)
-    return {where: ids for where, ids in found.items() if ids}
+        for index, interface in socket.if_nameindex():
+            found[f"{interface} ingress"] = query(index, BPF_TCX_INGRESS)
+            found[f"{interface} egress"] = query(index, BPF_TCX_EGRESS)
+    return {where: names for where, names in found.items() if names}
 
 
 def remove_orphans():
@@ -398,4 +430,6 @@ def remove_orphans():
     for name in os.listdir("/run/netns") if os.path.isdir("/run/netns") else []:
         pid = name.removeprefix("pt").split("-")[0]
         if name.startswith("pt") and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            with contextlib.suppress(OSError):  # a name whose namespace has gone
+                Namespace("orphan", name).remove_pins()
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)

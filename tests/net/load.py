@@ -2,13 +2,12 @@
 """mailload in a lab: SMTP-like servers in the backends, clients in the client's namespace; results as dicts."""
 import json
 import os
-import select
 import signal
 import subprocess
 import tempfile
 import time
 
-from daemon import build_directory
+from daemon import build_directory, wait_readable
 from lab import VIP4, VIP6, hostport
 
 CLIENTS4 = "198.51.96.0/20"  # 4,096 client addresses of each family
@@ -38,10 +37,15 @@ class Program:
         end = time.monotonic() + deadline
         while not any(line.startswith(word.encode()) for line in self.said.split(b"\n")):
             left = end - time.monotonic()
-            ready, _, _ = select.select([self.ready_end], [], [], max(left, 0))
+            ready = wait_readable(self.ready_end, left)
             chunk = os.read(self.ready_end, 4096) if ready else b""
             assert chunk, f"mailload {' '.join(map(str, self.arguments))} never said {word}: {self.said.decode()}"
             self.said += chunk
+
+    def cue(self):
+        """The cue for --on-cue."""
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
 
     def close_stdin(self):
         """The cue for `hold --until-stdin-eof`."""
@@ -61,7 +65,7 @@ class Program:
         return json.loads(text)
 
     def _read_errors(self, timeout):
-        ready, _, _ = select.select([self.ready_end], [], [], timeout)
+        ready = wait_readable(self.ready_end, timeout)
         assert ready, f"mailload {' '.join(map(str, self.arguments))} did not end within {timeout} s"
         return os.read(self.ready_end, 4096)
 

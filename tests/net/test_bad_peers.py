@@ -11,17 +11,16 @@ from load import VIPS, client, serve
 from peers import converse, expect_reset, receive, receive_all, reset, scripted_server, smtp_session
 
 
-def plain(lab, backends=None, **settings):
-    return configuration([pool(backend_lines(backends or lab.backends), **settings)])
+def plain(lab, engine, **settings):
+    return configuration([pool(backend_lines(lab.backends), **engine.pool, **settings)])
 
 
 @contextlib.contextmanager
-def bystander(lab, server):
+def bystander(postern, engine, server):
     """A session that must live through whatever happens beside it."""
-    s = lab.connect()
+    s = postern.lab.connect()
     backend, _ = server.accept()
-    backend.sendall(b"220 bystander\r\n")
-    receive(s, 15)
+    engine.settle(postern, s, backend, b"220 bystander\r\n")
     yield
     s.sendall(b"still here")
     assert receive(backend, 10) == b"still here"
@@ -31,17 +30,16 @@ def bystander(lab, server):
 
 def assert_nothing_left(postern, before):
     """Sessions, operations and descriptors are what they were (a few pipes may wait for the next bulky session)."""
-    counters = postern.wait_counter(sessions=0)
-    assert counters["sessions"] == 0
+    counters = postern.wait_idle()
     assert counters["sessions_accepted"] == counters["sessions_ended"], counters
     assert postern.descriptors() <= before + 16
 
 
 @pytest.mark.tsan
 @pytest.mark.topology(backends=1)
-def test_a_backend_that_never_speaks_is_given_up_after_the_greeting_timeout(lab):
-    with Postern(lab, plain(lab, timeouts={"greeting": "1s"})) as postern, scripted_server(lab.backends[0]) as server, \
-            bystander(lab, server):
+def test_a_backend_that_never_speaks_is_given_up_after_the_greeting_timeout(lab, engine):
+    with Postern(lab, plain(lab, engine, timeouts={"greeting": "1s"})) as postern, scripted_server(lab.backends[0]) as server, \
+            bystander(postern, engine, server):
         before = postern.descriptors()
         s = lab.connect()
         backend, _ = server.accept()
@@ -55,9 +53,9 @@ def test_a_backend_that_never_speaks_is_given_up_after_the_greeting_timeout(lab)
 
 
 @pytest.mark.topology(backends=1)
-def test_garbage_from_a_backend_is_passed_on_and_counted(lab):
+def test_garbage_from_a_backend_is_passed_on_and_counted(lab, engine):
     garbage = bytes(range(256)) * 4
-    with Postern(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server, bystander(lab, server):
+    with Postern(lab, plain(lab, engine)) as postern, scripted_server(lab.backends[0]) as server, bystander(postern, engine, server):
         s = lab.connect()
         backend, _ = server.accept()
         backend.sendall(garbage)
@@ -70,8 +68,8 @@ def test_garbage_from_a_backend_is_passed_on_and_counted(lab):
 
 
 @pytest.mark.topology(backends=1)
-def test_a_backend_that_closes_at_once_ends_the_session_with_its_reason(lab):
-    with Postern(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server, bystander(lab, server):
+def test_a_backend_that_closes_at_once_ends_the_session_with_its_reason(lab, engine):
+    with Postern(lab, plain(lab, engine)) as postern, scripted_server(lab.backends[0]) as server, bystander(postern, engine, server):
         before = postern.descriptors()
         for n in range(1, 51):
             s = lab.connect()
@@ -85,8 +83,8 @@ def test_a_backend_that_closes_at_once_ends_the_session_with_its_reason(lab):
 
 
 @pytest.mark.topology(backends=1)
-def test_a_backend_that_resets_at_once_resets_the_client(lab):
-    with Postern(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server, bystander(lab, server):
+def test_a_backend_that_resets_at_once_resets_the_client(lab, engine):
+    with Postern(lab, plain(lab, engine)) as postern, scripted_server(lab.backends[0]) as server, bystander(postern, engine, server):
         s = lab.connect()
         backend, _ = server.accept()
         reset(backend)
@@ -96,9 +94,9 @@ def test_a_backend_that_resets_at_once_resets_the_client(lab):
 
 
 @pytest.mark.topology(backends=1)
-def test_clients_that_vanish_right_after_the_handshake_leave_nothing_behind(lab):
+def test_clients_that_vanish_right_after_the_handshake_leave_nothing_behind(lab, engine):
     serve(lab.backends[0])
-    with Postern(lab, plain(lab)) as postern:
+    with Postern(lab, plain(lab, engine)) as postern:
         before = postern.descriptors()
         for _ in range(300):
             reset(lab.connect())
@@ -109,9 +107,9 @@ def test_clients_that_vanish_right_after_the_handshake_leave_nothing_behind(lab)
 
 
 @pytest.mark.topology(backends=1)
-def test_running_out_of_file_descriptors_is_counted_and_passes(lab):
+def test_running_out_of_file_descriptors_is_counted_and_passes(lab, engine):
     serve(lab.backends[0])
-    with Postern(lab, plain(lab)) as postern:
+    with Postern(lab, plain(lab, engine)) as postern:
         before = postern.descriptors()
         held = [lab.connect() for _ in range(5)]
         for s in held:
@@ -137,9 +135,9 @@ def test_running_out_of_file_descriptors_is_counted_and_passes(lab):
 
 
 @pytest.mark.topology(backends=2)
-def test_a_backend_interface_that_goes_down_and_comes_back_harms_no_other_session(lab):
+def test_a_backend_interface_that_goes_down_and_comes_back_harms_no_other_session(lab, engine):
     servers = [serve(b) for b in lab.backends]
-    config = plain(lab, balance="round-robin", timeouts={"connect": "500ms"})
+    config = plain(lab, engine, balance="round-robin", timeouts={"connect": "500ms"})
     with Postern(lab, config) as postern:
         before = postern.descriptors()
         sessions = [lab.connect() for _ in range(4)]
@@ -169,10 +167,11 @@ def test_a_backend_interface_that_goes_down_and_comes_back_harms_no_other_sessio
 
 
 @pytest.mark.topology(backends=1)
-def test_every_slot_and_buffer_comes_back(lab):
+def test_every_slot_and_buffer_comes_back(lab, engine):
     """With room for forty sessions, hundreds that end badly, and then forty at once that all have what they need."""
     serve(lab.backends[0])
-    with Postern(lab, configuration([pool(backend_lines(lab.backends))], gateway={"max_sessions": 40})) as postern:
+    with Postern(lab, configuration([pool(backend_lines(lab.backends), **engine.pool)],
+                                    gateway={"max_sessions": 40})) as postern:
         def ended():
             postern.wait_counter(sessions_ended=postern.counters()["sessions_accepted"])
 
@@ -193,9 +192,9 @@ def test_every_slot_and_buffer_comes_back(lab):
 
 @pytest.mark.tsan
 @pytest.mark.topology(backends=1)
-def test_rounds_of_every_kind_of_session_leave_descriptors_and_memory_as_they_were(lab):
+def test_rounds_of_every_kind_of_session_leave_descriptors_and_memory_as_they_were(lab, engine):
     serve(lab.backends[0])
-    with Postern(lab, plain(lab)) as postern:
+    with Postern(lab, plain(lab, engine)) as postern:
         def one_round():
             client(lab, "sessions", "--count", 500, "--concurrency", 50)
             client(lab, "bulk", "--connections", 20, "--bytes", "1M", "--direction", "both")

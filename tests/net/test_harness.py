@@ -11,7 +11,7 @@ import sys
 from lab import remove_orphans
 
 DEADLINE = 60  # seconds; the daemon with its sanitizer starts in the first of them
-STORY = "test_term_refuses_new_sessions_and_waits_for_the_old_ones"
+STORY = "test_term_refuses_new_sessions_and_waits_for_the_relayed_ones"
 
 
 def read_until(pipe, pattern):

@@ -20,6 +20,10 @@ def words(plan):
     return [line.split()[0] for line in plan.splitlines()]
 
 
+# Every interface may lead to a client or a backend of a dissolved session; answers to the relay come from backends only.
+EVERY, TOWARDS_BACKENDS = ["dissolve"], ["dissolve", "return_path"]
+
+
 def test_the_plan_shows_everything_and_does_nothing(lab):
     postern = Postern(lab, plain(lab))
     before = lab.host_state()
@@ -28,7 +32,7 @@ def test_the_plan_shows_everything_and_does_nothing(lab):
     assert lab.host_state() == before
     assert set(words(done.stdout)) == {"add"}
     for part in ("ip rule add", "ip -6 rule add", f"local {VIP4}", f"local {VIP6}", "tcx ingress on b0", "tcx ingress on b1",
-                 "sk_lookup"):
+                 "tcx ingress on c0, pinned", f"pinned: {lab.gateway.pins()}", "sk_lookup"):
         assert part in done.stdout, f"{part} is missing in the plan:\n{done.stdout}"
 
 
@@ -44,9 +48,22 @@ def test_what_the_plan_shows_is_what_the_daemon_adds(lab):
     for command in commands:
         lab.gateway.run(*command)
     by_hand = lab.host_state()
-    assert {k: v for k, v in by_hand.items() if k != "bpf"} == {k: v for k, v in running.items() if k != "bpf"}
+    assert {k: v for k, v in by_hand.items() if "ip" in k} == {k: v for k, v in running.items() if "ip" in k}
     assert by_hand != before
-    assert set(running["bpf"]) == {"sk_lookup", "b0 ingress", "b1 ingress"}
+    assert running["bpf"] == {"sk_lookup": ["catch_lookup"], "b0 ingress": TOWARDS_BACKENDS, "b1 ingress": TOWARDS_BACKENDS,
+                              "c0 ingress": EVERY}
+    assert plan.count("bpf link: ") == sum(map(len, running["bpf"].values())), plan
+    assert len({line.split("/")[0] for line in running["pins"]}) == plan.count("  pinned: ") == 1
+    assert not by_hand["pins"] and not by_hand["bpf"]
+
+
+def test_without_dissolving_nothing_is_pinned_and_only_the_return_path_attached(lab):
+    postern = Postern(lab, plain(lab, dissolve="off"))
+    assert "pinned" not in postern.run("--plan").stdout
+    with postern:
+        running = lab.host_state()
+    assert running["bpf"] == {"sk_lookup": ["catch_lookup"], "b0 ingress": ["return_path"], "b1 ingress": ["return_path"]}
+    assert running["pins"] == []
 
 
 def test_leftovers_of_a_kill_are_found_reused_and_removed(lab):
@@ -56,11 +73,11 @@ def test_leftovers_of_a_kill_are_found_reused_and_removed(lab):
         converse(s, "", "220")
         postern.kill()
         left = lab.host_state()
-        assert left != postern.before and left["bpf"] == {}
+        assert left != postern.before and left["bpf"] == dict.fromkeys(("b0 ingress", "b1 ingress", "c0 ingress"), EVERY)
         with pytest.raises(ConnectionRefusedError):
             lab.connect()
         plan = postern.run("--plan").stdout
-        assert words(plan).count("keep") == 6, plan
+        assert words(plan).count("keep") == 6 + 3 + 1, plan  # rules and routes, pinned links, the table
         postern.start()
         assert postern.lines(event="host_set_up")[0] | {"added": "0", "found": "6", "removed": "0"} == \
             postern.lines(event="host_set_up")[0]
@@ -109,11 +126,11 @@ def test_no_sysctl_is_touched_and_wrong_ones_are_named(lab):
 
 
 @pytest.mark.topology(backends=2, clients=2)
-def test_traffic_that_is_not_ours_passes_untouched_while_postern_runs(lab):
+def test_traffic_that_is_not_ours_passes_untouched_while_postern_runs(lab, engine):
     serve_all(lab)
     direct = [hostport(b.v4, 25) for b in lab.backends] + [hostport(b.v6, 25) for b in lab.backends]
     stranger = lab.clients[1]
-    with Postern(lab, plain(lab)) as postern:
+    with Postern(lab, plain(lab, **engine.pool)) as postern:
         ours = start_client(lab, "sessions", "--count", 3000, "--expect-via", "client")
         # Strangers' sessions with the backends' own addresses are forwarded, from the same port 25 that we listen to.
         theirs = [start_client(lab, "sessions", "--count", 1000, to=direct, namespace=n,
@@ -125,6 +142,7 @@ def test_traffic_that_is_not_ours_passes_untouched_while_postern_runs(lab):
             result = program.wait()
             assert not result["errors"], result
         assert postern.wait_counter(sessions_ended=3000)["sessions_accepted"] == 3000
+        engine.assert_carried(postern.sessions(), 0.95)
         assert postern.counters()["return_not_ours"] > 0
 
 
@@ -166,21 +184,23 @@ def datagrams(a, b):
 
 
 @pytest.mark.topology(backends=1)
-def test_a_route_moved_to_another_interface_is_followed_while_sessions_live(lab):
+def test_a_route_moved_to_another_interface_is_followed_while_sessions_live(lab, engine):
     serve_all(lab)
     backend = lab.backends[0]
     lab.gateway.ip(f"link add b9 type veth peer name eth1 netns {backend.name}", "link set b9 up",
                    "addr add 10.2.0.1/32 dev b9", "-6 addr add 2001:db8:2::1/128 dev b9 nodad")
     backend.ip("link set eth1 up", f"-6 addr add {backend.v6}/128 dev eth1 nodad")
-    with Postern(lab, plain(lab)) as postern:
+    with Postern(lab, plain(lab, **engine.pool)) as postern:
         sessions = [lab.connect(vip) for vip in (VIP4, VIP6)]
         for s in sessions:
-            converse(s, "", "220")
+            engine.settle_smtp(postern, s)
         lab.gateway.ip(f"route replace {backend.v4}/32 dev b9", f"-6 route del {backend.v6}/128",
                        f"-6 route add {backend.v6}/128 dev b9")
         postern.wait(event="return_path", interface="b9", change="attached")
         postern.wait(event="return_path", interface="b0", change="idle")  # it stays: answers may still come this way
-        assert set(attached_programs(lab.gateway)) == {"sk_lookup", "b0 ingress", "b9 ingress"}
+        towards = TOWARDS_BACKENDS if engine.dissolves else ["return_path"]
+        assert attached_programs(lab.gateway) == {"sk_lookup": ["catch_lookup"], "b0 ingress": towards, "b9 ingress": towards,
+                                                  **({"c0 ingress": EVERY} if engine.dissolves else {})}
         backend.ip("route replace 10.2.0.1/32 dev eth1", f"route replace default via 10.2.0.1 dev eth1 src {backend.v4}",
                    "-6 route del 2001:db8:2::1/128 dev eth0", "-6 route add 2001:db8:2::1/128 dev eth1",
                    f"-6 route replace default via 2001:db8:2::1 dev eth1 src {backend.v6}")
@@ -188,6 +208,7 @@ def test_a_route_moved_to_another_interface_is_followed_while_sessions_live(lab)
             converse(s, "NOOP", "250")
             converse(s, "QUIT", "221")
             s.close()
+        engine.assert_carried(postern.wait_sessions(2))
         result = client(lab, "sessions", "--count", 200, source=[CLIENTS4, CLIENTS6])
         assert result["ok"] == 200, result
         postern.before = None  # the story itself has changed the routes
@@ -197,7 +218,9 @@ def test_a_route_moved_to_another_interface_is_followed_while_sessions_live(lab)
 def test_backends_behind_one_bridge_share_one_return_program(lab):
     serve_all(lab)
     with Postern(lab, plain(lab)) as postern:
-        assert set(attached_programs(lab.gateway)) == {"sk_lookup", "br0 ingress"}
+        ports = (f"{interface} ingress" for interface in ("b0", "b1", "b2", "c0"))
+        assert attached_programs(lab.gateway) == {"sk_lookup": ["catch_lookup"], "br0 ingress": TOWARDS_BACKENDS,
+                                                  **dict.fromkeys(ports, EVERY)}
         result = client(lab, "sessions", "--count", 600, "--expect-via", "client")
         assert result["ok"] == 600, result
         assert {s["backend"] for s in postern.wait_sessions(600)} == {"mta1", "mta2", "mta3"}

@@ -10,24 +10,27 @@ import pytest
 from daemon import Postern, backend_lines, configuration, pool
 from lab import VIP4, VIP6, endpoint
 from load import client, serve, serve_all
-from peers import converse, smtp_session
+from peers import converse
 
 SESSION_FIELDS = ("time level event client vip source listener pool backend address zone session bytes_in bytes_out duration "
-                  "connect_ms banner_ms smtp_code retries port_changed end reason").split()
+                  "connect_ms banner_ms smtp_code retries port_changed dissolved relayed end reason").split()
+NOT_OF_DISSOLVED = {"relayed"}
 
 
 @pytest.mark.topology(backends=1)
-def test_a_session_line_has_all_its_fields_in_their_order(lab):
+def test_a_session_line_has_all_its_fields_in_their_order(lab, engine):
     serve_all(lab)
     backend = lab.backends[0]
-    with Postern(lab, configuration([pool(backend_lines([backend], zone="east"))])) as postern:
+    with Postern(lab, configuration([pool(backend_lines([backend], zone="east"), **engine.pool)])) as postern:
         for vip in (VIP4, VIP6):
             with lab.connect(vip) as s:
                 own = s.getsockname()
-                sent = len("EHLO client.example\r\nQUIT\r\n")
-                smtp_session(s)
+                sent = engine.settle_smtp(postern, s) + len("QUIT\r\n")
+                converse(s, "QUIT", "221")
+                assert s.recv(1) == b""
             line = postern.wait_sessions(1, vip=endpoint(vip, 25))[0]
-            assert list(line) == SESSION_FIELDS
+            engine.assert_carried([line])
+            assert list(line) == [f for f in SESSION_FIELDS if not (engine.dissolves and f in NOT_OF_DISSOLVED)]
             assert line["client"] == line["source"] == endpoint(*own[:2])
             assert (line["listener"], line["pool"], line["backend"], line["zone"]) == ("mx", "inbound", "mta1", "east")
             assert line["address"] == endpoint(backend.address(s.family), 25)

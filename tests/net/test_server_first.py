@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from daemon import Postern, backend_lines, configuration, pool
+from daemon import DISSOLVED, Postern, backend_lines, configuration, pool
 from lab import VIP4, VIP6, family_of
 from load import client, serve
 from peers import converse, receive, scripted_server
@@ -12,8 +12,8 @@ from peers import converse, receive, scripted_server
 FAMILIES = pytest.mark.parametrize("vip", [VIP4, VIP6], ids=["ipv4", "ipv6"])
 
 
-def plain(lab):
-    return configuration([pool(backend_lines(lab.backends))])
+def plain(lab, engine=DISSOLVED):
+    return configuration([pool(backend_lines(lab.backends), **engine.pool)])
 
 
 @FAMILIES
@@ -35,24 +35,26 @@ def test_a_silent_client_gets_its_banner_at_once(lab, vip):
 @FAMILIES
 @pytest.mark.tsan
 @pytest.mark.topology(backends=1)
-def test_a_client_that_talks_early_is_heard_before_the_greeting(lab, vip):
-    with Postern(lab, plain(lab)), scripted_server(lab.backends[0], family=family_of(vip)) as server:
+def test_a_client_that_talks_early_is_heard_before_the_greeting(lab, engine, vip):
+    with Postern(lab, plain(lab, engine)) as postern, scripted_server(lab.backends[0], family=family_of(vip)) as server:
         s = lab.connect(vip)
         s.sendall(b"EHLO pregreeter\r\n")
         backend, _ = server.accept()
         assert receive(backend, 17) == b"EHLO pregreeter\r\n"
         s.sendall(b"MAIL FROM:<>\r\n")
         assert receive(backend, 14) == b"MAIL FROM:<>\r\n"
-        backend.sendall(b"554 you talk too early\r\n")
-        assert receive(s, 24) == b"554 you talk too early\r\n"
+        engine.settle(postern, s, backend, b"554 you talk too early\r\n")
         s.close()
         backend.close()
+        line = postern.wait_sessions(1)[0]
+        assert line["smtp_code"] == "554"
+        engine.assert_carried([line])
 
 
 @pytest.mark.topology(backends=1)
-def test_a_greeting_in_pieces_is_passed_on_piece_by_piece(lab):
+def test_a_greeting_in_pieces_is_passed_on_piece_by_piece(lab, engine):
     """postscreen sends "220-" long before its last line; even half a code must not wait for its other half."""
-    with Postern(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server:
+    with Postern(lab, plain(lab, engine)) as postern, scripted_server(lab.backends[0]) as server:
         s = lab.connect()
         backend, _ = server.accept()
         for piece in (b"2", b"20", b"-mx.example\r", b"\n", b"220 mx.example\r\n"):
@@ -73,8 +75,9 @@ def test_a_late_greeting_still_arrives(lab):
 
 
 @pytest.mark.topology(backends=1)
-def test_round_trips_pass_in_both_families(lab):
+def test_round_trips_pass_in_both_families(lab, engine):
     serve(lab.backends[0])
-    with Postern(lab, plain(lab)):
+    with Postern(lab, plain(lab, engine)) as postern:
         result = client(lab, "ping", "--connections", 64, "--rounds", 200)
         assert result["round_trips"] == 64 * 200, result
+        engine.assert_carried(postern.wait_sessions(64), 0.9)

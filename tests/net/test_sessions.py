@@ -11,11 +11,11 @@ from lab import VIP4, VIP6, endpoint
 from load import VIPS, client, serve_all, start_client
 from peers import converse, host_of, scripted_server, smtp_session
 
-MANY, VERY_MANY = 100_000, 1_000_000
+MANY, VERY_MANY, MANY_RELAYED = 100_000, 1_000_000, 30_000
 
 
-def plain(lab, **settings):
-    return configuration([pool(backend_lines(lab.backends), **settings)])
+def plain(lab, engine):
+    return configuration([pool(backend_lines(lab.backends), **engine.pool)])
 
 
 def assert_sources_are_the_clients(lines):
@@ -28,15 +28,16 @@ def assert_sources_are_the_clients(lines):
 @pytest.mark.heavy
 @pytest.mark.limit(400)
 @pytest.mark.topology(backends=4)
-def test_a_hundred_thousand_sessions_reach_the_backends_from_their_clients_own_addresses(lab, long):
-    count = VERY_MANY if long else MANY
+def test_a_hundred_thousand_sessions_reach_the_backends_from_their_clients_own_addresses(lab, engine, long):
+    count = VERY_MANY if long else MANY if engine.dissolves else MANY_RELAYED
     servers = serve_all(lab)
-    with Postern(lab, plain(lab)) as postern:
+    with Postern(lab, plain(lab, engine)) as postern:
         before = postern.descriptors()
         result = client(lab, "sessions", "--count", count, "--concurrency", 64, "--expect-via", "client", timeout=3600 if long else 360)
         assert result["ok"] == count and not result["errors"], result
         lines = postern.wait_sessions(count, deadline=60)
         assert_sources_are_the_clients(lines)
+        engine.assert_carried(lines, 0.99)
         clients = {host_of(s["client"]) for s in lines}
         for v6 in (False, True):
             assert sum((":" in c) == v6 for c in clients) >= 1000
@@ -52,9 +53,9 @@ def test_a_hundred_thousand_sessions_reach_the_backends_from_their_clients_own_a
 
 
 @pytest.mark.topology(backends=4)
-def test_one_client_address_holds_five_thousand_sessions_over_four_backends(lab):
+def test_one_client_address_holds_five_thousand_sessions_over_four_backends(lab, engine):
     serve_all(lab)
-    with Postern(lab, plain(lab)) as postern:
+    with Postern(lab, plain(lab, engine)) as postern:
         crowd = start_client(lab, "hold", "--connections", 5000, "--until-stdin-eof", to=VIPS[:1],
                              source=["198.51.100.7/32"], stdin=subprocess.PIPE)
         crowd.wait_said("ready", deadline=120)
@@ -64,48 +65,51 @@ def test_one_client_address_holds_five_thousand_sessions_over_four_backends(lab)
         assert not result["errors"], result
         lines = postern.wait_sessions(5000)
         assert_sources_are_the_clients(lines)
+        engine.assert_carried(lines, 0.95)
         share = collections.Counter(s["backend"] for s in lines)
         assert len(share) == 4 and max(share.values()) - min(share.values()) <= 8, share
 
 
 @pytest.mark.topology(backends=1)
-def test_a_client_reconnects_from_the_same_port_at_once_after_the_server_has_closed(lab):
+def test_a_client_reconnects_from_the_same_port_at_once_after_the_server_has_closed(lab, engine):
     serve_all(lab)
-    with Postern(lab, plain(lab)) as postern:
+    with Postern(lab, plain(lab, engine)) as postern:
         for vip in (VIP4, VIP6):
             for _ in range(100):
                 with lab.connect(vip, source_port=4242) as s:
                     smtp_session(s)
         lines = postern.wait_sessions(200)
+        engine.assert_carried(lines, 0.9)
         assert_sources_are_the_clients(lines)
         assert {s["client"] for s in lines} == {endpoint(lab.client.v4, 4242), endpoint(lab.client.v6, 4242)}
         assert postern.counters()["connects_failed"] == 0
 
 
 @pytest.mark.topology(backends=1)
-def test_a_client_reconnects_from_the_same_port_at_once_after_it_has_closed_itself(lab):
+def test_a_client_reconnects_from_the_same_port_at_once_after_it_has_closed_itself(lab, engine):
     lab.client.sysctl("net.ipv4.tcp_max_tw_buckets", 0)  # the client forgets at once; postern's own TIME_WAIT stays
     serve_all(lab)
-    with Postern(lab, plain(lab)) as postern:
+    with Postern(lab, plain(lab, engine)) as postern:
         for n in range(1, 101):
             with lab.connect(VIP4, source_port=4242) as s:
-                converse(s, "", "220")
+                engine.settle_smtp(postern, s)
                 s.shutdown(socket.SHUT_WR)
                 while s.recv(4096):
                     pass
             postern.wait_sessions(n)
         lines = postern.sessions()
+        engine.assert_carried(lines)
         assert_sources_are_the_clients(lines)
         assert {s["reason"] for s in lines} == {"client_fin"}
         assert {s["port_changed"] for s in lines} == {"no"}, "timestamps are on: TIME_WAIT is no obstacle"
 
 
 @pytest.mark.topology(backends=1)
-def test_without_timestamps_a_quick_reconnect_gets_another_port_of_the_same_address(lab):
+def test_without_timestamps_a_quick_reconnect_gets_another_port_of_the_same_address(lab, engine):
     lab.client.sysctl("net.ipv4.tcp_max_tw_buckets", 0)
     lab.gateway.sysctl("net.ipv4.tcp_timestamps", 0)
     serve_all(lab)
-    with Postern(lab, plain(lab)) as postern:
+    with Postern(lab, plain(lab, engine)) as postern:
         for n in (1, 2):
             with lab.connect(VIP4, source_port=4242) as s:
                 converse(s, "", "220")
@@ -118,7 +122,7 @@ def test_without_timestamps_a_quick_reconnect_gets_another_port_of_the_same_addr
 
 
 @pytest.mark.topology(backends=1)
-def test_a_taken_source_port_is_replaced_by_another_port_of_the_same_address(lab):
+def test_a_taken_source_port_is_replaced_by_another_port_of_the_same_address(lab, engine):
     listeners = [{"name": "mx", "address": [f"{VIP4}:25", f"{VIP4}:587"], "pool": "inbound"}]
     with Postern(lab, configuration([pool(backend_lines(lab.backends))], listeners)) as postern, \
             scripted_server(lab.backends[0]) as server:

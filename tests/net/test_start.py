@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-from daemon import SANITIZER_TRACES, Postern, backend_lines, configuration, pool
+from daemon import DISSOLVED, RELAY, SANITIZER_TRACES, Postern, backend_lines, configuration, pool
 from lab import VIP4
 from load import serve_all
-from peers import smtp_session
+from peers import converse, expect_reset, smtp_session
 
 IO_URING_SETUP = 425  # the same on every architecture
 
@@ -31,7 +31,8 @@ def assert_refuses(postern, *parts, status=1):
     assert postern.lab.host_state() == before
 
 
-@pytest.mark.parametrize("dropped, named", [("-net_admin", "CAP_NET_ADMIN"), ("-bpf,-sys_admin", "CAP_BPF")])
+@pytest.mark.parametrize("dropped, named", [("-net_admin", "CAP_NET_ADMIN"), ("-bpf,-sys_admin", "CAP_BPF"),
+                                            ("-perfmon,-sys_admin", "CAP_PERFMON")])
 @pytest.mark.topology(backends=1)
 def test_missing_capabilities_are_named(lab, dropped, named):
     wrapper = ["setpriv", "--bounding-set", dropped, "--inh-caps", dropped, "--"]
@@ -106,20 +107,63 @@ def test_a_second_postern_in_the_same_namespace_is_refused(lab):
             smtp_session(s)
 
 
-@pytest.mark.topology(backends=1)
-def test_an_ordinary_user_with_the_three_capabilities_is_enough(lab):
-    serve_all(lab)
-    capabilities = "+net_admin,+bpf,+net_bind_service"
-    postern = Postern(lab, plain(lab), [
+# A file system of its own for the pins, as an administrator would set it up for postern's user; gone with the process.
+OWN_BPFFS = """
+mount -t bpf -o mode=0711 bpf /sys/fs/bpf && mkdir /sys/fs/bpf/postern && chown 65534:65534 /sys/fs/bpf/postern && exec "$@"
+"""
+
+
+def as_ordinary_user(lab, config, capabilities):
+    postern = Postern(lab, config, [
+        "unshare", "--mount", "sh", "-c", OWN_BPFFS, "sh",
         "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs",
         "--bounding-set", f"-all,{capabilities}", "--inh-caps", f"-all,{capabilities}", "--ambient-caps", capabilities])
     postern.directory.chmod(0o755)
     postern.program = shutil.copy(postern.program, postern.directory)  # a checkout may be somebody's own
-    with postern:
+    return postern
+
+
+@pytest.mark.parametrize("raw", [True, False], ids=["all", "without-net_raw"])
+@pytest.mark.topology(backends=1)
+def test_an_ordinary_user_with_the_named_capabilities_is_enough(lab, raw):
+    serve_all(lab)
+    capabilities = "+net_admin,+bpf,+perfmon,+net_bind_service" + ",+net_raw" * raw
+    config = plain(lab, timeouts={"idle": "1s"})
+    with as_ordinary_user(lab, config, capabilities) as postern:
+        assert [line["name"] for line in postern.lines(event="capability")] == ["CAP_NET_RAW"] * (not raw)
+        for port in (0, 900):
+            with lab.connect(source_port=port) as s:
+                DISSOLVED.settle_smtp(postern, s)
+                converse(s, "QUIT", "221")
+        assert {s["port_changed"] for s in postern.wait_sessions(2)} == {"no"}
+        with lab.connect() as s:
+            DISSOLVED.settle_smtp(postern, s)
+            postern.wait_sessions(1, reason="idle")
+            if raw:
+                expect_reset(s)
+        assert postern.counters()["cut_unsent"] == 2 * (not raw)
+        DISSOLVED.assert_carried(postern.sessions())
+
+
+@pytest.mark.topology(backends=1)
+def test_without_dissolving_an_ordinary_user_needs_three_capabilities_and_no_bpffs(lab):
+    serve_all(lab)
+    config = plain(lab, **RELAY.pool)
+    with as_ordinary_user(lab, config, "+net_admin,+bpf,+net_bind_service") as postern:
+        assert not postern.lines(event="capability")
         for port in (0, 900):
             with lab.connect(source_port=port) as s:
                 smtp_session(s)
-        assert {s["port_changed"] for s in postern.wait_sessions(2)} == {"no"}
+        lines = postern.wait_sessions(2)
+        assert {s["port_changed"] for s in lines} == {"no"}
+        RELAY.assert_carried(lines)
+
+
+@pytest.mark.topology(backends=1)
+def test_a_place_for_pins_that_cannot_be_had_is_named(lab):
+    postern = as_ordinary_user(lab, plain(lab), "+net_admin,+bpf,+perfmon,+net_bind_service,+net_raw")
+    postern.wrapper = [word.replace("chown", "true") for word in postern.wrapper]
+    assert_refuses(postern, "/sys/fs/bpf/postern", "belong to postern's user")
 
 
 # The configuration
