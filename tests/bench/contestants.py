@@ -161,6 +161,7 @@ class Postern(Contestant):
 
     name = "postern"
     binary = ""
+    dissolve = "on"
 
     def version(self):
         return output_of(self.binary, "-V").strip()
@@ -172,6 +173,7 @@ listeners:
 pools:
   - name: inbound
     source: client
+    dissolve: {self.dissolve}
     backends:
       - {{name: mta1, address: "{BACKEND}:25"}}
 """
@@ -180,4 +182,11 @@ pools:
         return [self.binary, "-f", path]
 
 
-ALL = {c.name: c for c in (Forwarding, Haproxy, HaproxySplice, Nginx, Postern)}
+class PosternRelay(Postern):
+    """The same, copying every session to its end."""
+
+    name = "postern-relay"
+    dissolve = "off"
+
+
+ALL = {c.name: c for c in (Forwarding, Haproxy, HaproxySplice, Nginx, PosternRelay, Postern)}

@@ -49,11 +49,18 @@ def best_haproxy(rounds, figure):
     return (min if figure.lower_is_better else max)(medians, key=medians.get)
 
 
-def verdict(figure, value):
-    """Whether postern's ratio meets the target."""
-    if figure.target is None or value is None:
-        return None
-    return value <= figure.target if figure.lower_is_better else value >= figure.target
+def verdicts(figure, entries):
+    """What each target asks for, and whether it is met."""
+    found = []
+    for target in figure.targets:
+        value = entries.get(target.contestant, {}).get(f"to_{target.to}")
+        met = None if value is None else value <= target.ratio if figure.lower_is_better else value >= target.ratio
+        found.append({"contestant": target.contestant, "to": target.to, "ratio": target.ratio, "met": met})
+    if figure.limit is not None:
+        value = entries.get("postern", {}).get("median")
+        found.append({"contestant": "postern", "to": "", "ratio": figure.limit,
+                      "met": None if value is None else value <= figure.limit})
+    return found
 
 
 def summary(rounds, contestants):
@@ -76,9 +83,7 @@ def summary(rounds, contestants):
             }
         if not line["contestants"]:
             continue
-        if figure.target is not None:
-            got = line["contestants"].get("postern", {}).get("to_haproxy")
-            line |= {"target": figure.target, "target_met": verdict(figure, got)}
+        line["targets"] = verdicts(figure, line["contestants"])
         lines.append(line)
     return lines
 
@@ -96,14 +101,16 @@ def rows_of(line, contestants):
     entries = [line["contestants"].get(c, {}) for c in contestants]
     measured = [f"{number(e.get('median'))}" + (f" ±{e['spread']:.0%}" if e.get("spread") is not None else "")
                 for e in entries]
-    target = ""
-    if "target" in line:
-        met = {None: "", True: ": met", False: ": NOT MET"}[line["target_met"]]
-        target = f"postern {'<=' if figure.lower_is_better else '>='} {figure.target}{met}"
+    asked = {"": [], "haproxy": [], "forwarding": []}
+    for target in line["targets"]:
+        met = {None: "", True: ": met", False: ": NOT MET"}[target["met"]]
+        asked[target["to"]].append(
+            f"{target['contestant']} {'<=' if figure.lower_is_better else '>='} {target['ratio']}{met}")
+    texts = {to: ", ".join(words) for to, words in asked.items()}
     best = f"    to {line['haproxy_best']}" if line["haproxy_best"] else "    to HAProxy"
-    return ([f"{figure.title}, {figure.unit}", *measured, ""],
-            [best, *(number(e.get("to_haproxy")) for e in entries), target],
-            ["    to forwarding", *(number(e.get("to_forwarding")) for e in entries), ""])
+    return ([f"{figure.title}, {figure.unit}", *measured, texts[""]],
+            [best, *(number(e.get("to_haproxy")) for e in entries), texts["haproxy"]],
+            ["    to forwarding", *(number(e.get("to_forwarding")) for e in entries), texts["forwarding"]])
 
 
 def print_table(lines, contestants):
