@@ -43,12 +43,6 @@ def build_directory():
     return max(builds, key=lambda d: (d / "postern").stat().st_mtime)
 
 
-def slowed(seconds):
-    """A bound on the daemon's own work: builds with sanitizers take several times as long."""
-    program = (build_directory() / "postern").read_bytes()
-    return seconds * 4 if b"__asan_init" in program or b"__tsan_init" in program else seconds
-
-
 def yaml_flow(value):
     """A Python value as YAML on one line (JSON is YAML; bare words stay bare, for the reader of a log)."""
     if isinstance(value, dict):

@@ -250,5 +250,6 @@ def test_pipelining_clients_dissolve(lab):
         assert result["ok"] == 500 and not result["errors"], result
         lines = postern.wait_sessions(500)
         why = collections.Counter(s.get("relayed", "") for s in lines)
-        assert why[""] >= 475, why  # a few are over before there was a quiet moment
+        assert set(why) <= {"", "early_end"}, why  # a few may be over before there was a quiet moment
+        assert why[""] >= 495, why
         assert len({(s["bytes_in"]) for s in lines}) == 1
