@@ -71,8 +71,10 @@ void dissolve_prepare(const struct worker *w, const struct conn *c, int backend_
 
     if (!c->may_dissolve)
         return;
-    /* A call that fails costs nothing but the dissolving: the program sees what has come of it. */
-    /* What the backend may send must fit what the client can be told: our scale at most the client's. */
+    /*
+     * What the backend may send must fit what the client can be told: our scale at most the client's. A call
+     * that fails costs nothing but the dissolving: the program sees what has come of it.
+     */
     int clamp = (int)(WINDOW_MAX << c->client_scale);
     (void)fd_set_option(backend_fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, clamp);
     int mss = c->client_mss;
