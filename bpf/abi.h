@@ -9,7 +9,7 @@
 #define POSTERN_MARK 0x706f7374u
 #define POSTERN_WORKERS_MAX 64
 #define POSTERN_VIPS_MAX 4096
-#define POSTERN_BACKEND_ADDRS_MAX 1024
+#define POSTERN_BACKEND_ADDRS_MAX 2048
 
 /* Families as the programs see them; the values are AF_INET and AF_INET6. */
 #define POSTERN_AF_INET 2

@@ -90,11 +90,3 @@ uint32_t counters_sessions(const struct counters *all, uint32_t workers)
         sum += atomic_load_explicit(&all[i].sessions, memory_order_relaxed);
     return sum;
 }
-
-uint32_t counters_live(const struct counters *all, uint32_t workers, uint32_t backend)
-{
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < workers; i++)
-        sum += atomic_load_explicit(&all[i].live[backend], memory_order_relaxed);
-    return sum;
-}

@@ -49,9 +49,8 @@ struct counters {
     _Alignas(64) _Atomic uint64_t value[COUNTERS];
     _Atomic uint64_t closed[REASONS];
     _Atomic uint64_t relayed[RELAY_REASONS];
-    _Atomic uint32_t live[SNAPSHOT_BACKENDS_MAX]; /* sessions per backend now */
-    _Atomic uint32_t sessions;                    /* sessions of this worker now, dissolved ones too */
-    _Atomic uint32_t dissolved;                   /* those of them that have no sockets any more */
+    _Atomic uint32_t sessions;  /* sessions of this worker now, dissolved ones too */
+    _Atomic uint32_t dissolved; /* those of them that have no sockets any more */
 };
 
 /* The writer is one thread, so a relaxed load and store is enough (and needs no locked instruction). */
@@ -95,6 +94,5 @@ uint64_t counters_sum_closed(const struct counters *all, uint32_t workers, enum 
 uint64_t counters_sum_relayed(const struct counters *all, uint32_t workers, enum relay_reason why);
 uint32_t counters_sessions(const struct counters *all, uint32_t workers);
 uint32_t counters_dissolved(const struct counters *all, uint32_t workers);
-uint32_t counters_live(const struct counters *all, uint32_t workers, uint32_t backend);
 
 #endif

@@ -23,6 +23,7 @@
 #include "control/routes.h"
 #include "control/sockets.h"
 #include "counters.h"
+#include "loads.h"
 #include "log.h"
 #include "path/worker.h"
 
@@ -54,6 +55,7 @@ struct gateway {
     struct host *host;
     struct routes *routes;
     struct counters *counters;
+    struct load *loads;
     struct worker *workers;
     uint32_t n_workers; /* running */
     int signal_fd;
@@ -117,14 +119,17 @@ static int start_workers(struct gateway *g)
     uint32_t n = g->snapshot->workers;
 
     g->counters = aligned_alloc(64, n * sizeof(*g->counters));
+    g->loads = aligned_alloc(64, SNAPSHOT_BACKENDS_MAX * sizeof(*g->loads));
     g->workers = calloc(n, sizeof(*g->workers));
-    if (!g->counters || !g->workers)
+    if (!g->counters || !g->loads || !g->workers)
         return fail("no memory for the workers", -ENOMEM);
     memset(g->counters, 0, n * sizeof(*g->counters));
+    memset(g->loads, 0, SNAPSHOT_BACKENDS_MAX * sizeof(*g->loads));
     const struct worker_resources given = {
         .snapshot = g->snapshot,
         .table = dissolve_table(g->dissolve),
         .counters = g->counters,
+        .loads = g->loads,
         .idle_fd = g->idle_fd,
     };
     for (uint32_t i = 0; i < n; i++) {
@@ -439,6 +444,7 @@ static void gateway_stop(struct gateway *g)
     log_stop();
     free(g->workers);
     free(g->counters);
+    free(g->loads);
     fd_close(&g->signal_fd);
     fd_close(&g->idle_fd);
 }

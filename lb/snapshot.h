@@ -3,6 +3,10 @@
  * The snapshot: everything the data path needs to know of the configuration, immutable once published.
  * The control thread builds it (control/publish.c); the workers read it. All policy ends up here as plain
  * numbers: a backend's weight is its *effective* weight, 0 means "take no new session".
+ *
+ * Listeners, pools and backends keep their index from one snapshot to the next, for as long as a session may
+ * refer to it. A backend that has left its pool stays in `backends`, under no pool's list, until its last
+ * session has ended; a place that nobody has is without a name.
  */
 #ifndef POSTERN_SNAPSHOT_H
 #define POSTERN_SNAPSHOT_H
@@ -12,8 +16,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SNAPSHOT_BACKENDS_MAX 256 /* over all pools */
-#define SNAPSHOT_WEIGHT_MAX 256
+#define SNAPSHOT_BACKENDS_MAX 1024 /* over all pools */
+#define SNAPSHOT_WEIGHT_MAX 256    /* as configured */
+#define SNAPSHOT_WEIGHT_SCALE 256  /* an effective weight is in 1/256 of a configured one */
 
 enum pool_source { SOURCE_CLIENT, SOURCE_GATEWAY };
 enum pool_proxy { PROXY_OFF, PROXY_V1, PROXY_V2 };
@@ -36,8 +41,9 @@ struct snapshot_backend {
     const char *zone; /* "" when none was given */
     union addr v4;    /* AF_UNSPEC when the backend has no address of this family */
     union addr v6;
-    uint16_t weight; /* effective, 0..SNAPSHOT_WEIGHT_MAX */
-    uint16_t pool;
+    uint32_t weight;       /* effective, 0..SNAPSHOT_WEIGHT_MAX * SNAPSHOT_WEIGHT_SCALE */
+    uint32_t max_sessions; /* over all workers; 0: no limit */
+    uint16_t pool;         /* index into pools */
 };
 
 struct snapshot_pool {
@@ -45,9 +51,9 @@ struct snapshot_pool {
     enum pool_source source;
     enum pool_proxy proxy;
     enum pool_balance balance;
-    bool dissolve;          /* sessions become one kernel entry after the greeting */
-    uint16_t first_backend; /* its backends are first_backend .. first_backend + n_backends - 1 */
-    uint16_t n_backends;
+    bool dissolve;           /* sessions become one kernel entry after the greeting */
+    const uint16_t *members; /* indices into backends; those that have left are not among them */
+    uint16_t n_members;
     uint16_t retries; /* further backends tried after the first */
     uint32_t connect_timeout_ms;
     uint32_t greeting_timeout_ms;       /* per backend */
@@ -80,14 +86,14 @@ static inline const union addr *snapshot_backend_addr(const struct snapshot_back
 
 /*
  * The address that a session of a client of this family is dialled at: the client's own family, always, while
- * the pool is transparent; the other one too when the gateway's own address is the source. NULL when there is
+ * the client's address is the source; the other one too when that is the gateway's own. NULL when there is
  * none.
  */
 static inline const union addr *snapshot_backend_dialled(
-    const struct snapshot_pool *p, const struct snapshot_backend *b, sa_family_t family)
+    enum pool_source source, const struct snapshot_backend *b, sa_family_t family)
 {
     const union addr *a = snapshot_backend_addr(b, family);
-    if (a || p->source == SOURCE_CLIENT)
+    if (a || source == SOURCE_CLIENT)
         return a;
     return snapshot_backend_addr(b, family == AF_INET6 ? AF_INET : AF_INET6);
 }

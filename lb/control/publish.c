@@ -17,6 +17,7 @@
 /* What is left of the block. */
 struct block {
     char *next, *end;
+    uint16_t *members; /* of the pools to come */
 };
 
 static void *take(struct block *b, size_t size)
@@ -70,14 +71,17 @@ static void publish_pool(struct snapshot *s, struct block *b, const struct confi
 {
     const struct config_backend *backends = from->backends.items;
     struct snapshot_pool *pool = &s->pools[s->n_pools];
+    uint16_t *members = b->members;
+    for (uint32_t i = 0; i < from->backends.n; i++)
+        *b->members++ = (uint16_t)(s->n_backends + i);
     *pool = (struct snapshot_pool){
         .name = take_text(b, from->name),
         .source = from->source,
         .proxy = from->proxy_protocol,
         .balance = from->balance,
         .dissolve = from->dissolve != 0,
-        .first_backend = s->n_backends,
-        .n_backends = (uint16_t)from->backends.n,
+        .members = members,
+        .n_members = (uint16_t)from->backends.n,
         .retries = (uint16_t)from->retries,
         .connect_timeout_ms = from->timeouts.connect_ms,
         .greeting_timeout_ms = from->timeouts.greeting_ms,
@@ -91,7 +95,7 @@ static void publish_pool(struct snapshot *s, struct block *b, const struct confi
             .zone = take_text(b, backends[i].zone),
             .v4 = backends[i].address[0].addr,
             .v6 = backends[i].address[1].addr,
-            .weight = (uint16_t)backends[i].weight,
+            .weight = backends[i].weight * SNAPSHOT_WEIGHT_SCALE,
             .pool = s->n_pools,
         };
     s->n_pools++;
@@ -118,17 +122,19 @@ int publish_snapshot(const struct config *c, struct snapshot **ret)
 {
     struct sizes n = sizes_of(c);
     size_t size = sizeof(struct snapshot) + c->listeners.n * sizeof(struct snapshot_listener) +
-                  c->pools.n * sizeof(struct snapshot_pool) + n.backends * sizeof(struct snapshot_backend) +
+                  c->pools.n * sizeof(struct snapshot_pool) +
+                  n.backends * (sizeof(struct snapshot_backend) + sizeof(uint16_t)) +
                   n.vips * sizeof(struct snapshot_vip) + n.text_bytes;
     struct snapshot *s = calloc(1, size);
     if (!s)
         return -ENOMEM;
-    /* In the order of their alignment: pointers, then VIPs, then texts. */
+    /* In the order of their alignment: pointers, then VIPs, then members, then texts. */
     struct block b = {.next = (char *)(s + 1), .end = (char *)s + size};
     s->listeners = take(&b, c->listeners.n * sizeof(*s->listeners));
     s->pools = take(&b, c->pools.n * sizeof(*s->pools));
     s->backends = take(&b, n.backends * sizeof(*s->backends));
     s->vips = take(&b, n.vips * sizeof(*s->vips));
+    b.members = take(&b, n.backends * sizeof(*b.members));
     s->gateway_name = take_text(&b, c->gateway.name);
     s->gateway_zone = take_text(&b, c->gateway.zone);
     s->workers = c->gateway.workers;

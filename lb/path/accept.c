@@ -83,9 +83,8 @@ static void session_begin(struct worker *w, int fd)
     c->fd[SIDE_CLIENT] = fd;
     c->client = client;
     c->vip = vip;
-    c->snapshot = w->snapshot;
-    c->listener = listener;
-    c->pool = &w->snapshot->pools[listener->pool];
+    c->listener = (uint16_t)(listener - w->snapshot->listeners);
+    c->pool = listener->pool;
     c->accepted_ms = c->active_ms = w->now_ms;
     dissolve_accepted(w, c);
     connect_start(w, c);

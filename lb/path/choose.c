@@ -16,7 +16,7 @@ static bool was_tried(const struct choose_input *in, uint16_t backend)
 /* A transparent pool can only reach a backend in the client's own family: the address is never translated. */
 static bool reachable(const struct choose_input *in, const struct snapshot_backend *b)
 {
-    return snapshot_backend_dialled(in->pool, b, in->family) != NULL;
+    return snapshot_backend_dialled(in->pool->source, b, in->family) != NULL;
 }
 
 static bool eligible(const struct choose_input *in, uint16_t backend)
@@ -33,13 +33,13 @@ static int round_robin(struct choose_state *state, const struct choose_input *in
 {
     int best = -EAGAIN;
     int32_t total = 0;
-    uint16_t end = in->pool->first_backend + in->pool->n_backends;
 
-    for (uint16_t i = in->pool->first_backend; i < end; i++) {
+    for (uint16_t k = 0; k < in->pool->n_members; k++) {
+        uint16_t i = in->pool->members[k];
         if (!eligible(in, i))
             continue;
-        state->smooth[i] += in->snapshot->backends[i].weight;
-        total += in->snapshot->backends[i].weight;
+        state->smooth[i] += (int32_t)in->snapshot->backends[i].weight;
+        total += (int32_t)in->snapshot->backends[i].weight;
         if (best < 0 || state->smooth[i] > state->smooth[best])
             best = i;
     }
@@ -53,14 +53,14 @@ static int least_sessions(struct choose_state *state, const struct choose_input 
 {
     int best = -EAGAIN;
     uint64_t best_load = 0;
-    uint16_t n = in->pool->n_backends;
+    uint16_t n = in->pool->n_members;
     uint32_t start = n > 0 ? state->turn++ % n : 0;
 
     for (uint16_t k = 0; k < n; k++) {
-        uint16_t i = (uint16_t)(in->pool->first_backend + (start + k) % n);
+        uint16_t i = in->pool->members[(start + k) % n];
         if (!eligible(in, i))
             continue;
-        uint64_t load = (uint64_t)in->live(in->live_arg, i) + 1;
+        uint64_t load = (uint64_t)load_sessions(&in->loads[i]) + 1;
         /* load / weight < best_load / best_weight, without dividing */
         if (best < 0 ||
             load * in->snapshot->backends[best].weight < best_load * in->snapshot->backends[i].weight) {
@@ -75,17 +75,16 @@ static int least_sessions(struct choose_state *state, const struct choose_input 
 static int why_none(const struct choose_input *in)
 {
     bool any_reachable = false;
-    uint16_t end = in->pool->first_backend + in->pool->n_backends;
 
-    for (uint16_t i = in->pool->first_backend; i < end; i++) {
-        const struct snapshot_backend *b = &in->snapshot->backends[i];
+    for (uint16_t k = 0; k < in->pool->n_members; k++) {
+        const struct snapshot_backend *b = &in->snapshot->backends[in->pool->members[k]];
         if (!reachable(in, b))
             continue;
         if (b->weight > 0)
             return -EAGAIN;
         any_reachable = true;
     }
-    return any_reachable || in->pool->n_backends == 0 ? -ENOENT : -EAFNOSUPPORT;
+    return any_reachable || in->pool->n_members == 0 ? -ENOENT : -EAFNOSUPPORT;
 }
 
 int choose_backend(struct choose_state *state, const struct choose_input *in)

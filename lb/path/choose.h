@@ -3,6 +3,7 @@
 #ifndef POSTERN_PATH_CHOOSE_H
 #define POSTERN_PATH_CHOOSE_H
 
+#include "loads.h"
 #include "snapshot.h"
 
 #include <stdint.h>
@@ -19,11 +20,10 @@ struct choose_state {
 struct choose_input {
     const struct snapshot *snapshot;
     const struct snapshot_pool *pool;
-    sa_family_t family;    /* the client's; only matters for a transparent pool */
-    const uint16_t *tried; /* backends that this session has tried already */
+    const struct load *loads; /* of all backends */
+    sa_family_t family;       /* the client's; only matters for a transparent pool */
+    const uint16_t *tried;    /* backends that this session has tried already */
     uint16_t n_tried;
-    uint32_t (*live)(const void *arg, uint16_t backend); /* sessions on a backend now */
-    const void *live_arg;
 };
 
 /*

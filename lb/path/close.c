@@ -33,8 +33,7 @@ void backend_leave(struct worker *w, struct conn *c)
 {
     if (!c->counted)
         return;
-    _Atomic uint32_t *live = &w->counters->live[c->backend];
-    counter_set(live, counter_get(live) - 1);
+    load_leave(&w->loads[c->backend]);
     c->counted = false;
 }
 
@@ -46,14 +45,14 @@ void session_log_record(struct worker *w, const struct session_record *r)
 
 static void session_log(struct worker *w, const struct conn *c)
 {
-    const struct snapshot_backend *b = c->n_tried > 0 ? &c->snapshot->backends[c->backend] : NULL;
+    const struct snapshot_backend *b = c->n_tried > 0 ? &w->snapshot->backends[c->backend] : NULL;
     struct session_record r = {
         .id = c->id,
         .client = c->client,
         .vip = c->vip,
         .source = c->source,
-        .listener = c->listener ? c->listener->name : "",
-        .pool = c->pool ? c->pool->name : "",
+        .listener = w->snapshot->listeners[c->listener].name,
+        .pool = session_pool(w, c)->name,
         .backend_name = b ? b->name : "",
         .zone = b ? b->zone : "",
         .bytes_in = c->flow[SIDE_CLIENT].bytes,
@@ -70,7 +69,7 @@ static void session_log(struct worker *w, const struct conn *c)
         .error = c->error,
     };
     if (b)
-        r.backend = *snapshot_backend_dialled(c->pool, b, c->client.sa.sa_family);
+        r.backend = *snapshot_backend_dialled(c->source_mode, b, c->client.sa.sa_family);
     counter_bump(&w->counters->relayed[c->relayed]);
     session_log_record(w, &r);
 }

@@ -71,10 +71,10 @@ struct conn {
     int error; /* errno behind the reason */
     struct relay_flow flow[SIDES];
 
-    const struct snapshot *snapshot;
-    const struct snapshot_listener *listener;
-    const struct snapshot_pool *pool;
-    uint16_t backend; /* the one being tried or used: index into the snapshot */
+    uint16_t listener, pool; /* indices into the snapshot: any, they keep them */
+    uint16_t backend;        /* the one being tried or used */
+    uint8_t source_mode;     /* enum pool_source, and... */
+    uint8_t proxy;           /* enum pool_proxy, as the backend was dialled */
     uint16_t n_tried;
     uint16_t tried[CHOOSE_TRIED_MAX];
 

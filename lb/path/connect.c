@@ -19,22 +19,15 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 
-static uint32_t live_sessions(const void *arg, uint16_t backend)
-{
-    const struct worker *w = arg;
-    return counters_live(w->all_counters, w->snapshot->workers, backend);
-}
-
 static int choose_next(struct worker *w, const struct conn *c)
 {
     const struct choose_input in = {
-        .snapshot = c->snapshot,
-        .pool = c->pool,
+        .snapshot = w->snapshot,
+        .pool = session_pool(w, c),
+        .loads = w->loads,
         .family = c->client.sa.sa_family,
         .tried = c->tried,
         .n_tried = c->n_tried,
-        .live = live_sessions,
-        .live_arg = w,
     };
     return choose_backend(&w->choose, &in);
 }
@@ -53,10 +46,12 @@ static void backend_enter(struct worker *w, struct conn *c, uint16_t backend)
 {
     c->backend = backend;
     c->tried[c->n_tried++] = backend;
-    _Atomic uint32_t *live = &w->counters->live[backend];
-    counter_set(live, counter_get(live) + 1);
+    load_enter(&w->loads[backend]);
     c->counted = true;
     c->port_changed = false;
+    /* As they are now: a reload in mid-connect must not dial by one rule and introduce by another. */
+    c->source_mode = (uint8_t)session_pool(w, c)->source;
+    c->proxy = (uint8_t)session_pool(w, c)->proxy;
     if (c->n_tried > 1)
         counter_inc(w->counters, COUNTER_connect_retries);
 }
@@ -67,7 +62,7 @@ static void await_connection(struct worker *w, struct conn *c)
 
     io_uring_prep_poll_add(sqe, c->fd[SIDE_BACKEND], POLLOUT);
     io_uring_sqe_set_data64(sqe, op_begin(c, OP_CONNECT));
-    deadline_set(&w->deadlines, c->slot, c->connecting_ms + c->pool->connect_timeout_ms);
+    deadline_set(&w->deadlines, c->slot, c->connecting_ms + session_pool(w, c)->connect_timeout_ms);
 }
 
 /* The errno of a dial that says something of this host, not of the backend: trying another backend would not
@@ -80,14 +75,14 @@ static bool is_own_fault(int error)
 void connect_start(struct worker *w, struct conn *c)
 {
     for (;;) {
-        int found = c->n_tried > c->pool->retries ? -EAGAIN : choose_next(w, c);
+        int found = c->n_tried > session_pool(w, c)->retries ? -EAGAIN : choose_next(w, c);
         if (found < 0) {
             connect_give_up(w, c, found);
             return;
         }
         backend_enter(w, c, (uint16_t)found);
-        const struct snapshot_backend *b = &c->snapshot->backends[found];
-        const union addr *to = snapshot_backend_dialled(c->pool, b, c->client.sa.sa_family);
+        const struct snapshot_backend *b = &w->snapshot->backends[found];
+        const union addr *to = snapshot_backend_dialled(c->source_mode, b, c->client.sa.sa_family);
         bool source_failed = false;
         int fd = dial(w, c, to, &source_failed);
         if (fd >= 0) {
@@ -114,10 +109,10 @@ static int send_header(struct worker *w, struct conn *c)
 {
     char header[PROXY_HEADER_MAX];
 
-    if (c->pool->proxy == PROXY_OFF)
+    if (c->proxy == PROXY_OFF)
         return 0;
-    int length = c->pool->proxy == PROXY_V1 ? proxy_header_v1(&c->client, &c->vip, header)
-                                            : proxy_header_v2(&c->client, &c->vip, header);
+    int length = c->proxy == PROXY_V1 ? proxy_header_v1(&c->client, &c->vip, header)
+                                      : proxy_header_v2(&c->client, &c->vip, header);
     if (length < 0)
         return length;
     ssize_t sent = send(c->fd[SIDE_BACKEND], header, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -184,7 +179,7 @@ void on_connect(struct worker *w, struct conn *c, int result)
 
 void connect_on_deadline(struct worker *w, struct conn *c)
 {
-    uint64_t end = c->connecting_ms + c->pool->connect_timeout_ms;
+    uint64_t end = c->connecting_ms + session_pool(w, c)->connect_timeout_ms;
 
     if (w->now_ms < end) {
         deadline_set(&w->deadlines, c->slot, end);

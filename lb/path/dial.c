@@ -27,7 +27,7 @@ static int bind_source(int fd, const struct conn *c, const union addr *from)
 {
     int error = 0;
 
-    if (c->pool->source == SOURCE_CLIENT)
+    if (c->source_mode == SOURCE_CLIENT)
         error = from->sa.sa_family == AF_INET6 ? fd_set_option(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1)
                                                : fd_set_option(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
     if (!error)
@@ -48,7 +48,7 @@ static int dial_from(const struct worker *w, const struct conn *c, const union a
 
     if (fd < 0)
         return -errno;
-    assert(c->pool->source != SOURCE_CLIENT || (from && addr_same_host(from, &c->client)));
+    assert(c->source_mode != SOURCE_CLIENT || (from && addr_same_host(from, &c->client)));
     if (from) {
         error = bind_source(fd, c, from);
         *ret_source_failed = error != 0;
@@ -124,7 +124,7 @@ static int dial_any_port(struct worker *w, struct conn *c, const union addr *bac
     socklen_t length = sizeof(c->source);
 
     addr_set_port(&from, 0);
-    int fd = dial_from(w, c, backend, c->pool->source == SOURCE_CLIENT ? &from : NULL, ret_source_failed);
+    int fd = dial_from(w, c, backend, c->source_mode == SOURCE_CLIENT ? &from : NULL, ret_source_failed);
     if (fd < 0)
         return fd;
     (void)getsockname(fd, &c->source.sa, &length);
@@ -136,7 +136,7 @@ static int dial_any_port(struct worker *w, struct conn *c, const union addr *bac
 
 int dial(struct worker *w, struct conn *c, const union addr *backend, bool *ret_source_failed)
 {
-    if (c->pool->source != SOURCE_CLIENT)
+    if (c->source_mode != SOURCE_CLIENT)
         return dial_any_port(w, c, backend, ret_source_failed);
     c->source = c->client;
     int fd = dial_watched(w, c, backend, ret_source_failed);

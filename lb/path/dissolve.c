@@ -50,7 +50,7 @@ void dissolve_accepted(struct worker *w, struct conn *c)
     struct tcp_info info = {0};
 
     c->may_dissolve = false;
-    if (!c->pool->dissolve || !w->entries.table->entries) {
+    if (!session_pool(w, c)->dissolve || !w->entries.table->entries) {
         c->relayed = RELAYED_off;
         return;
     }
@@ -93,13 +93,13 @@ static uint64_t realtime_ms(void)
 
 static void fill_entry(struct worker *w, const struct conn *c, struct dissolve_entry *e)
 {
-    const struct snapshot_backend *b = &c->snapshot->backends[c->backend];
+    const struct snapshot_backend *b = &w->snapshot->backends[c->backend];
 
     entry_set_addr(&c->client, &e->client, &e->client_port);
     entry_set_addr(&c->vip, &e->vip, &e->vip_port);
     entry_set_addr(&c->source, &e->source, &e->source_port);
     entry_set_addr(
-        snapshot_backend_dialled(c->pool, b, c->client.sa.sa_family), &e->backend, &e->backend_port);
+        snapshot_backend_dialled(c->source_mode, b, c->client.sa.sa_family), &e->backend, &e->backend_port);
     e->worker = (uint8_t)w->index;
     e->start_ms = realtime_ms() - (w->now_ms - c->accepted_ms);
     e->way[DISSOLVE_FROM_CLIENT].session = (uint32_t)(c->id >> 32);
@@ -163,7 +163,7 @@ static void leave_repair(const struct conn *c)
     for (enum side s = SIDE_CLIENT; s < SIDES; s++)
         (void)fd_set_option(c->fd[s], IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP);
     /* Repair has taken it away; without it the client's port could not be bound again beside this one. */
-    if (c->pool->source == SOURCE_CLIENT)
+    if (c->source_mode == SOURCE_CLIENT)
         (void)fd_set_option(c->fd[SIDE_BACKEND], SOL_SOCKET, SO_REUSEADDR, 1);
 }
 

@@ -138,8 +138,7 @@ static void account_end(struct worker *w, uint32_t index, enum close_reason reas
     entry_at(&w->entries, index)->daemon_flags |= ACCOUNTED;
     session_count_end(w, reason);
     if (note->backend != DISSOLVED_NO_BACKEND) {
-        _Atomic uint32_t *live = &w->counters->live[note->backend];
-        counter_set(live, counter_get(live) - 1);
+        load_leave(&w->loads[note->backend]);
     }
     counter_set(&w->counters->dissolved, counter_get(&w->counters->dissolved) - 1);
     counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) - 1);
@@ -369,7 +368,7 @@ static void adopt_session(struct worker *w, uint32_t index)
     }
     counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) + 1);
     if (backend != DISSOLVED_NO_BACKEND)
-        counter_set(&w->counters->live[backend], counter_get(&w->counters->live[backend]) + 1);
+        load_enter(&w->loads[backend]);
     counter_inc(w->counters, COUNTER_adopted);
     dissolved_begin(w, index, backend);
 }

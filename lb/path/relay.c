@@ -191,17 +191,17 @@ static void run(struct worker *w, struct conn *c, enum side from, enum relay_act
     }
 }
 
-static uint64_t greeting_end_ms(const struct conn *c)
+static uint64_t greeting_end_ms(const struct worker *w, const struct conn *c)
 {
     uint64_t connected_ms = c->accepted_ms + (uint64_t)c->connect_ms;
-    uint64_t here = connected_ms + c->pool->greeting_timeout_ms;
-    uint64_t total = c->accepted_ms + c->pool->greeting_total_timeout_ms;
+    uint64_t here = connected_ms + session_pool(w, c)->greeting_timeout_ms;
+    uint64_t total = c->accepted_ms + session_pool(w, c)->greeting_total_timeout_ms;
     return here < total ? here : total;
 }
 
 void relay_start(struct worker *w, struct conn *c)
 {
-    deadline_set(&w->deadlines, c->slot, greeting_end_ms(c));
+    deadline_set(&w->deadlines, c->slot, greeting_end_ms(w, c));
     for (enum side from = SIDE_CLIENT; from < SIDES; from++)
         run(w, c, from, relay_step(&c->flow[from], RELAY_STARTED, 0));
 }
@@ -212,7 +212,7 @@ static void on_backend_bytes(struct worker *w, struct conn *c, const uint8_t *by
     if (c->state == CONN_GREETING) {
         c->banner_ms = (int32_t)(w->now_ms - c->accepted_ms);
         conn_enter(c, CONN_RELAYING);
-        deadline_set(&w->deadlines, c->slot, w->now_ms + c->pool->idle_timeout_ms);
+        deadline_set(&w->deadlines, c->slot, w->now_ms + session_pool(w, c)->idle_timeout_ms);
     }
     if (greeting_feed(&c->greeting, bytes, n))
         counter_inc(w->counters, greeting_code(&c->greeting) ? COUNTER_greetings : COUNTER_greetings_odd);
@@ -293,11 +293,12 @@ void relay_on_deadline(struct worker *w, struct conn *c)
 {
     bool half_closed = c->flow[SIDE_CLIENT].ended || c->flow[SIDE_BACKEND].ended;
     enum close_reason reason = half_closed ? REASON_half_closed : REASON_idle;
-    uint64_t end = c->active_ms + (half_closed ? c->pool->half_closed_timeout_ms : c->pool->idle_timeout_ms);
+    const struct snapshot_pool *pool = session_pool(w, c);
+    uint64_t end = c->active_ms + (half_closed ? pool->half_closed_timeout_ms : pool->idle_timeout_ms);
 
     if (c->state == CONN_GREETING) {
         reason = REASON_backend_silent;
-        end = greeting_end_ms(c);
+        end = greeting_end_ms(w, c);
     }
     if (w->now_ms >= end && !dissolve_take_back(w, c))
         return;

@@ -304,6 +304,7 @@ int worker_start(struct worker *w, uint32_t index, const struct worker_resources
     w->snapshot = given->snapshot;
     w->all_counters = given->counters;
     w->counters = &given->counters[index];
+    w->loads = given->loads;
     w->entries.table = given->table;
     w->idle_fd = given->idle_fd;
     w->backend_scale = UINT8_MAX;

@@ -5,6 +5,7 @@
 #define POSTERN_PATH_WORKER_H
 
 #include "counters.h"
+#include "loads.h"
 #include "path/choose.h"
 #include "path/conn.h"
 #include "path/deadline.h"
@@ -28,6 +29,7 @@ struct worker {
     const struct snapshot *snapshot;
     struct counters *all_counters; /* of all workers */
     struct counters *counters;     /* its own */
+    struct load *loads;            /* of all backends, shared by all workers */
     int listener_v4, listener_v6;  /* owned */
     int wake_fd;                   /* owned: the control thread writes, the worker reads */
     int idle_fd;                   /* not owned: written when `idle` becomes true */
@@ -68,8 +70,15 @@ struct worker_resources {
     const struct snapshot *snapshot;
     const struct dissolve_table *table;
     struct counters *counters; /* of all workers */
+    struct load *loads;        /* SNAPSHOT_BACKENDS_MAX */
     int idle_fd;
 };
+
+/* The pool of a session. */
+static inline const struct snapshot_pool *session_pool(const struct worker *w, const struct conn *c)
+{
+    return &w->snapshot->pools[c->pool];
+}
 
 /*
  * Opens the listening sockets and starts the thread, which adopts the dissolved sessions of its range;

@@ -78,16 +78,18 @@ static void check_snapshot(const struct snapshot *s)
     }
     for (uint16_t i = 0; i < s->n_listeners; i++)
         MUST(s->listeners[i].name[0] && s->listeners[i].pool < s->n_pools);
-    for (uint16_t i = 0, next = 0; i < s->n_pools; next += s->pools[i++].n_backends) {
+    for (uint16_t i = 0; i < s->n_pools; i++) {
         const struct snapshot_pool *p = &s->pools[i];
-        MUST(p->name[0] && p->first_backend == next && p->n_backends >= 1 && p->retries <= 10);
+        MUST(p->name[0] && p->n_members >= 1 && p->retries <= 10);
         MUST(p->source != SOURCE_GATEWAY || p->proxy != PROXY_OFF); /* the promise */
         MUST(p->source <= SOURCE_GATEWAY && p->proxy <= PROXY_V2 && p->balance <= BALANCE_ROUND_ROBIN);
         MUST(p->connect_timeout_ms > 0 && p->idle_timeout_ms > 0 && p->half_closed_timeout_ms > 0);
         MUST(p->greeting_timeout_ms > 0 && p->greeting_total_timeout_ms >= p->greeting_timeout_ms);
-        for (uint16_t b = next; b < next + p->n_backends; b++) {
+        for (uint16_t k = 0; k < p->n_members; k++) {
+            uint16_t b = p->members[k];
+            MUST(b < s->n_backends);
             MUST(s->backends[b].pool == i && s->backends[b].name[0] && s->backends[b].zone);
-            MUST(s->backends[b].weight <= SNAPSHOT_WEIGHT_MAX);
+            MUST(s->backends[b].weight <= SNAPSHOT_WEIGHT_MAX * SNAPSHOT_WEIGHT_SCALE);
             MUST(s->backends[b].v4.sa.sa_family == AF_INET || s->backends[b].v6.sa.sa_family == AF_INET6);
         }
     }

@@ -14,14 +14,10 @@ struct fixture {
     struct snapshot snapshot;
     struct choose_state state;
     struct choose_input in;
-    uint32_t live[BACKENDS];
+    struct load loads[BACKENDS];
+    uint16_t members[BACKENDS];
     uint16_t tried[CHOOSE_TRIED_MAX];
 };
-
-static uint32_t live_of(const void *arg, uint16_t backend)
-{
-    return ((const struct fixture *)arg)->live[backend];
-}
 
 static void set_up(struct fixture *f, enum pool_balance balance, uint16_t n)
 {
@@ -29,8 +25,10 @@ static void set_up(struct fixture *f, enum pool_balance balance, uint16_t n)
     for (int i = 0; i < BACKENDS; i++) {
         f->backends[i].weight = 100;
         f->backends[i].v4.sa.sa_family = AF_INET;
+        f->members[i] = (uint16_t)i;
     }
-    f->pool = (struct snapshot_pool){.source = SOURCE_CLIENT, .balance = balance, .n_backends = n};
+    f->pool = (struct snapshot_pool){
+        .source = SOURCE_CLIENT, .balance = balance, .members = f->members, .n_members = n};
     f->snapshot =
         (struct snapshot){.pools = &f->pool, .n_pools = 1, .backends = f->backends, .n_backends = n};
     f->in = (struct choose_input){
@@ -38,8 +36,7 @@ static void set_up(struct fixture *f, enum pool_balance balance, uint16_t n)
         .pool = &f->pool,
         .family = AF_INET,
         .tried = f->tried,
-        .live = live_of,
-        .live_arg = f,
+        .loads = f->loads,
     };
 }
 
@@ -79,9 +76,9 @@ static void least_sessions_weighs_the_load(void **state)
     f.backends[0].weight = 100;
     f.backends[1].weight = 50;
     for (int i = 0; i < 300; i++)
-        f.live[choose_backend(&f.state, &f.in)]++;
-    assert_int_equal(f.live[0], 200);
-    assert_int_equal(f.live[1], 100);
+        load_enter(&f.loads[choose_backend(&f.state, &f.in)]);
+    assert_int_equal(load_sessions(&f.loads[0]), 200);
+    assert_int_equal(load_sessions(&f.loads[1]), 100);
 }
 
 static void least_sessions_shares_ties(void **state)
@@ -153,8 +150,8 @@ static void only_the_pool_s_own_backends_are_taken(void **state)
     struct fixture f;
 
     set_up(&f, BALANCE_ROUND_ROBIN, BACKENDS);
-    f.pool.first_backend = 2;
-    f.pool.n_backends = 2;
+    f.pool.members = f.members + 2;
+    f.pool.n_members = 2;
     for (int i = 0; i < 10; i++)
         assert_int_equal(choose_backend(&f.state, &f.in), 2 + i % 2);
 }
