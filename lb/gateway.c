@@ -13,8 +13,6 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "bpf/abi.h"
-#include "bpf/dissolve_reasons.h"
 #include "control/bpf_load.h"
 #include "control/dissolve_left.h"
 #include "control/dissolve_load.h"
@@ -23,18 +21,20 @@
 #include "control/routes.h"
 #include "control/sockets.h"
 #include "counters.h"
+#include "gateway_counters.h"
 #include "loads.h"
 #include "log.h"
 #include "path/worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <systemd/sd-event.h>
 #include <unistd.h>
 
 #define ERROR_TEXT_MAX 512
@@ -58,7 +58,7 @@ struct gateway {
     struct load *loads;
     struct worker *workers;
     uint32_t n_workers; /* running */
-    int signal_fd;
+    sd_event *loop;
     int idle_fd; /* workers write it when they become idle */
     enum phase phase;
     uint64_t tend_ms;           /* when to look at what other versions have left; UINT64_MAX: nothing */
@@ -71,23 +71,6 @@ static int fail(const char *what, int error)
 {
     fprintf(stderr, "postern: %s: %s\n", what, strerror(-error));
     return error;
-}
-
-static int open_descriptors(struct gateway *g)
-{
-    sigset_t signals;
-
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    sigaddset(&signals, SIGUSR1);
-    /* Blocked before the first thread starts, so that all of them inherit it. */
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    g->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    g->idle_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return g->signal_fd < 0 || g->idle_fd < 0 ? fail("cannot open a signal or event descriptor", -errno) : 0;
 }
 
 static int start_kernel_side(struct gateway *g)
@@ -184,93 +167,6 @@ static void tell_adopted(struct gateway *g)
     g->tend_ms = dissolve_tend_others(g->snapshot, true) ? clock_now_ms() + TEND_MS : UINT64_MAX;
 }
 
-static int gateway_start(struct gateway *g)
-{
-    struct interface_list interfaces = {.n = 0};
-
-    int error = open_descriptors(g);
-    if (!error)
-        error = preflight_check(g->snapshot, stderr);
-    if (!error)
-        error = log_start(g->snapshot->workers) ? fail("cannot start the log", -ENOMEM) : 0;
-    if (!error)
-        error = start_kernel_side(g);
-    if (!error)
-        error = start_workers(g);
-    if (error)
-        return error;
-    limit_clients_mss(g);
-    tell_adopted(g);
-    routes_each_interface(g->routes, collect_interface, &interfaces);
-    preflight_warn(g->snapshot, interfaces.ifindex, interfaces.n);
-    error = bpf_catch_attach(g->bpf);
-    if (error)
-        return fail("cannot attach the catch program to this network namespace", error);
-    g->started_ms = clock_now_ms();
-    log_event(LOG_LEVEL_INFO, "start",
-        "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u "
-        "pid=%d",
-        POSTERN_VERSION, g->snapshot->gateway_name,
-        g->snapshot->gateway_zone[0] ? g->snapshot->gateway_zone : "-", g->snapshot->workers,
-        g->snapshot->max_sessions, g->snapshot->n_listeners, g->snapshot->n_vips, g->snapshot->n_pools,
-        g->snapshot->n_backends, getpid());
-    return 0;
-}
-
-static size_t append(char *text, size_t size, size_t at, const char *name, uint64_t value)
-{
-    int n = at < size ? snprintf(text + at, size - at, " %s=%llu", name, (unsigned long long)value) : 0;
-    return n > 0 ? at + (size_t)n : at;
-}
-
-/* One line with everything that is not zero; the whole state in one place until there is a better one to
- * look. */
-static void log_counters(const struct gateway *g)
-{
-    char text[LOG_EVENT_BYTES - 100] = "";
-    size_t at = 0;
-    uint64_t catch[CATCH_COUNTERS] = {0}, back[RETURN_COUNTERS] = {0};
-    static const char *const catch_names[CATCH_COUNTERS] = {[CATCH_CAUGHT] = "catch_caught",
-        [CATCH_NO_SOCKET] = "catch_no_socket",
-        [CATCH_REFUSED] = "catch_refused"};
-    static const char *const return_names[RETURN_COUNTERS] = {[RETURN_MARKED] = "return_marked",
-        [RETURN_MARKED_ERROR] = "return_marked_error",
-        [RETURN_NOT_OURS] = "return_not_ours"};
-
-    at = append(text, sizeof(text), at, "sessions", counters_sessions(g->counters, g->n_workers));
-    at = append(text, sizeof(text), at, "sessions_dissolved", counters_dissolved(g->counters, g->n_workers));
-    for (enum counter i = 0; i < COUNTERS; i++) {
-        uint64_t v = counters_sum(g->counters, g->n_workers, i);
-        at = v ? append(text, sizeof(text), at, counter_name(i), v) : at;
-    }
-    for (enum close_reason r = REASON_none + 1; r < REASONS; r++) {
-        uint64_t v = counters_sum_closed(g->counters, g->n_workers, r);
-        char name[64];
-        snprintf(name, sizeof(name), "closed_%s", close_reasons[r].name);
-        at = v ? append(text, sizeof(text), at, name, v) : at;
-    }
-    for (enum relay_reason why = 0; why < RELAY_REASONS; why++) {
-        uint64_t v = counters_sum_relayed(g->counters, g->n_workers, why);
-        char name[64];
-        snprintf(name, sizeof(name), "relayed_%s", relay_reason_name(why));
-        at = v ? append(text, sizeof(text), at, name, v) : at;
-    }
-    uint64_t program[DISSOLVE_REASONS];
-    if (dissolve_counters(g->dissolve, program) == 0)
-        for (int i = 0; i < DISSOLVE_REASONS; i++) {
-            char name[64];
-            snprintf(name, sizeof(name), "program_%s", relay_reason_name((enum relay_reason)i));
-            at = program[i] ? append(text, sizeof(text), at, name, program[i]) : at;
-        }
-    if (bpf_counters(g->bpf, catch, back) == 0) {
-        for (int i = 0; i < CATCH_COUNTERS; i++)
-            at = catch[i] ? append(text, sizeof(text), at, catch_names[i], catch[i]) : at;
-        for (int i = 0; i < RETURN_COUNTERS; i++)
-            at = back[i] ? append(text, sizeof(text), at, return_names[i], back[i]) : at;
-    }
-    log_event(LOG_LEVEL_INFO, "counters", "%s", text + 1);
-}
-
 /* Sessions that need this daemon: the dissolved ones do not. */
 static uint32_t relaying(const struct gateway *g)
 {
@@ -304,40 +200,42 @@ static void drain(struct gateway *g)
         counters_dissolved(g->counters, g->n_workers));
 }
 
-static void on_signal(struct gateway *g)
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 {
-    struct signalfd_siginfo info;
+    struct gateway *g = arg;
 
-    while (read(g->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-        switch (info.ssi_signo) {
-        case SIGTERM:
-            if (g->phase == PHASE_SERVING)
-                drain(g);
-            else if (g->phase != PHASE_STOPPING)
-                stop_now(g, "TERM");
-            break;
-        case SIGINT:
-            if (g->phase != PHASE_STOPPING)
-                stop_now(g, "INT");
-            break;
-        case SIGUSR1:
-            log_counters(g);
-            break;
-        case SIGHUP:
-            log_event(LOG_LEVEL_WARNING, "reload_refused",
-                "reason=\"this version cannot reload; check the file with -c, then restart\"");
-            break;
-        }
+    switch (info->ssi_signo) {
+    case SIGTERM:
+        if (g->phase == PHASE_SERVING)
+            drain(g);
+        else if (g->phase != PHASE_STOPPING)
+            stop_now(g, "TERM");
+        break;
+    case SIGINT:
+        if (g->phase != PHASE_STOPPING)
+            stop_now(g, "INT");
+        break;
+    case SIGUSR1:
+        gateway_log_counters(g->counters, g->n_workers, g->bpf, g->dissolve);
+        break;
+    case SIGHUP:
+        log_event(LOG_LEVEL_WARNING, "reload_refused",
+            "reason=\"this version cannot reload; check the file with -c, then restart\"");
+        break;
     }
+    return 0;
 }
 
-static void on_routes(struct gateway *g)
+static int on_routes(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
+    struct gateway *g = arg;
+
     (void)dissolve_follow(g->dissolve); /* has said what failed */
     limit_clients_mss(g);
     int error = routes_on_event(g->routes);
     if (error)
         log_event(LOG_LEVEL_ERROR, "routes_failed", "error=\"%s\"", strerror(-error));
+    return 0;
 }
 
 /* A worker that is told to drain now and is idle then has nothing left that could still come. */
@@ -367,8 +265,8 @@ static void tend(struct gateway *g)
     }
 }
 
-/* Milliseconds until something is due, or -1. */
-static int next_ms(const struct gateway *g)
+/* Milliseconds until something is due, or UINT64_MAX. */
+static uint64_t next_ms(const struct gateway *g)
 {
     uint64_t now = clock_now_ms();
     uint64_t at = g->phase == PHASE_DRAINING && g->report_ms < g->tend_ms ? g->report_ms : g->tend_ms;
@@ -376,8 +274,8 @@ static int next_ms(const struct gateway *g)
     if (g->phase == PHASE_HANDSHAKES) /* kernels have no event for the end of a handshake */
         return HANDSHAKES_LOOK_MS;
     if (at == UINT64_MAX)
-        return -1;
-    return at > now ? (int)(at - now) : 0;
+        return UINT64_MAX;
+    return at > now ? at - now : 0;
 }
 
 static bool all_idle(const struct gateway *g)
@@ -393,30 +291,90 @@ static bool is_over(const struct gateway *g)
     return g->phase == PHASE_STOPPING || (g->phase == PHASE_DRAINING && all_idle(g));
 }
 
-static void gateway_loop(struct gateway *g)
+static int on_idle(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
     uint64_t value;
 
+    (void)!read(fd, &value, sizeof(value)); /* gateway_loop() looks */
+    return 0;
+}
+
+/* The signals are blocked before the first thread starts, so that all of them inherit it. */
+static int open_loop(struct gateway *g)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        sigaddset(&set, signals[i]);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    int error = sd_event_new(&g->loop);
+    for (size_t i = 0; error >= 0 && i < sizeof(signals) / sizeof(signals[0]); i++)
+        error = sd_event_add_signal(g->loop, NULL, signals[i], on_signal, g);
+    g->idle_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (error >= 0 && g->idle_fd < 0)
+        error = -errno;
+    if (error >= 0)
+        error = sd_event_add_io(g->loop, NULL, g->idle_fd, EPOLLIN, on_idle, g);
+    return error < 0 ? fail("cannot open a signal or event descriptor", error) : 0;
+}
+
+static void gateway_loop(struct gateway *g)
+{
     while (!is_over(g)) {
-        struct pollfd fds[] = {
-            {.fd = g->signal_fd, .events = POLLIN},
-            {.fd = g->idle_fd, .events = POLLIN},
-            {.fd = routes_fd(g->routes), .events = POLLIN},
-        };
-        if (poll(fds, sizeof(fds) / sizeof(fds[0]), next_ms(g)) < 0)
-            continue;
-        if (fds[0].revents)
-            on_signal(g);
-        if (fds[1].revents)
-            (void)!read(g->idle_fd, &value, sizeof(value));
-        if (fds[2].revents)
-            on_routes(g);
+        uint64_t ms = next_ms(g);
+        int error = sd_event_run(g->loop, ms == UINT64_MAX ? UINT64_MAX : ms * 1000);
+        assert(error >= 0);
         tend(g);
     }
 }
 
+static int watch_routes(struct gateway *g)
+{
+    int error = sd_event_add_io(g->loop, NULL, routes_fd(g->routes), EPOLLIN, on_routes, g);
+    return error < 0 ? fail("cannot watch the routes", error) : 0;
+}
+
+static int gateway_start(struct gateway *g)
+{
+    struct interface_list interfaces = {.n = 0};
+
+    int error = open_loop(g);
+    if (!error)
+        error = preflight_check(g->snapshot, stderr);
+    if (!error)
+        error = log_start(g->snapshot->workers) ? fail("cannot start the log", -ENOMEM) : 0;
+    if (!error)
+        error = start_kernel_side(g);
+    if (!error)
+        error = start_workers(g);
+    if (!error)
+        error = watch_routes(g);
+    if (error)
+        return error;
+    limit_clients_mss(g);
+    tell_adopted(g);
+    routes_each_interface(g->routes, collect_interface, &interfaces);
+    preflight_warn(g->snapshot, interfaces.ifindex, interfaces.n);
+    error = bpf_catch_attach(g->bpf);
+    if (error)
+        return fail("cannot attach the catch program to this network namespace", error);
+    g->started_ms = clock_now_ms();
+    log_event(LOG_LEVEL_INFO, "start",
+        "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u "
+        "pid=%d",
+        POSTERN_VERSION, g->snapshot->gateway_name,
+        g->snapshot->gateway_zone[0] ? g->snapshot->gateway_zone : "-", g->snapshot->workers,
+        g->snapshot->max_sessions, g->snapshot->n_listeners, g->snapshot->n_vips, g->snapshot->n_pools,
+        g->snapshot->n_backends, getpid());
+    return 0;
+}
+
 static void gateway_stop(struct gateway *g)
 {
+    sd_event_unref(g->loop); /* before what it watches is closed */
     bpf_catch_detach(g->bpf);
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_stop(&g->workers[i]);
@@ -427,7 +385,7 @@ static void gateway_stop(struct gateway *g)
         log_event(LOG_LEVEL_ERROR, "undo_failed",
             "hint=\"see what is left: ip rule; ip route show table all proto %d\"", HOST_PROTOCOL);
     if (g->started_ms) {
-        log_counters(g);
+        gateway_log_counters(g->counters, g->n_workers, g->bpf, g->dissolve);
         log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",
             (unsigned long long)(clock_now_ms() - g->started_ms) / 1000);
     }
@@ -445,13 +403,12 @@ static void gateway_stop(struct gateway *g)
     free(g->workers);
     free(g->counters);
     free(g->loads);
-    fd_close(&g->signal_fd);
     fd_close(&g->idle_fd);
 }
 
 int gateway_run(const struct snapshot *s)
 {
-    struct gateway g = {.snapshot = s, .signal_fd = -1, .idle_fd = -1};
+    struct gateway g = {.snapshot = s, .idle_fd = -1};
 
     int error = gateway_start(&g);
     if (!error)

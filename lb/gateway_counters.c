@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The counters of workers and programs as one log line: everything that is not zero. Read without locks, a
+ * moment's view. Called by gateway.c, control thread only.
+ */
+#include "gateway_counters.h"
+
+#include "bpf/abi.h"
+#include "bpf/dissolve_reasons.h"
+#include "control/bpf_load.h"
+#include "control/dissolve_load.h"
+#include "counters.h"
+#include "log.h"
+
+#include <stdio.h>
+
+static size_t append(char *text, size_t size, size_t at, const char *name, uint64_t value)
+{
+    int n = at < size ? snprintf(text + at, size - at, " %s=%llu", name, (unsigned long long)value) : 0;
+    return n > 0 ? at + (size_t)n : at;
+}
+
+void gateway_log_counters(
+    const struct counters *all, uint32_t workers, const struct bpf *bpf, const struct dissolve *dissolve)
+{
+    char text[LOG_EVENT_BYTES - 100] = "";
+    size_t at = 0;
+    uint64_t catch[CATCH_COUNTERS] = {0}, back[RETURN_COUNTERS] = {0};
+    static const char *const catch_names[CATCH_COUNTERS] = {[CATCH_CAUGHT] = "catch_caught",
+        [CATCH_NO_SOCKET] = "catch_no_socket",
+        [CATCH_REFUSED] = "catch_refused"};
+    static const char *const return_names[RETURN_COUNTERS] = {[RETURN_MARKED] = "return_marked",
+        [RETURN_MARKED_ERROR] = "return_marked_error",
+        [RETURN_NOT_OURS] = "return_not_ours"};
+
+    at = append(text, sizeof(text), at, "sessions", counters_sessions(all, workers));
+    at = append(text, sizeof(text), at, "sessions_dissolved", counters_dissolved(all, workers));
+    for (enum counter i = 0; i < COUNTERS; i++) {
+        uint64_t v = counters_sum(all, workers, i);
+        at = v ? append(text, sizeof(text), at, counter_name(i), v) : at;
+    }
+    for (enum close_reason r = REASON_none + 1; r < REASONS; r++) {
+        uint64_t v = counters_sum_closed(all, workers, r);
+        char name[64];
+        snprintf(name, sizeof(name), "closed_%s", close_reasons[r].name);
+        at = v ? append(text, sizeof(text), at, name, v) : at;
+    }
+    for (enum relay_reason why = 0; why < RELAY_REASONS; why++) {
+        uint64_t v = counters_sum_relayed(all, workers, why);
+        char name[64];
+        snprintf(name, sizeof(name), "relayed_%s", relay_reason_name(why));
+        at = v ? append(text, sizeof(text), at, name, v) : at;
+    }
+    uint64_t program[DISSOLVE_REASONS];
+    if (dissolve_counters(dissolve, program) == 0)
+        for (int i = 0; i < DISSOLVE_REASONS; i++) {
+            char name[64];
+            snprintf(name, sizeof(name), "program_%s", relay_reason_name((enum relay_reason)i));
+            at = program[i] ? append(text, sizeof(text), at, name, program[i]) : at;
+        }
+    if (bpf_counters(bpf, catch, back) == 0) {
+        for (int i = 0; i < CATCH_COUNTERS; i++)
+            at = catch[i] ? append(text, sizeof(text), at, catch_names[i], catch[i]) : at;
+        for (int i = 0; i < RETURN_COUNTERS; i++)
+            at = back[i] ? append(text, sizeof(text), at, return_names[i], back[i]) : at;
+    }
+    log_event(LOG_LEVEL_INFO, "counters", "%s", text + 1);
+}

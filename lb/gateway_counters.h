@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All counters in one log line. Thread: control. */
+#ifndef POSTERN_GATEWAY_COUNTERS_H
+#define POSTERN_GATEWAY_COUNTERS_H
+
+#include <stdint.h>
+
+struct bpf;
+struct counters;
+struct dissolve;
+
+/* Logs event=counters; `all` are the counters of `workers` workers. */
+void gateway_log_counters(
+    const struct counters *all, uint32_t workers, const struct bpf *bpf, const struct dissolve *dissolve);
+
+#endif
