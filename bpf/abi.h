@@ -16,7 +16,7 @@
 #define POSTERN_AF_INET6 10
 
 /*
- * catch: longest-prefix-match trie {family, port, prefix} -> listener index.
+ * catch: longest-prefix-match trie {family, port, prefix} -> listener index, or CATCH_REFUSE.
  * prefixlen counts from `family` on, so it is 32 plus the length of the address prefix.
  */
 struct catch_key {
@@ -28,6 +28,7 @@ struct catch_key {
 _Static_assert(sizeof(struct catch_key) == 24, "catch_key is a map key");
 
 #define CATCH_KEY_FIXED_BITS 32
+#define CATCH_REFUSE 0xffffffffu /* its pool has no backend: connections are refused */
 
 /* catch: the sockmap holds one listening socket per family and worker. */
 #define CATCH_SLOT(is_v6, worker) ((is_v6)*POSTERN_WORKERS_MAX + (worker))
@@ -36,6 +37,7 @@ enum catch_counter {
     CATCH_CAUGHT,    /* a new connection was given to a worker */
     CATCH_NO_SOCKET, /* the worker's socket is gone: the kernel answers with RST */
     CATCH_REFUSED,   /* the kernel did not take the assignment */
+    CATCH_NOBODY,    /* the pool has had no backend for too long: the kernel answers with RST */
     CATCH_COUNTERS,
 };
 

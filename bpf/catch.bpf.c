@@ -133,8 +133,13 @@ int catch_lookup(struct bpf_sk_lookup *ctx)
     key.family = ctx->family;
     key.prefixlen = CATCH_KEY_FIXED_BITS + (ctx->family == POSTERN_AF_INET6 ? 128 : 32);
     __builtin_memcpy(key.addr, e.local, sizeof(key.addr));
-    if (!bpf_map_lookup_elem(&catch_vips, &key))
+    __u32 *listener = bpf_map_lookup_elem(&catch_vips, &key);
+    if (!listener)
         return SK_PASS;
+    if (*listener == CATCH_REFUSE) {
+        count(CATCH_NOBODY);
+        return SK_DROP;
+    }
 
     __u32 slot = CATCH_SLOT(ctx->family == POSTERN_AF_INET6, choose_worker(&e));
     struct bpf_sock *sk = bpf_map_lookup_elem(&catch_sockets, &slot);

@@ -6,10 +6,12 @@
 #ifndef POSTERN_DISSOLVE_TABLE_H
 #define POSTERN_DISSOLVE_TABLE_H
 
+#include "base/addr.h"
 #include "bpf/dissolve_abi.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <string.h>
 
 struct dissolve_table {
     struct dissolve_entry *entries; /* NULL: no pool wants it */
@@ -24,6 +26,16 @@ struct dissolve_table {
 static inline uint32_t dissolve_range_first(const struct dissolve_table *t, uint32_t worker, uint32_t workers)
 {
     return (uint32_t)((uint64_t)t->n_entries * worker / workers);
+}
+
+/* An endpoint of an entry. */
+static inline union addr entry_addr(const struct dissolve_addr *a, __be16 port)
+{
+    union addr to = {.v6 = {.sin6_family = AF_INET6, .sin6_port = port}};
+
+    memcpy(&to.v6.sin6_addr, a->word, sizeof(a->word));
+    addr_unmap(&to);
+    return to;
 }
 
 #endif

@@ -25,6 +25,7 @@
 #include "loads.h"
 #include "log.h"
 #include "path/worker.h"
+#include "serving.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -49,11 +50,7 @@
 enum phase { PHASE_SERVING, PHASE_HANDSHAKES, PHASE_DRAINING, PHASE_STOPPING };
 
 struct gateway {
-    const struct snapshot *snapshot;
-    struct bpf *bpf;
-    struct dissolve *dissolve;
-    struct host *host;
-    struct routes *routes;
+    struct serving serving;
     struct counters *counters;
     struct load *loads;
     struct worker *workers;
@@ -67,50 +64,34 @@ struct gateway {
     uint64_t started_ms;
 };
 
+static const struct snapshot *current(const struct gateway *g)
+{
+    return serving_snapshot(&g->serving);
+}
+
 static int fail(const char *what, int error)
 {
     fprintf(stderr, "postern: %s: %s\n", what, strerror(-error));
     return error;
 }
 
-static int start_kernel_side(struct gateway *g)
-{
-    char error_text[ERROR_TEXT_MAX] = "";
-
-    int error = bpf_load(g->snapshot, &g->bpf, error_text, sizeof(error_text));
-    if (!error)
-        error = dissolve_open(g->snapshot, &g->dissolve, error_text, sizeof(error_text));
-    if (!error) {
-        /* Before the return program, so that what it translates does not meet that. */
-        error = dissolve_follow(g->dissolve);
-        if (error)
-            return fail("cannot attach the dissolve program to every interface", error);
-        error = routes_open(g->snapshot, g->bpf, &g->routes, error_text, sizeof(error_text));
-    }
-    if (error) {
-        fprintf(stderr, "postern: %s\n", error_text);
-        return error;
-    }
-    error = host_open(g->snapshot, &g->host);
-    if (!error)
-        error = host_apply(g->host);
-    return error ? fail("cannot set up the host's rule and routes", error) : 0;
-}
-
 static int start_workers(struct gateway *g)
 {
-    uint32_t n = g->snapshot->workers;
+    const struct snapshot *s = current(g);
+    uint32_t n = s->workers;
 
     g->counters = aligned_alloc(64, n * sizeof(*g->counters));
     g->loads = aligned_alloc(64, SNAPSHOT_BACKENDS_MAX * sizeof(*g->loads));
     g->workers = calloc(n, sizeof(*g->workers));
     if (!g->counters || !g->loads || !g->workers)
         return fail("no memory for the workers", -ENOMEM);
+    g->serving.publication.workers = g->workers;
+    g->serving.loads = g->loads;
     memset(g->counters, 0, n * sizeof(*g->counters));
     memset(g->loads, 0, SNAPSHOT_BACKENDS_MAX * sizeof(*g->loads));
     const struct worker_resources given = {
-        .snapshot = g->snapshot,
-        .table = dissolve_table(g->dissolve),
+        .snapshot = s,
+        .table = dissolve_table(g->serving.kernel.dissolve),
         .counters = g->counters,
         .loads = g->loads,
         .idle_fd = g->idle_fd,
@@ -121,9 +102,10 @@ static int start_workers(struct gateway *g)
         if (error)
             return fail("cannot start a worker", error);
         g->n_workers++;
-        error = bpf_set_listener(g->bpf, AF_INET, i, w->listener_v4);
+        g->serving.publication.n_workers = g->n_workers;
+        error = bpf_set_listener(g->serving.kernel.bpf, AF_INET, i, w->listener_v4);
         if (!error && w->listener_v6 >= 0)
-            error = bpf_set_listener(g->bpf, AF_INET6, i, w->listener_v6);
+            error = bpf_set_listener(g->serving.kernel.bpf, AF_INET6, i, w->listener_v6);
         if (error)
             return fail("cannot hand a listening socket to the catch program", error);
     }
@@ -136,7 +118,7 @@ static void limit_clients_mss(const struct gateway *g)
     for (uint32_t i = 0; i < g->n_workers; i++)
         for (int v6 = 0; v6 < 2; v6++) {
             int fd = v6 ? g->workers[i].listener_v6 : g->workers[i].listener_v4;
-            int mss = dissolve_mss(g->dissolve, v6);
+            int mss = dissolve_mss(g->serving.kernel.dissolve, v6);
             if (fd >= 0 && mss > 0 && mss <= MSS_MAX)
                 (void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss));
         }
@@ -164,7 +146,7 @@ static void tell_adopted(struct gateway *g)
         log_event(LOG_LEVEL_INFO, "adopted",
             "dissolved=%u lost=%llu text=\"lost: not yet dissolved when the last run ended\"", alive,
             (unsigned long long)lost);
-    g->tend_ms = dissolve_tend_others(g->snapshot, true) ? clock_now_ms() + TEND_MS : UINT64_MAX;
+    g->tend_ms = dissolve_tend_others(current(g), true) ? clock_now_ms() + TEND_MS : UINT64_MAX;
 }
 
 /* Sessions that need this daemon: the dissolved ones do not. */
@@ -178,7 +160,7 @@ static uint32_t relaying(const struct gateway *g)
 static void stop_now(struct gateway *g, const char *signal_name)
 {
     g->phase = PHASE_STOPPING;
-    bpf_catch_detach(g->bpf);
+    bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name, relaying(g));
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_stop(&g->workers[i]);
@@ -195,10 +177,12 @@ static void drain(struct gateway *g)
     g->phase = PHASE_HANDSHAKES;
     g->handshakes_end_ms = now + HANDSHAKES_MS;
     g->report_ms = now + DRAIN_REPORT_MS;
-    bpf_catch_detach(g->bpf);
+    bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u dissolved=%u", relaying(g),
         counters_dissolved(g->counters, g->n_workers));
 }
+
+/* ---- signals and time --------------------------------------------------------------------------------- */
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 {
@@ -216,11 +200,11 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
             stop_now(g, "INT");
         break;
     case SIGUSR1:
-        gateway_log_counters(g->counters, g->n_workers, g->bpf, g->dissolve);
+        gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
         break;
     case SIGHUP:
-        log_event(LOG_LEVEL_WARNING, "reload_refused",
-            "reason=\"this version cannot reload; check the file with -c, then restart\"");
+        if (g->phase == PHASE_SERVING && serving_reload(&g->serving))
+            limit_clients_mss(g);
         break;
     }
     return 0;
@@ -230,9 +214,9 @@ static int on_routes(sd_event_source *source, int fd, uint32_t events, void *arg
 {
     struct gateway *g = arg;
 
-    (void)dissolve_follow(g->dissolve); /* has said what failed */
+    (void)dissolve_follow(g->serving.kernel.dissolve); /* has said what failed */
     limit_clients_mss(g);
-    int error = routes_on_event(g->routes);
+    int error = routes_on_event(g->serving.kernel.routes);
     if (error)
         log_event(LOG_LEVEL_ERROR, "routes_failed", "error=\"%s\"", strerror(-error));
     return 0;
@@ -241,7 +225,7 @@ static int on_routes(sd_event_source *source, int fd, uint32_t events, void *arg
 /* A worker that is told to drain now and is idle then has nothing left that could still come. */
 static void await_handshakes(struct gateway *g)
 {
-    if (clock_now_ms() < g->handshakes_end_ms && sockets_handshaking(g->snapshot))
+    if (clock_now_ms() < g->handshakes_end_ms && sockets_handshaking(current(g)))
         return;
     g->phase = PHASE_DRAINING;
     for (uint32_t i = 0; i < g->n_workers; i++)
@@ -253,10 +237,12 @@ static void tend(struct gateway *g)
 {
     uint64_t now = clock_now_ms();
 
+    if (g->phase == PHASE_SERVING)
+        serving_tend(&g->serving, now);
     if (g->phase == PHASE_HANDSHAKES)
         await_handshakes(g);
     if (now >= g->tend_ms) {
-        g->tend_ms = dissolve_tend_others(g->snapshot, false) ? now + TEND_MS : UINT64_MAX;
+        g->tend_ms = dissolve_tend_others(current(g), false) ? now + TEND_MS : UINT64_MAX;
     }
     if (g->phase == PHASE_DRAINING && now >= g->report_ms) {
         log_event(
@@ -265,14 +251,22 @@ static void tend(struct gateway *g)
     }
 }
 
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Milliseconds until something is due, or UINT64_MAX. */
 static uint64_t next_ms(const struct gateway *g)
 {
-    uint64_t now = clock_now_ms();
-    uint64_t at = g->phase == PHASE_DRAINING && g->report_ms < g->tend_ms ? g->report_ms : g->tend_ms;
+    uint64_t now = clock_now_ms(), at = g->tend_ms;
 
     if (g->phase == PHASE_HANDSHAKES) /* kernels have no event for the end of a handshake */
         return HANDSHAKES_LOOK_MS;
+    if (g->phase == PHASE_DRAINING)
+        at = sooner(at, g->report_ms);
+    if (g->phase == PHASE_SERVING)
+        at = sooner(at, serving_next_ms(&g->serving, now));
     if (at == UINT64_MAX)
         return UINT64_MAX;
     return at > now ? at - now : 0;
@@ -333,7 +327,7 @@ static void gateway_loop(struct gateway *g)
 
 static int watch_routes(struct gateway *g)
 {
-    int error = sd_event_add_io(g->loop, NULL, routes_fd(g->routes), EPOLLIN, on_routes, g);
+    int error = sd_event_add_io(g->loop, NULL, routes_fd(g->serving.kernel.routes), EPOLLIN, on_routes, g);
     return error < 0 ? fail("cannot watch the routes", error) : 0;
 }
 
@@ -343,11 +337,11 @@ static int gateway_start(struct gateway *g)
 
     int error = open_loop(g);
     if (!error)
-        error = preflight_check(g->snapshot, stderr);
+        error = preflight_check(current(g), stderr);
     if (!error)
-        error = log_start(g->snapshot->workers) ? fail("cannot start the log", -ENOMEM) : 0;
+        error = log_start(current(g)->workers) ? fail("cannot start the log", -ENOMEM) : 0;
     if (!error)
-        error = start_kernel_side(g);
+        error = kernel_open(&g->serving.kernel, current(g));
     if (!error)
         error = start_workers(g);
     if (!error)
@@ -356,61 +350,57 @@ static int gateway_start(struct gateway *g)
         return error;
     limit_clients_mss(g);
     tell_adopted(g);
-    routes_each_interface(g->routes, collect_interface, &interfaces);
-    preflight_warn(g->snapshot, interfaces.ifindex, interfaces.n);
-    error = bpf_catch_attach(g->bpf);
+    routes_each_interface(g->serving.kernel.routes, collect_interface, &interfaces);
+    preflight_warn(current(g), interfaces.ifindex, interfaces.n);
+    error = bpf_catch_attach(g->serving.kernel.bpf);
     if (error)
         return fail("cannot attach the catch program to this network namespace", error);
     g->started_ms = clock_now_ms();
     log_event(LOG_LEVEL_INFO, "start",
         "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u "
         "pid=%d",
-        POSTERN_VERSION, g->snapshot->gateway_name,
-        g->snapshot->gateway_zone[0] ? g->snapshot->gateway_zone : "-", g->snapshot->workers,
-        g->snapshot->max_sessions, g->snapshot->n_listeners, g->snapshot->n_vips, g->snapshot->n_pools,
-        g->snapshot->n_backends, getpid());
+        POSTERN_VERSION, current(g)->gateway_name,
+        current(g)->gateway_zone[0] ? current(g)->gateway_zone : "-", current(g)->workers,
+        current(g)->max_sessions, current(g)->n_listeners, current(g)->n_vips, current(g)->n_pools,
+        current(g)->n_backends, getpid());
     return 0;
 }
 
 static void gateway_stop(struct gateway *g)
 {
     sd_event_unref(g->loop); /* before what it watches is closed */
-    bpf_catch_detach(g->bpf);
+    bpf_catch_detach(g->serving.kernel.bpf);
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_stop(&g->workers[i]);
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_join(&g->workers[i]);
-    uint32_t alive = dissolve_alive(g->dissolve);
-    if (g->host && !alive && host_undo(g->host))
-        log_event(LOG_LEVEL_ERROR, "undo_failed",
-            "hint=\"see what is left: ip rule; ip route show table all proto %d\"", HOST_PROTOCOL);
     if (g->started_ms) {
-        gateway_log_counters(g->counters, g->n_workers, g->bpf, g->dissolve);
+        gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
         log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",
             (unsigned long long)(clock_now_ms() - g->started_ms) / 1000);
     }
+    uint32_t alive = kernel_close(&g->serving.kernel);
     if (alive)
         log_event(LOG_LEVEL_INFO, "left_behind",
             "dissolved=%u text=\"they go on without postern, on its rules, routes and pinned programs; the "
             "next start "
             "adopts them\" hint=\"postern --flush ends them\"",
             alive);
-    host_close(g->host);
-    routes_close(g->routes);
-    bpf_free(g->bpf);
-    dissolve_close(g->dissolve, alive > 0);
     log_stop();
+    serving_close(&g->serving);
     free(g->workers);
     free(g->counters);
     free(g->loads);
     fd_close(&g->idle_fd);
 }
 
-int gateway_run(const struct snapshot *s)
+int gateway_run(const char *file, struct config **config)
 {
-    struct gateway g = {.snapshot = s, .idle_fd = -1};
+    struct gateway g = {.idle_fd = -1};
 
-    int error = gateway_start(&g);
+    int error = serving_open(&g.serving, file, *config);
+    *config = NULL;
+    error = error ? fail("no memory for the configuration", error) : gateway_start(&g);
     if (!error)
         gateway_loop(&g);
     gateway_stop(&g);

@@ -7,13 +7,16 @@
 
 #include "snapshot.h"
 
+struct config;
+
 #include <stdio.h>
 
 /*
- * Runs the gateway until a signal ends it: TERM waits for the sessions, a second TERM or INT does not.
+ * Runs the gateway until a signal ends it: TERM waits for the sessions, a second TERM or INT does not. HUP
+ * reads `file` again. Takes over *config and leaves NULL there.
  * 0 after an ordinary end; -errno when it could not start (the reason is on standard error).
  */
-int gateway_run(const struct snapshot *s);
+int gateway_run(const char *file, struct config **config);
 
 /* Writes what gateway_run() would add to the host, and what of it is there already. 0 or -errno. */
 int gateway_print_plan(const struct snapshot *s, FILE *out);

@@ -28,7 +28,8 @@ void gateway_log_counters(
     uint64_t catch[CATCH_COUNTERS] = {0}, back[RETURN_COUNTERS] = {0};
     static const char *const catch_names[CATCH_COUNTERS] = {[CATCH_CAUGHT] = "catch_caught",
         [CATCH_NO_SOCKET] = "catch_no_socket",
-        [CATCH_REFUSED] = "catch_refused"};
+        [CATCH_REFUSED] = "catch_refused",
+        [CATCH_NOBODY] = "catch_nobody"};
     static const char *const return_names[RETURN_COUNTERS] = {[RETURN_MARKED] = "return_marked",
         [RETURN_MARKED_ERROR] = "return_marked_error",
         [RETURN_NOT_OURS] = "return_not_ours"};

@@ -37,9 +37,11 @@ struct event_line {
     char text[LOG_EVENT_BYTES];
 };
 
+/* A line outlives the snapshot that its names came from: it has its own copies. */
 struct session_line {
     struct timespec at;
     struct session_record record;
+    char names[4][LOG_NAME_BYTES];
 };
 
 /* Positions only grow; the producer writes `head`, the writer `tail`. */
@@ -422,6 +424,15 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     wake_writer();
 }
 
+static const char *copy_name(char copy[LOG_NAME_BYTES], const char *name)
+{
+    struct text t;
+
+    text_begin(&t, copy, LOG_NAME_BYTES);
+    text_add(&t, name);
+    return copy;
+}
+
 bool log_session(uint16_t worker, const struct session_record *r)
 {
     struct queue *q = &the_log.queues[worker];
@@ -433,6 +444,10 @@ bool log_session(uint16_t worker, const struct session_record *r)
     }
     clock_gettime(CLOCK_REALTIME_COARSE, &line->at);
     line->record = *r;
+    line->record.listener = copy_name(line->names[0], r->listener);
+    line->record.pool = copy_name(line->names[1], r->pool);
+    line->record.backend_name = copy_name(line->names[2], r->backend_name);
+    line->record.zone = copy_name(line->names[3], r->zone);
     queue_commit(q);
     wake_writer();
     return true;

@@ -17,7 +17,9 @@
 
 enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6 };
 
-/* One ended session, as the worker knows it; strings belong to the snapshot. */
+#define LOG_NAME_BYTES 72 /* the longest name of a session line, with its NUL; what is longer is cut */
+
+/* One ended session, as the worker knows it; the strings are copied by log_session(). */
 struct session_record {
     uint64_t id;
     union addr client;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command line: check a configuration, show its plan, or run it. */
 #include "control/config.h"
+#include "control/roster.h"
 #include "gateway.h"
 #include "snapshot.h"
 
@@ -64,55 +65,56 @@ static const struct argp parser = {
     .options = options,
     .parser = parse_option,
     .doc = "A transparent TCP balancer for mail: clients reach the MTAs from their own address."
-           "\vSignals: TERM waits for the sessions to end, a second TERM or INT ends them at once, USR1 logs "
-           "the counters. "
+           "\vSignals: HUP reads the configuration again, TERM waits for the sessions to end, a second TERM "
+           "or INT "
+           "ends them at once, USR1 logs the counters. "
            "See postern(8) and postern.yaml(5).",
 };
 
-static int read_snapshot(const char *file, struct snapshot **ret)
+static int make_snapshot(const struct config *config, struct snapshot **ret)
 {
-    struct config *config = NULL;
+    struct roster *roster = NULL;
 
-    int error = config_load(file, stderr, &config);
+    int error = roster_next(NULL, config, &roster);
     if (!error)
-        error = publish_snapshot(config, ret);
-    config_free(config);
+        error = roster_publish(roster, ret);
+    roster_free(roster);
     return error;
 }
 
-static int run_mode(enum mode mode, const char *file, const struct snapshot *s)
+/* What only looks at the configuration, or at the host by it. */
+static int look(enum mode mode, const char *file, const struct config *config)
 {
-    switch (mode) {
-    case MODE_CHECK:
+    struct snapshot *s = NULL;
+
+    int error = make_snapshot(config, &s);
+    if (!error && mode == MODE_PLAN)
+        error = gateway_print_plan(s, stdout);
+    else if (!error && mode == MODE_FLUSH)
+        error = gateway_flush(s, stdout);
+    else if (!error)
         printf("%s: good: %u listeners with %u addresses, %u pools with %u backends\n", file, s->n_listeners,
             s->n_vips, s->n_pools, s->n_backends);
-        return 0;
-    case MODE_PLAN:
-        return gateway_print_plan(s, stdout);
-    case MODE_FLUSH:
-        return gateway_flush(s, stdout);
-    case MODE_RUN:
-        return gateway_run(s);
-    }
-    return -EINVAL;
+    snapshot_free(s);
+    return error;
 }
 
 int main(int argc, char **argv)
 {
     struct arguments a = {.file = DEFAULT_FILE, .mode = MODE_RUN};
-    struct snapshot *snapshot = NULL;
+    struct config *config = NULL;
 
     argp_err_exit_status = EXIT_FAILURE;
     if (argp_parse(&parser, argc, argv, 0, NULL, &a))
         return EXIT_FAILURE;
-    int error = read_snapshot(a.file, &snapshot);
+    int error = config_load(a.file, stderr, &config);
     if (error == -EINVAL)
         return EXIT_CONFIG;
     if (error) {
         fprintf(stderr, "postern: %s: %s\n", a.file, strerror(-error));
         return EXIT_FAILURE;
     }
-    error = run_mode(a.mode, a.file, snapshot);
-    snapshot_free(snapshot);
+    error = a.mode == MODE_RUN ? gateway_run(a.file, &config) : look(a.mode, a.file, config);
+    config_free(config);
     return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }

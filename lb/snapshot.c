@@ -81,5 +81,5 @@ const struct snapshot_listener *snapshot_find_listener(const struct snapshot *s,
 
 void snapshot_free(struct snapshot *s)
 {
-    free(s); /* publish_snapshot() puts everything into one block */
+    free(s); /* roster_publish() puts everything into one block */
 }

@@ -20,6 +20,12 @@
 #define SNAPSHOT_WEIGHT_MAX 256    /* as configured */
 #define SNAPSHOT_WEIGHT_SCALE 256  /* an effective weight is in 1/256 of a configured one */
 
+enum vip_state {
+    VIP_SERVED,
+    VIP_REFUSED, /* nobody could serve it: connections are refused at once */
+    VIP_LEAVING, /* no longer configured: it takes no connection, sessions may still live on it */
+};
+enum backend_state { BACKEND_READY, BACKEND_DRAIN, BACKEND_MAINT };
 enum pool_source { SOURCE_CLIENT, SOURCE_GATEWAY };
 enum pool_proxy { PROXY_OFF, PROXY_V1, PROXY_V2 };
 enum pool_balance { BALANCE_LEAST_SESSIONS, BALANCE_ROUND_ROBIN };
@@ -29,6 +35,7 @@ struct snapshot_vip {
     struct addr_prefix prefix;
     uint16_t port;
     uint16_t listener; /* index into listeners */
+    enum vip_state state;
 };
 
 struct snapshot_listener {
@@ -44,6 +51,7 @@ struct snapshot_backend {
     uint32_t weight;       /* effective, 0..SNAPSHOT_WEIGHT_MAX * SNAPSHOT_WEIGHT_SCALE */
     uint32_t max_sessions; /* over all workers; 0: no limit */
     uint16_t pool;         /* index into pools */
+    enum pool_source source;
 };
 
 struct snapshot_pool {
@@ -63,6 +71,8 @@ struct snapshot_pool {
 };
 
 struct snapshot {
+    uint64_t version;       /* each is one more than the last */
+    struct snapshot *older; /* a list of the control thread's */
     const char *gateway_name;
     const char *gateway_zone;
     uint32_t workers;

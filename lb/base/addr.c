@@ -59,6 +59,12 @@ bool addr_in_prefix(const union addr *a, const struct addr_prefix *p)
     return a->sa.sa_family == p->family && len > 0 && same_bits(bytes, p->bytes, p->len);
 }
 
+bool addr_prefix_within(const struct addr_prefix *inner, const struct addr_prefix *outer)
+{
+    return inner->family == outer->family && inner->len >= outer->len &&
+           same_bits(inner->bytes, outer->bytes, outer->len);
+}
+
 /* Exactly `len` decimal digits' worth of a number in 0..max: no sign, no space, no leading zero. */
 static int parse_number(const char *text, size_t len, unsigned max, unsigned *ret)
 {

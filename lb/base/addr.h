@@ -53,6 +53,9 @@ void addr_unmap(union addr *a);
 /* True when `a` lies in `p` (same family). */
 bool addr_in_prefix(const union addr *a, const struct addr_prefix *p);
 
+/* True when all of `inner` lies in `outer`. */
+bool addr_prefix_within(const struct addr_prefix *inner, const struct addr_prefix *outer);
+
 /*
  * "192.0.2.1:25" or "[2001:db8::1]:25" into an endpoint, nothing around it; the port is required.
  * 0 or -EINVAL, `ret` untouched on failure.

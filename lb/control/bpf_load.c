@@ -97,50 +97,107 @@ int bpf_explain_failure(int err, const char *what, char *ret_error, size_t error
     return err;
 }
 
-static int fill_vips(struct bpf *b, const struct snapshot *s)
+static struct catch_key vip_key(const struct snapshot_vip *vip)
+{
+    struct catch_key key = {
+        .prefixlen = CATCH_KEY_FIXED_BITS + vip->prefix.len,
+        .family = vip->prefix.family,
+        .port = vip->port,
+    };
+
+    memcpy(key.addr, vip->prefix.bytes, sizeof(key.addr));
+    return key;
+}
+
+static bool is_caught(const struct snapshot *s, const struct catch_key *key)
+{
+    for (uint32_t i = 0; i < s->n_vips; i++) {
+        struct catch_key other = vip_key(&s->vips[i]);
+        if (s->vips[i].state != VIP_LEAVING && memcmp(key, &other, sizeof(other)) == 0)
+            return true;
+    }
+    return false;
+}
+
+int bpf_catch_vips(struct bpf *b, const struct snapshot *s)
 {
     int map = bpf_map__fd(b->catch->maps.catch_vips);
+    struct catch_key key, next;
 
     for (uint32_t i = 0; i < s->n_vips; i++) {
         const struct snapshot_vip *vip = &s->vips[i];
-        struct catch_key key = {
-            .prefixlen = CATCH_KEY_FIXED_BITS + vip->prefix.len,
-            .family = vip->prefix.family,
-            .port = vip->port,
-        };
-        uint32_t listener = vip->listener;
-        memcpy(key.addr, vip->prefix.bytes, sizeof(key.addr));
-        if (bpf_map_update_elem(map, &key, &listener, BPF_ANY))
+        uint32_t value = vip->state == VIP_REFUSED ? CATCH_REFUSE : vip->listener;
+        key = vip_key(vip);
+        if (vip->state != VIP_LEAVING && bpf_map_update_elem(map, &key, &value, BPF_ANY))
+            return -errno;
+    }
+    for (int more = bpf_map_get_next_key(map, NULL, &next); more == 0;) {
+        key = next;
+        more = bpf_map_get_next_key(map, &key, &next);
+        if (!is_caught(s, &key) && bpf_map_delete_elem(map, &key) && errno != ENOENT)
             return -errno;
     }
     return 0;
 }
 
-static int add_backend(struct bpf *b, const union addr *a)
+static struct return_key backend_key(const union addr *a)
 {
     struct return_key key = {.family = a->sa.sa_family, .port = htons(addr_port(a))};
-    uint32_t yes = 1;
 
-    if (a->sa.sa_family == AF_UNSPEC)
-        return 0;
     if (a->sa.sa_family == AF_INET6)
         memcpy(key.addr, &a->v6.sin6_addr, 16);
     else
         memcpy(key.addr, &a->v4.sin_addr, 4);
-    return bpf_map_update_elem(bpf_map__fd(b->ret->maps.return_backends), &key, &yes, BPF_ANY) ? -errno : 0;
+    return key;
 }
 
-static int fill_backends(struct bpf *b, const struct snapshot *s)
+static int add_backend(int map, const union addr *a)
+{
+    uint32_t yes = 1;
+
+    if (a->sa.sa_family == AF_UNSPEC)
+        return 0;
+    struct return_key key = backend_key(a);
+    return bpf_map_update_elem(map, &key, &yes, BPF_ANY) ? -errno : 0;
+}
+
+static bool is_key_of(const union addr *a, const struct return_key *key)
+{
+    struct return_key other = backend_key(a);
+    return a->sa.sa_family != AF_UNSPEC && memcmp(key, &other, sizeof(other)) == 0;
+}
+
+static bool is_dialled(const struct snapshot *s, const struct return_key *key)
 {
     for (uint32_t i = 0; i < s->n_backends; i++) {
         const struct snapshot_backend *backend = &s->backends[i];
-        if (s->pools[backend->pool].source != SOURCE_CLIENT)
+        if (backend->source == SOURCE_CLIENT &&
+            (is_key_of(&backend->v4, key) || is_key_of(&backend->v6, key)))
+            return true;
+    }
+    return false;
+}
+
+int bpf_return_backends(struct bpf *b, const struct snapshot *s)
+{
+    int map = bpf_map__fd(b->ret->maps.return_backends);
+    struct return_key key, next;
+
+    for (uint32_t i = 0; i < s->n_backends; i++) {
+        const struct snapshot_backend *backend = &s->backends[i];
+        if (backend->source != SOURCE_CLIENT)
             continue;
-        int err = add_backend(b, &backend->v4);
+        int err = add_backend(map, &backend->v4);
         if (!err)
-            err = add_backend(b, &backend->v6);
+            err = add_backend(map, &backend->v6);
         if (err)
             return err;
+    }
+    for (int more = bpf_map_get_next_key(map, NULL, &next); more == 0;) {
+        key = next;
+        more = bpf_map_get_next_key(map, &key, &next);
+        if (!is_dialled(s, &key) && bpf_map_delete_elem(map, &key) && errno != ENOENT)
+            return -errno;
     }
     return 0;
 }
@@ -192,9 +249,9 @@ int bpf_load(const struct snapshot *s, struct bpf **ret, char *ret_error, size_t
     if (err)
         goto out_say;
     what = "fill the eBPF maps";
-    err = fill_vips(b, s);
+    err = bpf_catch_vips(b, s);
     if (!err)
-        err = fill_backends(b, s);
+        err = bpf_return_backends(b, s);
     if (err)
         goto out_say;
     *ret = b;

@@ -21,6 +21,13 @@ void bpf_free(struct bpf *b); /* detaches everything first; NULL is accepted */
 /* Gives a worker's listening socket (of that family) to catch. 0 or -errno. */
 int bpf_set_listener(struct bpf *b, sa_family_t family, uint32_t worker, int fd);
 
+/* Brings the VIPs that catch knows in line with a snapshot: served, refused, or none of its business. 0 or
+ * -errno. */
+int bpf_catch_vips(struct bpf *b, const struct snapshot *s);
+
+/* Brings the backends that return knows in line with a snapshot. 0 or -errno. */
+int bpf_return_backends(struct bpf *b, const struct snapshot *s);
+
 /* Attaches catch to the current network namespace; takes it away again: then the VIPs refuse connections. */
 int bpf_catch_attach(struct bpf *b);
 void bpf_catch_detach(struct bpf *b); /* NULL is accepted, also before an attach */

@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 struct config;
-struct snapshot;
 
 /*
  * Reads FILE and, beside it, conf.d/<any>.yaml in alphabetical order, and checks all of it. Every error is
@@ -16,8 +15,5 @@ struct snapshot;
  */
 int config_load(const char *file, FILE *errors, struct config **ret);
 void config_free(struct config *c);
-
-/* Builds the snapshot of a checked configuration; it refers to nothing in c. 0 or -ENOMEM. */
-int publish_snapshot(const struct config *c, struct snapshot **ret);
 
 #endif

@@ -18,7 +18,9 @@ static const char *const source_words[] = {"client", "gateway", NULL};
 static const char *const proxy_words[] = {"off", "v1", "v2", NULL};
 static const char *const balance_words[] = {"least-sessions", "round-robin", NULL};
 static const char *const switch_words[] = {"off", "on", NULL};
+static const char *const state_words[] = {"ready", "drain", "maint", NULL};
 _Static_assert(SOURCE_CLIENT == 0 && SOURCE_GATEWAY == 1, "source_words");
+_Static_assert(BACKEND_READY == 0 && BACKEND_DRAIN == 1 && BACKEND_MAINT == 2, "state_words");
 _Static_assert(PROXY_OFF == 0 && PROXY_V1 == 1 && PROXY_V2 == 2, "proxy_words");
 _Static_assert(BALANCE_LEAST_SESSIONS == 0 && BALANCE_ROUND_ROBIN == 1, "balance_words");
 
@@ -84,6 +86,8 @@ static const struct config_key backend_keys[] = {
         .help = "the zone it stands in"},
     {"weight", CONFIG_NUMBER, AT(struct config_backend, weight), .min = 0, .max = SNAPSHOT_WEIGHT_MAX,
         .fallback = "100", .help = "its share of new sessions; 0 gives it none"},
+    {"state", CONFIG_WORD, AT(struct config_backend, state), .words = state_words, .fallback = "ready",
+        .help = "ready takes sessions; drain and maint take no new ones, and keep those they have"},
 };
 static const struct config_section backend_section =
     SECTION("backend", "this backend", struct config_backend, backend_keys);

@@ -53,6 +53,7 @@ struct config_backend {
     struct config_endpoint address[2]; /* IPv4, IPv6 */
     const char *zone;
     uint32_t weight;
+    uint32_t state; /* enum backend_state */
 };
 
 struct config_timeouts {

@@ -321,6 +321,12 @@ int dissolve_follow(struct dissolve *d)
     return error;
 }
 
+void dissolve_change(struct dissolve *d, const struct snapshot *s)
+{
+    d->snapshot = s;
+    follow_path_mtu(d);
+}
+
 /* ---- opening and closing ----------------------------------------------------------------------------- */
 
 int dissolve_open(const struct snapshot *s, struct dissolve **ret, char *ret_error, size_t error_size)
@@ -393,6 +399,16 @@ uint32_t dissolve_alive(const struct dissolve *d)
     for (uint32_t i = 0; d && d->table.entries && i < d->table.n_entries; i++)
         n += d->table.entries[i].state == DISSOLVE_DISSOLVED;
     return n;
+}
+
+void dissolve_each_vip(const struct dissolve *d, void (*each)(const union addr *vip, void *arg), void *arg)
+{
+    for (uint32_t i = 0; d->table.entries && i < d->table.n_entries; i++) {
+        const struct dissolve_entry *e = &d->table.entries[i];
+        const union addr vip = entry_addr(&e->vip, e->vip_port);
+        if (e->state == DISSOLVE_DISSOLVED)
+            each(&vip, arg);
+    }
 }
 
 const struct dissolve_table *dissolve_table(const struct dissolve *d)

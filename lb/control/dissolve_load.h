@@ -37,11 +37,17 @@ const struct dissolve_table *dissolve_table(const struct dissolve *d);
  */
 int dissolve_follow(struct dissolve *d);
 
+/* Follows to another snapshot, which must outlive it; whether there is a table stays as it was. */
+void dissolve_change(struct dissolve *d, const struct snapshot *s);
+
 /* The largest MSS that the paths to all backends of a family carry (0: IPv4, 1: IPv6); 0: not known. */
 uint16_t dissolve_mss(const struct dissolve *d, int v6);
 
 /* Sessions that live in the table now, whoever counts them; 0 for NULL. */
 uint32_t dissolve_alive(const struct dissolve *d);
+
+/* Calls `each` with the VIP of every session that lives in the table now. */
+void dissolve_each_vip(const struct dissolve *d, void (*each)(const union addr *vip, void *arg), void *arg);
 
 /* Where the table of this configuration is pinned. 0 or -errno. */
 int dissolve_pins(const struct snapshot *s, struct pins *ret);

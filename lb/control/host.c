@@ -73,8 +73,7 @@ static int add_item(struct host *h, const struct item *item)
 static bool family_is_transparent(const struct snapshot *s, sa_family_t family)
 {
     for (uint32_t i = 0; i < s->n_backends; i++)
-        if (s->pools[s->backends[i].pool].source == SOURCE_CLIENT &&
-            snapshot_backend_addr(&s->backends[i], family))
+        if (s->backends[i].source == SOURCE_CLIENT && snapshot_backend_addr(&s->backends[i], family))
             return true;
     return false;
 }
@@ -544,6 +543,14 @@ int host_apply(struct host *h)
         log_event(
             LOG_LEVEL_ERROR, "host_failed", "error=\"cannot read the rules and routes: %s\"", strerror(-err));
     return err;
+}
+
+bool host_is_settled(const struct host *h)
+{
+    for (size_t i = 0; i < h->n_items; i++)
+        if (h->items[i].state == STATE_ADD || h->items[i].state == STATE_REMOVE)
+            return false;
+    return true;
 }
 
 int host_undo(struct host *h)

@@ -37,6 +37,9 @@ int host_print_plan(const struct host *h, FILE *out);
  */
 int host_apply(struct host *h);
 
+/* True when host_apply() has nothing to do. */
+bool host_is_settled(const struct host *h);
+
 /* Removes everything that carries our mark, now. 0 or the first -errno, after logging what failed. */
 int host_undo(struct host *h);
 

@@ -267,7 +267,7 @@ static void on_listener(const struct socket_found *found, void *arg)
 static int check_listeners(const struct snapshot *s, FILE *errors)
 {
     struct listeners l = {.s = s, .errors = errors};
-    int err = sockets_each(SOCKET_LISTEN, on_listener, &l);
+    int err = sockets_each(SOCKETS_LISTEN, on_listener, &l);
 
     if (err)
         log_event(LOG_LEVEL_WARNING, "listeners_unknown", "error=\"cannot list listening sockets: %s\"",

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a checked configuration to the snapshot that the workers read.
+ * From the roster to the snapshot that the workers read.
  * Happy path: count, take one block for everything, copy. Failure: -ENOMEM, nothing is published.
- * What later decides on weights (health, zones, drain) does so here, so that choosing a backend stays one
- * pure function. Called by main.c on the control thread.
+ * What decides on weights (health, states, zones) does so here, so that choosing a backend stays one pure
+ * function. Called by gateway.c and main.c, control thread only.
  */
-#include "control/config.h"
-#include "control/config_schema.h"
+#include "control/roster.h"
 #include "snapshot.h"
 
 #include <assert.h>
@@ -17,7 +16,6 @@
 /* What is left of the block. */
 struct block {
     char *next, *end;
-    uint16_t *members; /* of the pools to come */
 };
 
 static void *take(struct block *b, size_t size)
@@ -33,119 +31,92 @@ static const char *take_text(struct block *b, const char *text)
     return strcpy(take(b, strlen(text) + 1), text);
 }
 
-struct sizes {
-    size_t vips, backends, text_bytes;
-};
-
-static struct sizes sizes_of(const struct config *c)
+static size_t text_bytes(const struct roster *r)
 {
-    const struct config_listener *listeners = c->listeners.items;
-    const struct config_pool *pools = c->pools.items;
-    struct sizes s = {.text_bytes = strlen(c->gateway.name) + strlen(c->gateway.zone) + 2};
-    for (uint32_t i = 0; i < c->listeners.n; i++) {
-        s.vips += listeners[i].vips.n;
-        s.text_bytes += strlen(listeners[i].name) + 1;
-    }
-    for (uint32_t i = 0; i < c->pools.n; i++) {
-        const struct config_backend *backends = pools[i].backends.items;
-        s.backends += pools[i].backends.n;
-        s.text_bytes += strlen(pools[i].name) + 1;
-        for (uint32_t j = 0; j < pools[i].backends.n; j++)
-            s.text_bytes += strlen(backends[j].name) + strlen(backends[j].zone) + 2;
-    }
-    return s;
+    size_t n = strlen(r->config->gateway.name) + strlen(r->config->gateway.zone) + 2;
+
+    for (uint32_t i = 0; i < r->n_listeners; i++)
+        n += strlen(r->listeners[i].name) + 1;
+    for (uint32_t i = 0; i < r->n_pools; i++)
+        n += strlen(r->pools[i].name) + 1;
+    for (uint32_t i = 0; i < r->n_backends; i++)
+        n += strlen(r->backends[i].spec.name) + strlen(r->backends[i].spec.zone) + 2;
+    return n;
 }
 
-static uint16_t pool_index(const struct config *c, const char *name)
+static void fill_backends(const struct roster *r, struct snapshot *s, struct block *b)
 {
-    const struct config_pool *pools = c->pools.items;
-    uint16_t i = 0;
-    while (strcmp(pools[i].name, name) != 0) {
-        i++;
-        assert(i < c->pools.n); /* config_check() has found it */
-    }
-    return i;
-}
-
-static void publish_pool(struct snapshot *s, struct block *b, const struct config_pool *from)
-{
-    const struct config_backend *backends = from->backends.items;
-    struct snapshot_pool *pool = &s->pools[s->n_pools];
-    uint16_t *members = b->members;
-    for (uint32_t i = 0; i < from->backends.n; i++)
-        *b->members++ = (uint16_t)(s->n_backends + i);
-    *pool = (struct snapshot_pool){
-        .name = take_text(b, from->name),
-        .source = from->source,
-        .proxy = from->proxy_protocol,
-        .balance = from->balance,
-        .dissolve = from->dissolve != 0,
-        .members = members,
-        .n_members = (uint16_t)from->backends.n,
-        .retries = (uint16_t)from->retries,
-        .connect_timeout_ms = from->timeouts.connect_ms,
-        .greeting_timeout_ms = from->timeouts.greeting_ms,
-        .greeting_total_timeout_ms = from->timeouts.greeting_total_ms,
-        .idle_timeout_ms = from->timeouts.idle_ms,
-        .half_closed_timeout_ms = from->timeouts.half_closed_ms,
-    };
-    for (uint32_t i = 0; i < from->backends.n; i++)
+    for (uint32_t i = 0; i < r->n_backends; i++) {
+        const struct roster_backend *from = &r->backends[i];
         s->backends[s->n_backends++] = (struct snapshot_backend){
-            .name = take_text(b, backends[i].name),
-            .zone = take_text(b, backends[i].zone),
-            .v4 = backends[i].address[0].addr,
-            .v6 = backends[i].address[1].addr,
-            .weight = backends[i].weight * SNAPSHOT_WEIGHT_SCALE,
-            .pool = s->n_pools,
+            .name = take_text(b, from->spec.name),
+            .zone = take_text(b, from->spec.zone),
+            .v4 = from->spec.v4,
+            .v6 = from->spec.v6,
+            .weight = roster_weight(r, i),
+            .pool = from->pool,
+            .source = from->source,
         };
-    s->n_pools++;
+    }
 }
 
-static void publish_listener(
-    struct snapshot *s, struct block *b, const struct config *c, const struct config_listener *from)
+static void fill_pools(const struct roster *r, struct snapshot *s, struct block *b, uint16_t *members)
 {
-    const struct config_vip *vips = from->vips.items;
-    s->listeners[s->n_listeners] = (struct snapshot_listener){
-        .name = take_text(b, from->name),
-        .pool = pool_index(c, from->pool),
-    };
-    for (uint32_t i = 0; i < from->vips.n; i++)
+    for (uint16_t i = 0; i < r->n_pools; i++) {
+        struct snapshot_pool *pool = &s->pools[s->n_pools++];
+        *pool = r->pools[i].settings;
+        pool->name = take_text(b, r->pools[i].name);
+        pool->members = members;
+        for (uint16_t k = 0; k < r->n_backends; k++)
+            if (r->backends[k].member && r->backends[k].pool == i)
+                members[pool->n_members++] = k;
+        members += pool->n_members;
+    }
+}
+
+static void fill_listeners(const struct roster *r, struct snapshot *s, struct block *b)
+{
+    for (uint32_t i = 0; i < r->n_listeners; i++)
+        s->listeners[s->n_listeners++] = (struct snapshot_listener){
+            .name = take_text(b, r->listeners[i].name), .pool = r->listeners[i].pool};
+    for (uint32_t i = 0; i < r->n_vips; i++) {
+        const struct roster_vip *v = &r->vips[i];
         s->vips[s->n_vips++] = (struct snapshot_vip){
-            .prefix = vips[i].prefix,
-            .port = vips[i].port,
-            .listener = s->n_listeners,
+            .prefix = v->prefix,
+            .port = v->port,
+            .listener = v->listener,
+            .state = v->leaving   ? VIP_LEAVING
+                     : v->refused ? VIP_REFUSED
+                                  : VIP_SERVED,
         };
-    s->n_listeners++;
+    }
+    snapshot_sort_vips(s);
 }
 
-int publish_snapshot(const struct config *c, struct snapshot **ret)
+int roster_publish(struct roster *r, struct snapshot **ret)
 {
-    struct sizes n = sizes_of(c);
-    size_t size = sizeof(struct snapshot) + c->listeners.n * sizeof(struct snapshot_listener) +
-                  c->pools.n * sizeof(struct snapshot_pool) +
-                  n.backends * (sizeof(struct snapshot_backend) + sizeof(uint16_t)) +
-                  n.vips * sizeof(struct snapshot_vip) + n.text_bytes;
+    size_t size = sizeof(struct snapshot) + r->n_listeners * sizeof(struct snapshot_listener) +
+                  r->n_pools * sizeof(struct snapshot_pool) +
+                  r->n_backends * (sizeof(struct snapshot_backend) + sizeof(uint16_t)) +
+                  r->n_vips * sizeof(struct snapshot_vip) + text_bytes(r);
     struct snapshot *s = calloc(1, size);
     if (!s)
         return -ENOMEM;
     /* In the order of their alignment: pointers, then VIPs, then members, then texts. */
     struct block b = {.next = (char *)(s + 1), .end = (char *)s + size};
-    s->listeners = take(&b, c->listeners.n * sizeof(*s->listeners));
-    s->pools = take(&b, c->pools.n * sizeof(*s->pools));
-    s->backends = take(&b, n.backends * sizeof(*s->backends));
-    s->vips = take(&b, n.vips * sizeof(*s->vips));
-    b.members = take(&b, n.backends * sizeof(*b.members));
-    s->gateway_name = take_text(&b, c->gateway.name);
-    s->gateway_zone = take_text(&b, c->gateway.zone);
-    s->workers = c->gateway.workers;
-    s->max_sessions = c->gateway.max_sessions;
-    const struct config_pool *pools = c->pools.items;
-    for (uint32_t i = 0; i < c->pools.n; i++)
-        publish_pool(s, &b, &pools[i]);
-    const struct config_listener *listeners = c->listeners.items;
-    for (uint32_t i = 0; i < c->listeners.n; i++)
-        publish_listener(s, &b, c, &listeners[i]);
-    snapshot_sort_vips(s);
+    s->version = ++r->version;
+    s->listeners = take(&b, r->n_listeners * sizeof(*s->listeners));
+    s->pools = take(&b, r->n_pools * sizeof(*s->pools));
+    s->backends = take(&b, r->n_backends * sizeof(*s->backends));
+    s->vips = take(&b, r->n_vips * sizeof(*s->vips));
+    uint16_t *members = take(&b, r->n_backends * sizeof(*members));
+    s->gateway_name = take_text(&b, r->config->gateway.name);
+    s->gateway_zone = take_text(&b, r->config->gateway.zone);
+    s->workers = r->config->gateway.workers;
+    s->max_sessions = r->config->gateway.max_sessions;
+    fill_backends(r, s, &b);
+    fill_pools(r, s, &b, members);
+    fill_listeners(r, s, &b);
     assert(b.next == b.end);
     *ret = s;
     return 0;

@@ -74,7 +74,7 @@ static void list_targets(struct routes *r, const struct snapshot *s)
 
     for (uint32_t i = 0; i < s->n_backends; i++) {
         const struct snapshot_backend *backend = &s->backends[i];
-        if (s->pools[backend->pool].source != SOURCE_CLIENT)
+        if (backend->source != SOURCE_CLIENT)
             continue;
         for (uint32_t f = 0; f < 2; f++) {
             const union addr *address = snapshot_backend_addr(backend, families[f]);
@@ -438,12 +438,11 @@ static bool something_changed(struct routes *r)
     return changed;
 }
 
-int routes_on_event(struct routes *r)
+/* Asks for every target, and brings the links in line with the answers. */
+static int next_round(struct routes *r)
 {
     const char *name = "?";
 
-    if (!something_changed(r))
-        return 0;
     begin_round(r);
     for (uint32_t i = 0; i < r->n_targets; i++) {
         struct target *t = &r->targets[i];
@@ -464,6 +463,29 @@ int routes_on_event(struct routes *r)
     if (err)
         log_event(LOG_LEVEL_ERROR, "return_path_failed", "interface=%s error=\"%s\"", name, strerror(-err));
     return err;
+}
+
+int routes_on_event(struct routes *r)
+{
+    return something_changed(r) ? next_round(r) : 0;
+}
+
+int routes_change(struct routes *r, const struct snapshot *s)
+{
+    struct target *before = malloc(sizeof(r->targets));
+    uint32_t n = r->n_targets;
+
+    if (!before)
+        return -ENOMEM;
+    memcpy(before, r->targets, sizeof(r->targets));
+    r->n_targets = 0;
+    list_targets(r, s);
+    for (uint32_t i = 0; i < r->n_targets; i++)
+        for (uint32_t k = 0; k < n; k++)
+            if (addr_same_host(r->targets[i].address, before[k].address))
+                r->targets[i].trouble = before[k].trouble;
+    free(before);
+    return next_round(r);
 }
 
 void routes_each_interface(const struct routes *r,

@@ -33,6 +33,12 @@ int routes_fd(const struct routes *r);
 int routes_on_event(struct routes *r);
 
 /*
+ * Follows to another snapshot: asks for the routes to its backends and attaches where they lead. A backend
+ * that cannot be reached is a log line. 0 or -errno. `s` must outlive it.
+ */
+int routes_change(struct routes *r, const struct snapshot *s);
+
+/*
  * Calls `each` for every interface that carries (or would carry) the return program; `backends` is a list
  * with commas, empty when the interface is only kept for living sessions.
  */

@@ -38,10 +38,10 @@ static int on_socket(struct nl_msg *msg, void *arg)
     return NL_OK;
 }
 
-static int dump_family(struct nl_sock *sk, sa_family_t family, enum socket_state state, struct dump *dump)
+static int dump_family(struct nl_sock *sk, sa_family_t family, enum socket_states states, struct dump *dump)
 {
     struct inet_diag_req_v2 request = {
-        .sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = 1u << state};
+        .sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = states};
     struct nl_msg *msg = nlmsg_alloc_simple(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
 
     if (msg)
@@ -49,16 +49,16 @@ static int dump_family(struct nl_sock *sk, sa_family_t family, enum socket_state
     return netlink_request(sk, msg, on_socket, dump);
 }
 
-int sockets_each(enum socket_state state, socket_fn *each, void *arg)
+int sockets_each(enum socket_states states, socket_fn *each, void *arg)
 {
     struct dump dump = {.each = each, .arg = arg};
     struct nl_sock *sk = NULL;
     int err = netlink_open(NETLINK_SOCK_DIAG, &sk);
 
     if (!err)
-        err = dump_family(sk, AF_INET, state, &dump);
+        err = dump_family(sk, AF_INET, states, &dump);
     if (!err) {
-        err = dump_family(sk, AF_INET6, state, &dump);
+        err = dump_family(sk, AF_INET6, states, &dump);
         if (err == -ENOENT)
             err = 0;
     }
@@ -82,6 +82,6 @@ bool sockets_handshaking(const struct snapshot *s)
     struct handshakes h = {.s = s};
 
     /* Where inet_diag is missing preflight has said so. */
-    (void)sockets_each(SOCKET_SYN_RECV, on_handshake, &h);
+    (void)sockets_each(SOCKETS_SYN_RECV, on_handshake, &h);
     return h.found;
 }

@@ -133,12 +133,3 @@ void entry_set_addr(const union addr *from, struct dissolve_addr *ret_addr, __be
     *ret_addr = (struct dissolve_addr){{0, 0, htonl(0xffff), from->v4.sin_addr.s_addr}};
     *ret_port = from->v4.sin_port;
 }
-
-union addr entry_addr(const struct dissolve_addr *a, __be16 port)
-{
-    union addr to = {.v6 = {.sin6_family = AF_INET6, .sin6_port = port}};
-
-    memcpy(&to.v6.sin6_addr, a->word, sizeof(a->word));
-    addr_unmap(&to);
-    return to;
-}

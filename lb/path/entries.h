@@ -52,6 +52,5 @@ bool entry_is_published(const struct entries *e, uint32_t index);
 
 /* Endpoints as entries hold them: IPv4 mapped, network order. */
 void entry_set_addr(const union addr *from, struct dissolve_addr *ret_addr, __be16 *ret_port);
-union addr entry_addr(const struct dissolve_addr *a, __be16 port);
 
 #endif

@@ -245,6 +245,12 @@ static void worker_done(struct worker *w)
     w->deadline_entries = NULL;
 }
 
+static void take_snapshot(struct worker *w)
+{
+    w->snapshot = atomic_load_explicit(&w->published, memory_order_acquire);
+    atomic_store_explicit(&w->version, w->snapshot->version, memory_order_release);
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
@@ -262,6 +268,7 @@ static void *worker_main(void *arg)
     while (!finished(w)) {
         int error = ring_wait(&w->ring, wait_ms(w));
         assert(error == 0);
+        take_snapshot(w);
         w->now_ms = clock_now_ms();
         run_deadlines(w);
         dissolve_run(w);
@@ -302,6 +309,8 @@ int worker_start(struct worker *w, uint32_t index, const struct worker_resources
     memset(w, 0, sizeof(*w));
     w->index = index;
     w->snapshot = given->snapshot;
+    w->published = given->snapshot;
+    w->version = given->snapshot->version;
     w->all_counters = given->counters;
     w->counters = &given->counters[index];
     w->loads = given->loads;
@@ -335,6 +344,12 @@ static void wake(struct worker *w)
 {
     const uint64_t one = 1;
     (void)!write(w->wake_fd, &one, sizeof(one));
+}
+
+void worker_publish(struct worker *w, const struct snapshot *s)
+{
+    atomic_store_explicit(&w->published, s, memory_order_release);
+    wake(w);
 }
 
 void worker_drain(struct worker *w)

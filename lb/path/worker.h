@@ -26,7 +26,6 @@
 struct worker {
     /* Given at start, never changed. */
     uint32_t index;
-    const struct snapshot *snapshot;
     struct counters *all_counters; /* of all workers */
     struct counters *counters;     /* its own */
     struct load *loads;            /* of all backends, shared by all workers */
@@ -35,13 +34,17 @@ struct worker {
     int idle_fd;                   /* not owned: written when `idle` becomes true */
 
     /* Written by the control thread. */
+    _Atomic(const struct snapshot *) published; /* the newest; taken at the top of the loop */
     _Atomic bool drain;
     _Atomic bool stop;
 
     /* Read by the control thread: once draining, no session is left and no connection waits for accept. */
     _Atomic bool idle;
 
+    _Atomic uint64_t version; /* of the snapshot that it looks at; older ones it will never see again */
+
     /* The worker's own. */
+    const struct snapshot *snapshot; /* for one turn of the loop: nothing of it is kept but indices */
     pthread_t thread;
     sem_t started;
     int start_error;
@@ -85,6 +88,9 @@ static inline const struct snapshot_pool *session_pool(const struct worker *w, c
  * returns when it runs or has failed. 0 or -errno, then nothing is left behind.
  */
 int worker_start(struct worker *w, uint32_t index, const struct worker_resources *given);
+
+/* Hands over a newer snapshot; `version` tells when it is taken. */
+void worker_publish(struct worker *w, const struct snapshot *s);
 
 /* From now on the worker says when it is idle; accepting goes on. */
 void worker_drain(struct worker *w);

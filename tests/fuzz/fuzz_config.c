@@ -6,6 +6,7 @@
  * main() runs every file and every file of every directory in its arguments once, as a regression test.
  */
 #include "control/config.h"
+#include "control/roster.h"
 #include "snapshot.h"
 
 #include <dirent.h>
@@ -107,6 +108,7 @@ static void check_errors(const char *text, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct config *c = NULL;
+    struct roster *roster = NULL;
     struct snapshot *s = NULL;
     char *text = NULL;
     size_t length = 0;
@@ -120,7 +122,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(r == 0 || r == -EINVAL);
     if (r == 0) {
         MUST(length == 0);
-        MUST(publish_snapshot(c, &s) == 0);
+        MUST(roster_next(NULL, c, &roster) == 0 && roster_publish(roster, &s) == 0);
+        roster_free(roster);
         config_free(c); /* the snapshot must refer to nothing in it */
         check_snapshot(s);
         snapshot_free(s);

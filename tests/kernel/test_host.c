@@ -240,6 +240,8 @@ static void the_plans_lines_can_be_pasted(void **state)
 static void a_pool_with_the_gateways_source_needs_no_rule(void **state)
 {
     f.pool.source = SOURCE_GATEWAY;
+    for (uint32_t i = 0; i < f.s.n_backends; i++)
+        f.backends[i].source = SOURCE_GATEWAY;
     expect_plan(3, 0, 0, 0);
 }
 

@@ -229,6 +229,8 @@ static void a_transparent_backend_on_this_very_host_is_refused(void **state)
     lab_run(LAB_GATEWAY, "ip addr add 10.9.0.12/32 dev lo");
     expect_refusal(-EINVAL, "it is an address of this very host");
     f.pool.source = SOURCE_GATEWAY;
+    for (uint32_t i = 0; i < f.s.n_backends; i++)
+        f.backends[i].source = SOURCE_GATEWAY;
     open_routes();
     await_interfaces("");
 }

@@ -263,6 +263,15 @@ class Postern:
     def send(self, number):
         self.process.send_signal(number)
 
+    def reload(self, config, event="reload"):
+        """Writes another configuration and sends HUP. Returns the line that says what came of it, and those of its changes."""
+        since = len(self.log.read())
+        self.config = config
+        self.file.write_text(config)
+        self.send(signal.SIGHUP)
+        line = self.wait(since=since, event=event)
+        return line, [f"{c['what']}: {c['before']} -> {c['after']}" for c in _matching(self.log.read(), {"event": "reload_change"}, since)]
+
     def stop(self, number=signal.SIGTERM, deadline=DEADLINE):
         """
         Waits until the story's sessions have ended, tells it to end, waits for that, and checks what it left. TERM alone waits

@@ -153,15 +153,3 @@ def test_a_handshake_that_never_ends_holds_up_the_end_for_seconds_only(lab):
             postern.send(signal.SIGTERM)
             postern.wait_end(20)
             postern.check_left_nothing()
-
-
-@pytest.mark.topology(backends=1)
-def test_hup_changes_nothing_and_says_so(lab, engine):
-    serve_all(lab)
-    with Postern(lab, plain(lab, engine)) as postern:
-        s = lab.connect()
-        converse(s, "", "220")
-        postern.send(signal.SIGHUP)
-        postern.wait(event="reload_refused")
-        converse(s, "QUIT", "221")
-        s.close()

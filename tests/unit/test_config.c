@@ -5,6 +5,7 @@
  */
 #include "config_files.h"
 #include "control/config_values.h"
+#include "control/roster.h"
 
 #include <sched.h>
 #include <time.h>
@@ -13,6 +14,7 @@
 static struct snapshot *publish(void)
 {
     struct config *c;
+    struct roster *roster;
     struct snapshot *s;
     char *errors;
     int r = load(&c, &errors);
@@ -20,7 +22,9 @@ static struct snapshot *publish(void)
         print_error("%s", errors);
     assert_int_equal(r, 0);
     assert_string_equal(errors, "");
-    assert_int_equal(publish_snapshot(c, &s), 0);
+    assert_int_equal(roster_next(NULL, c, &roster), 0);
+    assert_int_equal(roster_publish(roster, &s), 0);
+    roster_free(roster);
     config_free(c);
     free(errors);
     return s;
@@ -429,8 +433,8 @@ static void limits_hold_and_name_the_first_excess(void **state)
         "postern.yaml:4128:9: error: more than 4096 addresses over all listeners; use prefixes\n"
         " 4128 |       - 203.0.16.0:25\n"
         "      |         ^~~~~~~~~~~~~\n"
-        "postern.yaml:5164:9: error: more than 1024 backends over all pools\n"
-        " 5164 |       - {name: b1024, address: [10.0.4.0:25, \"[2001:db8::401]:25\"]}\n"
+        "postern.yaml:5188:9: error: more than 1024 backends over all pools\n"
+        " 5188 |       - {name: b1024, address: [10.0.4.0:25, \"[2001:db8::401]:25\"]}\n"
         "      |         ^\n");
     free(errors);
     free(text);

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * roster_next(): a copy of the roster, in which everything leaves, and what is configured comes back to its
+ * place or gets a new one. As the copy is thrown away when a place is missing, a configuration applies whole
+ * or not at all. Called by gateway.c, control thread only.
+ */
+#include "control/roster.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void set_name(char to[ROSTER_NAME_BYTES], const char *name)
+{
+    strncpy(to, name, ROSTER_NAME_BYTES - 1);
+    to[ROSTER_NAME_BYTES - 1] = '\0';
+}
+
+static bool same_addr(const union addr *a, const union addr *b)
+{
+    if (a->sa.sa_family != b->sa.sa_family)
+        return false;
+    return a->sa.sa_family == AF_UNSPEC || (addr_same_host(a, b) && addr_port(a) == addr_port(b));
+}
+
+/*
+ * Another address is another backend, whatever its name, and so is another source: sessions go on with the
+ * old one.
+ */
+static bool is_same(
+    const struct roster *r, const struct roster_backend *b, uint16_t pool, const struct backend_spec *spec)
+{
+    return b->pool == pool && b->source == r->pools[pool].settings.source &&
+           strcmp(b->spec.name, spec->name) == 0 && same_addr(&b->spec.v4, &spec->v4) &&
+           same_addr(&b->spec.v6, &spec->v6);
+}
+
+static struct roster_backend *place_of(struct roster *r, uint16_t pool, const struct backend_spec *spec)
+{
+    struct roster_backend *free_place = NULL;
+
+    for (uint32_t i = 0; i < r->n_backends; i++) {
+        struct roster_backend *b = &r->backends[i];
+        if (is_same(r, b, pool, spec))
+            return b;
+        if (!free_place && !b->spec.name[0])
+            free_place = b;
+    }
+    if (!free_place && r->n_backends < SNAPSHOT_BACKENDS_MAX)
+        free_place = &r->backends[r->n_backends++];
+    if (free_place)
+        *free_place = (struct roster_backend){.pool = pool, .source = r->pools[pool].settings.source};
+    return free_place;
+}
+
+static int join(struct roster *r, uint16_t pool, const struct backend_spec *spec)
+{
+    struct roster_backend *b = place_of(r, pool, spec);
+
+    if (!b)
+        return -ENOSPC;
+    b->spec = *spec;
+    b->member = true;
+    return 0;
+}
+
+static struct backend_spec configured(const struct config_backend *from)
+{
+    struct backend_spec spec = {
+        .v4 = from->address[0].addr,
+        .v6 = from->address[1].addr,
+        .weight = from->weight,
+        .state = (enum backend_state)from->state,
+    };
+
+    set_name(spec.name, from->name);
+    set_name(spec.zone, from->zone);
+    return spec;
+}
+
+static struct snapshot_pool settings_of(const struct config_pool *from)
+{
+    return (struct snapshot_pool){
+        .source = from->source,
+        .proxy = from->proxy_protocol,
+        .balance = from->balance,
+        .dissolve = from->dissolve != 0,
+        .retries = (uint16_t)from->retries,
+        .connect_timeout_ms = from->timeouts.connect_ms,
+        .greeting_timeout_ms = from->timeouts.greeting_ms,
+        .greeting_total_timeout_ms = from->timeouts.greeting_total_ms,
+        .idle_timeout_ms = from->timeouts.idle_ms,
+        .half_closed_timeout_ms = from->timeouts.half_closed_ms,
+    };
+}
+
+static int find_pool(const struct roster *r, const char *name)
+{
+    for (uint32_t i = 0; i < r->n_pools; i++)
+        if (strcmp(r->pools[i].name, name) == 0)
+            return (int)i;
+    return -ENOENT;
+}
+
+static int apply_pool(struct roster *r, const struct config_pool *from)
+{
+    const struct config_backend *backends = from->backends.items;
+    int at = find_pool(r, from->name);
+
+    if (at < 0) {
+        if (r->n_pools == ROSTER_POOLS_MAX)
+            return -ENOSPC;
+        at = (int)r->n_pools++;
+        set_name(r->pools[at].name, from->name);
+        r->pools[at].nobody_since_ms[0] = r->pools[at].nobody_since_ms[1] = UINT64_MAX;
+    }
+    r->pools[at].config = from;
+    r->pools[at].settings = settings_of(from);
+    for (uint32_t i = 0; i < from->backends.n; i++) {
+        struct backend_spec spec = configured(&backends[i]);
+        int error = join(r, (uint16_t)at, &spec);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+static int find_listener(const struct roster *r, const char *name)
+{
+    for (uint32_t i = 0; i < r->n_listeners; i++)
+        if (strcmp(r->listeners[i].name, name) == 0)
+            return (int)i;
+    return -ENOENT;
+}
+
+static struct roster_vip *find_vip(struct roster *r, const struct addr_prefix *p, uint16_t port)
+{
+    for (uint32_t i = 0; i < r->n_vips; i++)
+        if (r->vips[i].port == port && memcmp(&r->vips[i].prefix, p, sizeof(*p)) == 0)
+            return &r->vips[i];
+    return NULL;
+}
+
+static int apply_listener(struct roster *r, const struct config_listener *from)
+{
+    const struct config_vip *vips = from->vips.items;
+    int at = find_listener(r, from->name);
+
+    if (at < 0) {
+        if (r->n_listeners == ROSTER_LISTENERS_MAX)
+            return -ENOSPC;
+        at = (int)r->n_listeners++;
+        set_name(r->listeners[at].name, from->name);
+    }
+    r->listeners[at].pool = (uint16_t)find_pool(r, from->pool); /* config_check() has found it */
+    for (uint32_t i = 0; i < from->vips.n; i++) {
+        struct roster_vip *v = find_vip(r, &vips[i].prefix, vips[i].port);
+        if (!v && r->n_vips == ROSTER_VIPS_MAX)
+            return -ENOSPC;
+        v = v ? v : &r->vips[r->n_vips++];
+        v->prefix = vips[i].prefix;
+        v->port = vips[i].port;
+        v->listener = (uint16_t)at;
+        v->leaving = false;
+    }
+    return 0;
+}
+
+static void leave_all(struct roster *r)
+{
+    for (uint32_t i = 0; i < r->n_pools; i++)
+        r->pools[i].config = NULL;
+    for (uint32_t i = 0; i < r->n_vips; i++)
+        r->vips[i].leaving = true;
+    for (uint32_t i = 0; i < r->n_backends; i++) {
+        if (r->backends[i].member)
+            r->backends[i].left_at = r->version + 1;
+        r->backends[i].member = false;
+    }
+}
+
+/* What leaves but lies within another prefix of that port is that one's from now on. */
+static bool is_covered(const struct roster *r, const struct roster_vip *v)
+{
+    for (uint32_t i = 0; i < r->n_vips; i++) {
+        const struct roster_vip *other = &r->vips[i];
+        if (!other->leaving && other->port == v->port && addr_prefix_within(&v->prefix, &other->prefix))
+            return true;
+    }
+    return false;
+}
+
+static void drop_covered_vips(struct roster *r)
+{
+    for (uint32_t i = 0; i < r->n_vips;) {
+        if (r->vips[i].leaving && is_covered(r, &r->vips[i]))
+            r->vips[i] = r->vips[--r->n_vips];
+        else
+            i++;
+    }
+}
+
+int roster_next(const struct roster *before, const struct config *c, struct roster **ret)
+{
+    const struct config_pool *pools = c->pools.items;
+    const struct config_listener *listeners = c->listeners.items;
+    struct roster *r = calloc(1, sizeof(*r));
+    int error = r ? 0 : -ENOMEM;
+
+    if (r && before)
+        *r = *before;
+    if (r) {
+        r->config = c;
+        leave_all(r);
+    }
+    for (uint32_t i = 0; !error && i < c->pools.n; i++)
+        error = apply_pool(r, &pools[i]);
+    for (uint32_t i = 0; !error && i < c->listeners.n; i++)
+        error = apply_listener(r, &listeners[i]);
+    if (error) {
+        roster_free(r);
+        return error;
+    }
+    drop_covered_vips(r);
+    *ret = r;
+    return 0;
+}
+
+void roster_free(struct roster *r)
+{
+    free(r);
+}
+
+uint32_t roster_sweep(struct roster *r, const struct load *loads, uint64_t oldest)
+{
+    uint32_t swept = 0;
+
+    for (uint32_t i = 0; i < r->n_backends; i++) {
+        struct roster_backend *b = &r->backends[i];
+        if (!b->spec.name[0] || b->member || b->left_at > oldest || load_sessions(&loads[i]) > 0)
+            continue;
+        *b = (struct roster_backend){0};
+        swept++;
+    }
+    return swept;
+}
+
+void roster_saw_session(struct roster *r, const union addr *vip)
+{
+    for (uint32_t i = 0; i < r->n_vips; i++)
+        if (r->vips[i].leaving && addr_port(vip) == r->vips[i].port &&
+            addr_in_prefix(vip, &r->vips[i].prefix))
+            r->vips[i].in_use = true;
+}
+
+uint32_t roster_drop_vips(struct roster *r)
+{
+    uint32_t before = r->n_vips;
+
+    for (uint32_t i = 0; i < r->n_vips;) {
+        bool drop = r->vips[i].leaving && !r->vips[i].in_use;
+        r->vips[i].in_use = false;
+        if (drop)
+            r->vips[i] = r->vips[--r->n_vips];
+        else
+            i++;
+    }
+    return before - r->n_vips;
+}
+
+bool roster_is_leaving(const struct roster *r)
+{
+    for (uint32_t i = 0; i < r->n_vips; i++)
+        if (r->vips[i].leaving)
+            return true;
+    for (uint32_t i = 0; i < r->n_backends; i++)
+        if (r->backends[i].spec.name[0] && !r->backends[i].member)
+            return true;
+    return false;
+}
+
+uint32_t roster_weight(const struct roster *r, uint32_t backend)
+{
+    const struct roster_backend *b = &r->backends[backend];
+
+    if (!b->member || b->down || b->spec.state != BACKEND_READY)
+        return 0;
+    return b->spec.weight * SNAPSHOT_WEIGHT_SCALE;
+}
+
+/* ---- nobody left -------------------------------------------------------------------------------------- */
+
+static bool reaches(const struct roster_backend *b, sa_family_t family)
+{
+    const union addr *own = family == AF_INET6 ? &b->spec.v6 : &b->spec.v4;
+    return b->member && (b->source == SOURCE_GATEWAY || own->sa.sa_family == family);
+}
+
+/* Of a family that no backend of the pool has an address of, nobody is missing: those clients are refused one
+ * by one, with a reason of its own (no_family). */
+static void note_absence(struct roster *r, uint16_t pool, int family, uint64_t now_ms)
+{
+    static const sa_family_t families[2] = {AF_INET, AF_INET6};
+    uint64_t *since = &r->pools[pool].nobody_since_ms[family];
+    bool expected = false, anybody = false;
+
+    for (uint32_t i = 0; i < r->n_backends && !anybody; i++) {
+        bool candidate = r->backends[i].pool == pool && reaches(&r->backends[i], families[family]);
+        expected |= candidate;
+        anybody = candidate && roster_weight(r, i) > 0;
+    }
+    if (anybody || !expected)
+        *since = UINT64_MAX;
+    else if (*since == UINT64_MAX)
+        *since = now_ms;
+}
+
+static uint64_t *absence_of(struct roster *r, const struct roster_vip *v)
+{
+    struct roster_pool *pool = &r->pools[r->listeners[v->listener].pool];
+    return &pool->nobody_since_ms[v->prefix.family == AF_INET6];
+}
+
+bool roster_judge_vips(struct roster *r, uint64_t now_ms)
+{
+    bool changed = false;
+
+    for (uint16_t i = 0; i < r->n_pools; i++)
+        for (int family = 0; family < 2; family++)
+            note_absence(r, i, family, now_ms);
+    for (uint32_t i = 0; i < r->n_vips; i++) {
+        struct roster_vip *v = &r->vips[i];
+        uint64_t since = *absence_of(r, v);
+        bool refused = since != UINT64_MAX && now_ms - since >= ROSTER_NOBODY_MS;
+        changed |= refused != v->refused;
+        v->refused = refused;
+    }
+    return changed;
+}
+
+uint64_t roster_judge_ms(const struct roster *r)
+{
+    uint64_t next = UINT64_MAX;
+
+    for (uint32_t i = 0; i < r->n_vips; i++) {
+        const struct roster_pool *pool = &r->pools[r->listeners[r->vips[i].listener].pool];
+        uint64_t since = pool->nobody_since_ms[r->vips[i].prefix.family == AF_INET6];
+        if (!r->vips[i].refused && since != UINT64_MAX && since + ROSTER_NOBODY_MS < next)
+            next = since + ROSTER_NOBODY_MS;
+    }
+    return next;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * configuration -> roster -> snapshot -> kernel (return path, routes) -> workers -> kernel (catching)
+ *
+ * A reload goes that way once, whole: it is given up at the first step that fails, and nothing has changed
+ * then; from the workers on nothing can fail. VIPs are caught only once every worker knows them. What leaves
+ * stays in the snapshot until no socket and no session is left of it. Called by gateway.c.
+ */
+#include "serving.h"
+
+#include "base/clock.h"
+#include "control/config.h"
+#include "control/config_diff.h"
+#include "control/dissolve_load.h"
+#include "control/sockets.h"
+#include "log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ERROR_TEXT_MAX 512
+#define LEAVE_MS 2000
+#define SETTLE_MS 2 /* workers take a snapshot without a word; they have been woken for it */
+
+/* Says which VIPs refuse connections from now on, and which serve again. */
+static void tell_vips(struct roster *r)
+{
+    char text[ADDR_TEXT_MAX];
+
+    for (uint32_t i = 0; i < r->n_vips; i++) {
+        struct roster_vip *v = &r->vips[i];
+        if (v->told != v->refused)
+            log_event(v->refused ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "vip",
+                "address=%s port=%u listener=%s state=%s", addr_prefix_format(&v->prefix, text), v->port,
+                r->listeners[v->listener].name, v->refused ? "refused" : "served");
+        v->told = v->refused;
+    }
+}
+
+/* Hands a snapshot of the roster as it is now to the workers. */
+int serving_publish(struct serving *v)
+{
+    struct snapshot *s = NULL;
+
+    (void)roster_judge_vips(v->roster, clock_now_ms());
+    int error = roster_publish(v->roster, &s);
+    if (error) {
+        log_event(LOG_LEVEL_ERROR, "publish_failed", "error=\"%s\"", strerror(-error));
+        return error;
+    }
+    publication_put(&v->publication, s);
+    v->catch_version = s->version;
+    return 0;
+}
+
+/* What can be done only once every worker has taken the newest snapshot. */
+static void follow_publication(struct serving *v)
+{
+    uint64_t oldest = publication_collect(&v->publication, v->kernel.s);
+
+    if (v->catch_version && oldest >= v->catch_version) {
+        v->catch_version = 0;
+        (void)kernel_catch(&v->kernel, v->publication.newest); /* has said what failed */
+        tell_vips(v->roster);
+        if (v->reloading)
+            log_event(LOG_LEVEL_INFO, "reload", "file=%s changes=%u", v->file, v->changes);
+        v->reloading = false;
+    }
+}
+
+/* A pool has had nobody for too long, or somebody again. */
+static void publish_judged(struct serving *v)
+{
+    if (roster_judge_vips(v->roster, clock_now_ms()))
+        (void)serving_publish(v); /* has said what failed */
+}
+
+static void on_live_socket(const struct socket_found *found, void *arg)
+{
+    roster_saw_session(arg, &found->local);
+}
+
+static void on_dissolved(const union addr *vip, void *arg)
+{
+    roster_saw_session(arg, vip);
+}
+
+/* VIPs and backends without a session have left for good. */
+static void tend_leavers(struct serving *v)
+{
+    char error_text[ERROR_TEXT_MAX];
+
+    /* A listing that failed would look like none: nothing leaves then. */
+    bool listed = sockets_each(SOCKETS_LIVE, on_live_socket, v->roster) == 0;
+    dissolve_each_vip(v->kernel.dissolve, on_dissolved, v->roster);
+    uint32_t vips = listed ? roster_drop_vips(v->roster) : 0;
+    uint32_t backends = roster_sweep(v->roster, v->loads, publication_collect(&v->publication, v->kernel.s));
+    if (vips + backends > 0 && serving_publish(v) == 0) {
+        log_event(LOG_LEVEL_INFO, "left", "vips=%u backends=%u", vips, backends);
+        if (kernel_change(&v->kernel, v->publication.newest, error_text, sizeof(error_text)))
+            log_event(LOG_LEVEL_ERROR, "leave_failed", "error=\"%s\"", error_text);
+    }
+    v->leave_ms = roster_is_leaving(v->roster) ? clock_now_ms() + LEAVE_MS : UINT64_MAX;
+}
+
+static void refuse_reload(const char *why)
+{
+    log_event(LOG_LEVEL_ERROR, "reload_refused", "file_applied=no reason=\"%s\"", why);
+}
+
+/* What is taken at start, once. NULL: nothing of it has changed. */
+static const char *needs_restart(const struct config *before, const struct config *after)
+{
+    if (before->gateway.workers != after->gateway.workers)
+        return "gateway.workers has changed: that needs a restart";
+    if (before->gateway.max_sessions != after->gateway.max_sessions)
+        return "gateway.max_sessions has changed: that needs a restart";
+    return NULL;
+}
+
+static void tell_change(const char *path, const char *before, const char *after, void *arg)
+{
+    log_event(LOG_LEVEL_INFO, "reload_change", "what=%s before=\"%s\" after=\"%s\"", path,
+        before ? before : "", after ? after : "");
+}
+
+/* Both or neither: the roster and the kernel's side follow a configuration. 0, or why not. */
+static const char *apply(struct serving *v, struct config *config, char text[ERROR_TEXT_MAX])
+{
+    struct roster *roster = NULL;
+    struct snapshot *s = NULL;
+
+    int error = roster_next(v->roster, config, &roster);
+    if (error == -ENOSPC)
+        return "too many backends, pools or listeners, those included that still carry sessions; try again "
+               "when "
+               "these have ended";
+    if (!error) {
+        (void)roster_judge_vips(roster, clock_now_ms());
+        error = roster_publish(roster, &s);
+    }
+    if (!error)
+        error = kernel_change(&v->kernel, s, text, ERROR_TEXT_MAX);
+    if (error) {
+        snapshot_free(s);
+        roster_free(roster);
+        return text[0] ? text : strerror(-error);
+    }
+    roster_free(v->roster);
+    v->roster = roster;
+    publication_put(&v->publication, s);
+    v->catch_version = s->version;
+    return NULL;
+}
+
+bool serving_reload(struct serving *v)
+{
+    struct config *config = NULL;
+    char text[ERROR_TEXT_MAX] = "";
+
+    int error = config_load(v->file, stderr, &config);
+    if (error) {
+        refuse_reload(error == -EINVAL ? "the configuration has errors, see above" : strerror(-error));
+        return false;
+    }
+    const char *why = needs_restart(v->config, config);
+    if (!why)
+        why = apply(v, config, text);
+    if (why) {
+        refuse_reload(why);
+        config_free(config);
+        return false;
+    }
+    v->changes = config_diff(v->config, config, tell_change, NULL);
+    v->reloading = true;
+    config_free(v->config);
+    v->config = config;
+    v->leave_ms = clock_now_ms();
+    return true;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------------- */
+
+int serving_open(struct serving *v, const char *file, struct config *config)
+{
+    *v = (struct serving){.file = file, .config = config, .leave_ms = UINT64_MAX};
+    int error = roster_next(NULL, config, &v->roster);
+
+    if (!error) {
+        (void)roster_judge_vips(v->roster, clock_now_ms());
+        error = roster_publish(v->roster, &v->publication.newest);
+    }
+    return error;
+}
+
+void serving_tend(struct serving *v, uint64_t now_ms)
+{
+    follow_publication(v);
+    if (now_ms >= v->leave_ms)
+        tend_leavers(v);
+    if (now_ms >= roster_judge_ms(v->roster))
+        publish_judged(v);
+}
+
+uint64_t serving_next_ms(const struct serving *v, uint64_t now_ms)
+{
+    uint64_t judge_ms = roster_judge_ms(v->roster);
+
+    if (v->catch_version)
+        return now_ms + SETTLE_MS;
+    return v->leave_ms < judge_ms ? v->leave_ms : judge_ms;
+}
+
+void serving_close(struct serving *v)
+{
+    publication_done(&v->publication);
+    roster_free(v->roster);
+    config_free(v->config);
+}

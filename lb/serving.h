@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is served now, and how that changes while sessions go on: the configuration, the roster made of it,
+ * the snapshot that the workers have, the kernel's side. Thread: control.
+ */
+#ifndef POSTERN_SERVING_H
+#define POSTERN_SERVING_H
+
+#include "control/kernel.h"
+#include "control/roster.h"
+#include "loads.h"
+#include "publication.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct serving {
+    const char *file;      /* the configuration's; not owned */
+    struct config *config; /* owned */
+    struct roster *roster;
+    struct publication publication;
+    struct kernel kernel;
+    const struct load *loads; /* not owned */
+    bool reloading;   /* a reload has been applied; its line is written once it is in force everywhere */
+    unsigned changes; /* of that reload */
+    uint64_t catch_version; /* catching follows when all workers know this snapshot; 0: it has */
+    uint64_t leave_ms;      /* when to look at what is leaving; UINT64_MAX: nothing is */
+};
+
+/* Makes the first snapshot of a configuration, which it takes over. 0 or -errno; serving_close() in any case.
+ */
+int serving_open(struct serving *v, const char *file, struct config *config);
+void serving_close(struct serving *v); /* the workers and the kernel's side are gone */
+
+/* Hands the roster as it is now to the workers. 0 or -errno, after logging it. */
+int serving_publish(struct serving *v);
+
+/* Reads the file again and applies it whole, or not at all; logs what has changed, or why not. True: applied.
+ */
+bool serving_reload(struct serving *v);
+
+/* Does what is due; to be called after every wake-up, and at serving_next_ms(). */
+void serving_tend(struct serving *v, uint64_t now_ms);
+uint64_t serving_next_ms(const struct serving *v, uint64_t now_ms);
+
+/* The snapshot in force: the control thread is the only one to replace it. */
+static inline const struct snapshot *serving_snapshot(const struct serving *v)
+{
+    return v->publication.newest;
+}
+
+#endif
