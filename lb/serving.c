@@ -96,9 +96,9 @@ static void tend_leavers(struct serving *v)
     uint32_t vips = listed ? roster_drop_vips(v->roster) : 0;
     uint32_t backends = roster_sweep(v->roster, v->loads, publication_collect(&v->publication, v->kernel.s));
     if (vips + backends > 0 && serving_publish(v) == 0) {
-        log_event(LOG_LEVEL_INFO, "left", "vips=%u backends=%u", vips, backends);
         if (kernel_change(&v->kernel, v->publication.newest, error_text, sizeof(error_text)))
             log_event(LOG_LEVEL_ERROR, "leave_failed", "error=\"%s\"", error_text);
+        log_event(LOG_LEVEL_INFO, "left", "vips=%u backends=%u", vips, backends);
     }
     v->leave_ms = roster_is_leaving(v->roster) ? clock_now_ms() + LEAVE_MS : UINT64_MAX;
 }
