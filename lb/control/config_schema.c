@@ -16,11 +16,12 @@ const char config_fallback_cpus[] = "the number of CPUs online, at most 64";
 /* In the order of the enums in snapshot.h. */
 static const char *const source_words[] = {"client", "gateway", NULL};
 static const char *const proxy_words[] = {"off", "v1", "v2", NULL};
-static const char *const balance_words[] = {"least-sessions", "round-robin", NULL};
+static const char *const balance_words[] = {"least-sessions", "round-robin", "source-hash", NULL};
 static const char *const switch_words[] = {"off", "on", NULL};
 _Static_assert(SOURCE_CLIENT == 0 && SOURCE_GATEWAY == 1, "source_words");
 _Static_assert(PROXY_OFF == 0 && PROXY_V1 == 1 && PROXY_V2 == 2, "proxy_words");
-_Static_assert(BALANCE_LEAST_SESSIONS == 0 && BALANCE_ROUND_ROBIN == 1, "balance_words");
+_Static_assert(
+    BALANCE_LEAST_SESSIONS == 0 && BALANCE_ROUND_ROBIN == 1 && BALANCE_SOURCE_HASH == 2, "balance_words");
 
 #define SECONDS 1000u
 #define MINUTES (60 * SECONDS)

@@ -17,7 +17,8 @@
 /* What is left of the block. */
 struct block {
     char *next, *end;
-    uint16_t *members; /* of the pools to come */
+    uint16_t *members;     /* of the pools to come */
+    uint32_t *weight_sums; /* theirs */
 };
 
 static void *take(struct block *b, size_t size)
@@ -81,6 +82,7 @@ static void publish_pool(struct snapshot *s, struct block *b, const struct confi
         .balance = from->balance,
         .dissolve = from->dissolve != 0,
         .members = members,
+        .weight_sums = b->weight_sums,
         .n_members = (uint16_t)from->backends.n,
         .retries = (uint16_t)from->retries,
         .connect_timeout_ms = from->timeouts.connect_ms,
@@ -89,12 +91,14 @@ static void publish_pool(struct snapshot *s, struct block *b, const struct confi
         .idle_timeout_ms = from->timeouts.idle_ms,
         .half_closed_timeout_ms = from->timeouts.half_closed_ms,
     };
+    b->weight_sums += from->backends.n;
     for (uint32_t i = 0; i < from->backends.n; i++)
         s->backends[s->n_backends++] = (struct snapshot_backend){
             .name = take_text(b, backends[i].name),
             .zone = take_text(b, backends[i].zone),
             .v4 = backends[i].address[0].addr,
             .v6 = backends[i].address[1].addr,
+            .identity = snapshot_identity(backends[i].name),
             .weight = backends[i].weight * SNAPSHOT_WEIGHT_SCALE,
             .pool = s->n_pools,
         };
@@ -123,17 +127,18 @@ int publish_snapshot(const struct config *c, struct snapshot **ret)
     struct sizes n = sizes_of(c);
     size_t size = sizeof(struct snapshot) + c->listeners.n * sizeof(struct snapshot_listener) +
                   c->pools.n * sizeof(struct snapshot_pool) +
-                  n.backends * (sizeof(struct snapshot_backend) + sizeof(uint16_t)) +
+                  n.backends * (sizeof(struct snapshot_backend) + sizeof(uint32_t) + sizeof(uint16_t)) +
                   n.vips * sizeof(struct snapshot_vip) + n.text_bytes;
     struct snapshot *s = calloc(1, size);
     if (!s)
         return -ENOMEM;
-    /* In the order of their alignment: pointers, then VIPs, then members, then texts. */
+    /* In the order of their alignment: pointers, then VIPs, then sums, then members, then texts. */
     struct block b = {.next = (char *)(s + 1), .end = (char *)s + size};
     s->listeners = take(&b, c->listeners.n * sizeof(*s->listeners));
     s->pools = take(&b, c->pools.n * sizeof(*s->pools));
     s->backends = take(&b, n.backends * sizeof(*s->backends));
     s->vips = take(&b, n.vips * sizeof(*s->vips));
+    b.weight_sums = take(&b, n.backends * sizeof(*b.weight_sums));
     b.members = take(&b, n.backends * sizeof(*b.members));
     s->gateway_name = take_text(&b, c->gateway.name);
     s->gateway_zone = take_text(&b, c->gateway.zone);
@@ -146,6 +151,7 @@ int publish_snapshot(const struct config *c, struct snapshot **ret)
     for (uint32_t i = 0; i < c->listeners.n; i++)
         publish_listener(s, &b, c, &listeners[i]);
     snapshot_sort_vips(s);
+    snapshot_sum_weights(s);
     assert(b.next == b.end);
     *ret = s;
     return 0;

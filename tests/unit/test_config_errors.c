@@ -250,8 +250,8 @@ static const struct error_case cases[] = {
         "    5 |     timeouts: {connect: 99999999h}\n"
         "      |                         ^~~~~~~~~\n"},
     {"word", LISTENER POOL "    balance: least-session\n",
-        "postern.yaml:5:14: error: balance: \"least-session\" is not known here; it may be least-sessions or "
-        "round-robin; did you mean least-sessions?\n"
+        "postern.yaml:5:14: error: balance: \"least-session\" is not known here; it may be least-sessions, "
+        "round-robin or source-hash; did you mean least-sessions?\n"
         "    5 |     balance: least-session\n"
         "      |              ^~~~~~~~~~~~~\n"},
     {"word_far", LISTENER POOL "    proxy_protocol: yes\n",
