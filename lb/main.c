@@ -75,9 +75,11 @@ static int make_snapshot(const struct config *config, struct snapshot **ret)
 {
     struct roster *roster = NULL;
 
-    int error = roster_next(NULL, config, &roster);
-    if (!error)
+    int error = roster_next(NULL, config, 0, &roster);
+    if (!error) {
+        (void)roster_weigh(roster, 0);
         error = roster_publish(roster, ret);
+    }
     roster_free(roster);
     return error;
 }

@@ -37,13 +37,22 @@ static void tell_vips(struct roster *r)
     }
 }
 
+/* The roster's weights and VIPs as of now, and the snapshot of them. */
+static int snapshot_now(struct roster *r, uint64_t *ret_weigh_ms, struct snapshot **ret)
+{
+    uint64_t now = clock_now_ms();
+
+    *ret_weigh_ms = roster_weigh(r, now);
+    (void)roster_judge_vips(r, now);
+    return roster_publish(r, ret);
+}
+
 /* Hands a snapshot of the roster as it is now to the workers. */
 int serving_publish(struct serving *v)
 {
     struct snapshot *s = NULL;
 
-    (void)roster_judge_vips(v->roster, clock_now_ms());
-    int error = roster_publish(v->roster, &s);
+    int error = snapshot_now(v->roster, &v->weigh_ms, &s);
     if (error) {
         log_event(LOG_LEVEL_ERROR, "publish_failed", "error=\"%s\"", strerror(-error));
         return error;
@@ -66,13 +75,6 @@ static void follow_publication(struct serving *v)
             log_event(LOG_LEVEL_INFO, "reload", "file=%s changes=%u", v->file, v->changes);
         v->reloading = false;
     }
-}
-
-/* A pool has had nobody for too long, or somebody again. */
-static void publish_judged(struct serving *v)
-{
-    if (roster_judge_vips(v->roster, clock_now_ms()))
-        (void)serving_publish(v); /* has said what failed */
 }
 
 static void on_live_socket(const struct socket_found *found, void *arg)
@@ -130,15 +132,15 @@ static const char *apply(struct serving *v, struct config *config, char text[ERR
     struct roster *roster = NULL;
     struct snapshot *s = NULL;
 
-    int error = roster_next(v->roster, config, &roster);
+    uint64_t weigh_ms = UINT64_MAX;
+
+    int error = roster_next(v->roster, config, clock_now_ms(), &roster);
     if (error == -ENOSPC)
         return "too many backends, pools or listeners, those included that still carry sessions; try again "
                "when "
                "these have ended";
-    if (!error) {
-        (void)roster_judge_vips(roster, clock_now_ms());
-        error = roster_publish(roster, &s);
-    }
+    if (!error)
+        error = snapshot_now(roster, &weigh_ms, &s);
     if (!error)
         error = kernel_change(&v->kernel, s, text, ERROR_TEXT_MAX);
     if (error) {
@@ -148,6 +150,7 @@ static const char *apply(struct serving *v, struct config *config, char text[ERR
     }
     roster_free(v->roster);
     v->roster = roster;
+    v->weigh_ms = weigh_ms;
     publication_put(&v->publication, s);
     v->catch_version = s->version;
     return NULL;
@@ -184,13 +187,9 @@ bool serving_reload(struct serving *v)
 int serving_open(struct serving *v, const char *file, struct config *config)
 {
     *v = (struct serving){.file = file, .config = config, .leave_ms = UINT64_MAX};
-    int error = roster_next(NULL, config, &v->roster);
+    int error = roster_next(NULL, config, clock_now_ms(), &v->roster);
 
-    if (!error) {
-        (void)roster_judge_vips(v->roster, clock_now_ms());
-        error = roster_publish(v->roster, &v->publication.newest);
-    }
-    return error;
+    return error ? error : snapshot_now(v->roster, &v->weigh_ms, &v->publication.newest);
 }
 
 void serving_tend(struct serving *v, uint64_t now_ms)
@@ -198,17 +197,19 @@ void serving_tend(struct serving *v, uint64_t now_ms)
     follow_publication(v);
     if (now_ms >= v->leave_ms)
         tend_leavers(v);
-    if (now_ms >= roster_judge_ms(v->roster))
-        publish_judged(v);
+    /* A slow start has gone a step, or a pool has had nobody for too long. */
+    if (now_ms >= v->weigh_ms || now_ms >= roster_judge_ms(v->roster))
+        (void)serving_publish(v); /* has said what failed */
 }
 
 uint64_t serving_next_ms(const struct serving *v, uint64_t now_ms)
 {
-    uint64_t judge_ms = roster_judge_ms(v->roster);
+    const uint64_t due[] = {v->leave_ms, v->weigh_ms, roster_judge_ms(v->roster)};
+    uint64_t next_ms = v->catch_version ? now_ms + SETTLE_MS : UINT64_MAX;
 
-    if (v->catch_version)
-        return now_ms + SETTLE_MS;
-    return v->leave_ms < judge_ms ? v->leave_ms : judge_ms;
+    for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++)
+        next_ms = due[i] < next_ms ? due[i] : next_ms;
+    return next_ms;
 }
 
 void serving_close(struct serving *v)

@@ -24,6 +24,7 @@ struct serving {
     bool reloading;   /* a reload has been applied; its line is written once it is in force everywhere */
     unsigned changes; /* of that reload */
     uint64_t catch_version; /* catching follows when all workers know this snapshot; 0: it has */
+    uint64_t weigh_ms;      /* when weights change by themselves; UINT64_MAX: they do not */
     uint64_t leave_ms;      /* when to look at what is leaving; UINT64_MAX: nothing is */
 };
 

@@ -4,12 +4,14 @@
  * Happy path: the VIPs are ordered longest prefix first; among those of one length the destination, cut to
  * that length, is found by halving, so that thousands of VIPs cost an accept nothing.
  * Failure: a destination that no listener owns gives NULL.
- * Workers find the listener of each connection they accept; the control thread sorts and frees.
+ * Workers find the listener of each connection they accept; the control thread sorts, sums and frees.
  */
 #include "snapshot.h"
 
+#define XXH_INLINE_ALL
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* The order of the VIPs: length (longest first), family, port, address. */
 static int order(const struct snapshot_vip *a, const struct snapshot_vip *b)
@@ -77,6 +79,21 @@ const struct snapshot_listener *snapshot_find_listener(const struct snapshot *s,
         from = first_not_before(s, from, &shorter);
     }
     return NULL;
+}
+
+uint64_t snapshot_identity(const char *name)
+{
+    return XXH3_64bits(name, strlen(name));
+}
+
+void snapshot_sum_weights(struct snapshot *s)
+{
+    for (uint16_t i = 0; i < s->n_pools; i++) {
+        const struct snapshot_pool *p = &s->pools[i];
+        uint32_t sum = 0;
+        for (uint16_t k = 0; k < p->n_members; k++)
+            p->weight_sums[k] = sum += s->backends[p->members[k]].weight;
+    }
 }
 
 void snapshot_free(struct snapshot *s)

@@ -28,7 +28,7 @@ enum vip_state {
 enum backend_state { BACKEND_READY, BACKEND_DRAIN, BACKEND_MAINT };
 enum pool_source { SOURCE_CLIENT, SOURCE_GATEWAY };
 enum pool_proxy { PROXY_OFF, PROXY_V1, PROXY_V2 };
-enum pool_balance { BALANCE_LEAST_SESSIONS, BALANCE_ROUND_ROBIN };
+enum pool_balance { BALANCE_LEAST_SESSIONS, BALANCE_ROUND_ROBIN, BALANCE_SOURCE_HASH };
 
 /* One address or prefix of a listener. Ordered by snapshot_sort_vips(). */
 struct snapshot_vip {
@@ -48,7 +48,9 @@ struct snapshot_backend {
     const char *zone; /* "" when none was given */
     union addr v4;    /* AF_UNSPEC when the backend has no address of this family */
     union addr v6;
+    uint64_t identity;     /* of the name, alike on every gateway: snapshot_identity() */
     uint32_t weight;       /* effective, 0..SNAPSHOT_WEIGHT_MAX * SNAPSHOT_WEIGHT_SCALE */
+    uint32_t reserve;      /* its weight for a session that nobody by `weight` can take */
     uint32_t max_sessions; /* over all workers; 0: no limit */
     uint16_t pool;         /* index into pools */
     enum pool_source source;
@@ -61,6 +63,7 @@ struct snapshot_pool {
     enum pool_balance balance;
     bool dissolve;           /* sessions become one kernel entry after the greeting */
     const uint16_t *members; /* indices into backends; those that have left are not among them */
+    uint32_t *weight_sums;   /* of the members up to and with each: snapshot_sum_weights() */
     uint16_t n_members;
     uint16_t retries; /* further backends tried after the first */
     uint32_t connect_timeout_ms;
@@ -107,6 +110,12 @@ static inline const union addr *snapshot_backend_dialled(
         return a;
     return snapshot_backend_addr(b, family == AF_INET6 ? AF_INET : AF_INET6);
 }
+
+/* What stands for a backend where gateways must agree: indices depend on what was loaded before. */
+uint64_t snapshot_identity(const char *name);
+
+/* Brings weight_sums up to date with the weights; the last step before a snapshot is published. */
+void snapshot_sum_weights(struct snapshot *s);
 
 /* Puts the VIPs into the order in which snapshot_find_listener() needs them: longest prefix first. */
 void snapshot_sort_vips(struct snapshot *s);

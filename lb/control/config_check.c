@@ -12,6 +12,7 @@
  * Called by config_parse.c after all files are read.
  */
 #include "control/config_check.h"
+#include "control/config_zones.h"
 #include "control/config_values.h"
 #include "control/config_yaml.h"
 #include "snapshot.h"
@@ -262,6 +263,7 @@ int config_check(struct config *c, struct config_report *r)
     if (check_listener_names(c, r) < 0 || check_pool_names(c, r) < 0 || list_vips(c, &vips, &n_vips) < 0)
         return -ENOMEM;
     report_twice(r, vips, n_vips, "a listener has the address");
+    config_check_zones(c, r);
     for (uint32_t i = 0; i < c->pools.n; i++) {
         const struct config_backend *backends = pools[i].backends.items;
         check_source(&pools[i], r);

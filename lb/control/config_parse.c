@@ -294,6 +294,8 @@ static int fill_missing(struct parser *p, const struct config_section *s, const 
         if (key->required)
             config_report_error(
                 p->report, map->place, "%s has no \"%s\": %s", describe(s, map, where), key->name, key->help);
+        else if (key->type == CONFIG_LIST)
+            continue; /* empty */
         else if (key->type == CONFIG_MAP)
             rc = read_entry(p, key->section, NULL, field);
         else
@@ -384,6 +386,7 @@ static int finish(struct parser *p)
             config_report_error(p->report, CONFIG_WHOLE_FILE(0), "has no \"%s\": %s",
                 config_root.keys[i].name, config_root.keys[i].help);
     const struct config_section *gateway = config_find_key(&config_root, "gateway")->section;
+    p->config->gateway.zone_node = p->gateway_seen[config_find_key(gateway, "zone") - gateway->keys];
     int rc = fill_missing(p, gateway, NULL, &p->config->gateway, p->gateway_seen);
     return rc < 0 ? rc : config_check(p->config, p->report);
 }

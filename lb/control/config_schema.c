@@ -6,6 +6,7 @@
  */
 #include "control/config_schema.h"
 
+#include "control/zones.h"
 #include "snapshot.h"
 
 #include <string.h>
@@ -13,16 +14,19 @@
 const char config_fallback_hostname[] = "the host name";
 const char config_fallback_cpus[] = "the number of CPUs online, at most 64";
 
-/* In the order of the enums in snapshot.h. */
+/* In the order of the enums in snapshot.h and zones.h. */
 static const char *const source_words[] = {"client", "gateway", NULL};
 static const char *const proxy_words[] = {"off", "v1", "v2", NULL};
-static const char *const balance_words[] = {"least-sessions", "round-robin", NULL};
+static const char *const balance_words[] = {"least-sessions", "round-robin", "source-hash", NULL};
+static const char *const zones_words[] = {"prefer-local", "balanced", "off", NULL};
 static const char *const switch_words[] = {"off", "on", NULL};
 static const char *const state_words[] = {"ready", "drain", "maint", NULL};
 _Static_assert(SOURCE_CLIENT == 0 && SOURCE_GATEWAY == 1, "source_words");
 _Static_assert(BACKEND_READY == 0 && BACKEND_DRAIN == 1 && BACKEND_MAINT == 2, "state_words");
 _Static_assert(PROXY_OFF == 0 && PROXY_V1 == 1 && PROXY_V2 == 2, "proxy_words");
-_Static_assert(BALANCE_LEAST_SESSIONS == 0 && BALANCE_ROUND_ROBIN == 1, "balance_words");
+_Static_assert(
+    BALANCE_LEAST_SESSIONS == 0 && BALANCE_ROUND_ROBIN == 1 && BALANCE_SOURCE_HASH == 2, "balance_words");
+_Static_assert(ZONES_PREFER_LOCAL == 0 && ZONES_BALANCED == 1 && ZONES_OFF == 2, "zones_words");
 
 #define SECONDS 1000u
 #define MINUTES (60 * SECONDS)
@@ -36,11 +40,22 @@ _Static_assert(BALANCE_LEAST_SESSIONS == 0 && BALANCE_ROUND_ROBIN == 1, "balance
 
 #define AT(type, member) .offset = offsetof(type, member)
 
+static const struct config_key zones_keys[] = {
+    {"name", CONFIG_NAME, .required = true, AT(struct config_zone, name), .min = 1, .max = CONFIG_NAME_MAX,
+        .help = "the zone"},
+    {"gateways", CONFIG_NUMBER, .required = true, AT(struct config_zone, gateways), .min = 0, .max = 1000,
+        .help = "how many gateways stand in it"},
+};
+static const struct config_section zones_section =
+    SECTION("zone", "this zone", struct config_zone, zones_keys);
+
 static const struct config_key gateway_keys[] = {
     {"name", CONFIG_NAME, AT(struct config_gateway, name), .min = 1, .max = CONFIG_NAME_MAX,
         .fallback = config_fallback_hostname, .help = "what this gateway is called in logs"},
     {"zone", CONFIG_NAME, AT(struct config_gateway, zone), .min = 0, .max = CONFIG_NAME_MAX, .fallback = "",
         .help = "the zone this gateway stands in"},
+    {"zones", CONFIG_LIST, AT(struct config_gateway, zones), .section = &zones_section,
+        .help = "how many gateways stand in each zone"},
     {"workers", CONFIG_NUMBER, AT(struct config_gateway, workers), .min = 1, .max = 64,
         .fallback = config_fallback_cpus, .help = "threads that carry sessions"},
     {"max_sessions", CONFIG_NUMBER, AT(struct config_gateway, max_sessions), .min = 1, .max = 1000000,
@@ -101,6 +116,15 @@ static const struct config_key pool_keys[] = {
         .fallback = "off", .help = "the PROXY header sent ahead of each session"},
     {"balance", CONFIG_WORD, AT(struct config_pool, balance), .words = balance_words,
         .fallback = "least-sessions", .help = "how a backend is chosen"},
+    {"zones", CONFIG_WORD, AT(struct config_pool, zones), .words = zones_words, .fallback = "prefer-local",
+        .help = "whether backends of the gateway's own zone come first"},
+    {"slow_start", CONFIG_DURATION, AT(struct config_pool, slow_start_ms), .min = 0, .max = 1 * HOURS,
+        .fallback = "60s", .help = "how long a backend that comes back is spared"},
+    {"overload_brake", CONFIG_WORD, AT(struct config_pool, overload_brake), .words = switch_words,
+        .fallback = "off",
+        .help = "whether a backend that answers 421 4.3.2 again and again gets fewer sessions"},
+    {"outlier", CONFIG_WORD, AT(struct config_pool, outlier), .words = switch_words, .fallback = "off",
+        .help = "whether a backend that greets far later than the others loses weight"},
     {"dissolve", CONFIG_WORD, AT(struct config_pool, dissolve), .words = switch_words, .fallback = "on",
         .help = "whether sessions become one entry in the kernel after the greeting"},
     {"timeouts", CONFIG_MAP, AT(struct config_pool, timeouts), .section = &timeouts_section,

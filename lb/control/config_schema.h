@@ -20,8 +20,9 @@ struct config_node;
 #define CONFIG_UNKNOWN UINT32_MAX
 
 #define CONFIG_NAME_MAX 64
-#define CONFIG_KEYS_MAX 16 /* keys of one section */
+#define CONFIG_KEYS_MAX 32 /* keys of one section */
 #define CONFIG_VIPS_MAX 4096
+#define CONFIG_ZONES_MAX 64
 
 struct config_array {
     void *items;
@@ -65,14 +66,26 @@ struct config_pool {
     const char *name;
     uint32_t source, proxy_protocol, balance; /* enums of snapshot.h */
     uint32_t dissolve;                        /* 1: on */
+    uint32_t zones;                           /* enum zones_policy */
+    uint32_t slow_start_ms;                   /* 0: off */
+    uint32_t overload_brake, outlier;         /* 1: on */
     struct config_timeouts timeouts;
     uint32_t retries;
     struct config_array backends; /* struct config_backend */
 };
 
+/* How many gateways stand in a zone. */
+struct config_zone {
+    const struct config_node *node;
+    const char *name;
+    uint32_t gateways;
+};
+
 struct config_gateway {
     const char *name;
     const char *zone;
+    const struct config_node *zone_node; /* of the value; NULL when it was not written */
+    struct config_array zones;           /* struct config_zone */
     uint32_t workers, max_sessions;
 };
 

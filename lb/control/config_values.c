@@ -75,7 +75,7 @@ int config_duration_parse(const char *text, uint32_t *ret_ms)
 
 char *config_duration_format(uint32_t ms, char buf[16])
 {
-    size_t i = 0;
+    size_t i = ms == 0 ? 2 : 0; /* nothing is "0s" */
     while (ms % duration_units[i].ms != 0)
         i++;
     snprintf(buf, 16, "%u%s", ms / duration_units[i].ms, duration_units[i].name);

@@ -53,24 +53,29 @@ static void fill_backends(const struct roster *r, struct snapshot *s, struct blo
             .zone = take_text(b, from->spec.zone),
             .v4 = from->spec.v4,
             .v6 = from->spec.v6,
-            .weight = roster_weight(r, i),
+            .identity = snapshot_identity(from->spec.name),
+            .weight = from->weight,
+            .reserve = from->reserve,
             .pool = from->pool,
             .source = from->source,
         };
     }
 }
 
-static void fill_pools(const struct roster *r, struct snapshot *s, struct block *b, uint16_t *members)
+static void fill_pools(
+    const struct roster *r, struct snapshot *s, struct block *b, uint16_t *members, uint32_t *sums)
 {
     for (uint16_t i = 0; i < r->n_pools; i++) {
         struct snapshot_pool *pool = &s->pools[s->n_pools++];
         *pool = r->pools[i].settings;
         pool->name = take_text(b, r->pools[i].name);
         pool->members = members;
+        pool->weight_sums = sums;
         for (uint16_t k = 0; k < r->n_backends; k++)
             if (r->backends[k].member && r->backends[k].pool == i)
                 members[pool->n_members++] = k;
         members += pool->n_members;
+        sums += pool->n_members;
     }
 }
 
@@ -97,26 +102,28 @@ int roster_publish(struct roster *r, struct snapshot **ret)
 {
     size_t size = sizeof(struct snapshot) + r->n_listeners * sizeof(struct snapshot_listener) +
                   r->n_pools * sizeof(struct snapshot_pool) +
-                  r->n_backends * (sizeof(struct snapshot_backend) + sizeof(uint16_t)) +
+                  r->n_backends * (sizeof(struct snapshot_backend) + sizeof(uint32_t) + sizeof(uint16_t)) +
                   r->n_vips * sizeof(struct snapshot_vip) + text_bytes(r);
     struct snapshot *s = calloc(1, size);
     if (!s)
         return -ENOMEM;
-    /* In the order of their alignment: pointers, then VIPs, then members, then texts. */
+    /* In the order of their alignment: pointers, then VIPs, then sums, then members, then texts. */
     struct block b = {.next = (char *)(s + 1), .end = (char *)s + size};
     s->version = ++r->version;
     s->listeners = take(&b, r->n_listeners * sizeof(*s->listeners));
     s->pools = take(&b, r->n_pools * sizeof(*s->pools));
     s->backends = take(&b, r->n_backends * sizeof(*s->backends));
     s->vips = take(&b, r->n_vips * sizeof(*s->vips));
+    uint32_t *sums = take(&b, r->n_backends * sizeof(*sums));
     uint16_t *members = take(&b, r->n_backends * sizeof(*members));
     s->gateway_name = take_text(&b, r->config->gateway.name);
     s->gateway_zone = take_text(&b, r->config->gateway.zone);
     s->workers = r->config->gateway.workers;
     s->max_sessions = r->config->gateway.max_sessions;
     fill_backends(r, s, &b);
-    fill_pools(r, s, &b, members);
+    fill_pools(r, s, &b, members, sums);
     fill_listeners(r, s, &b);
+    snapshot_sum_weights(s);
     assert(b.next == b.end);
     *ret = s;
     return 0;

@@ -35,7 +35,8 @@ static bool is_same(
            same_addr(&b->spec.v6, &spec->v6);
 }
 
-static struct roster_backend *place_of(struct roster *r, uint16_t pool, const struct backend_spec *spec)
+static struct roster_backend *place_of(
+    struct roster *r, uint16_t pool, const struct backend_spec *spec, uint64_t now_ms)
 {
     struct roster_backend *free_place = NULL;
 
@@ -49,16 +50,20 @@ static struct roster_backend *place_of(struct roster *r, uint16_t pool, const st
     if (!free_place && r->n_backends < SNAPSHOT_BACKENDS_MAX)
         free_place = &r->backends[r->n_backends++];
     if (free_place)
-        *free_place = (struct roster_backend){.pool = pool, .source = r->pools[pool].settings.source};
+        *free_place = (struct roster_backend){
+            .pool = pool, .source = r->pools[pool].settings.source, .up_since_ms = now_ms};
     return free_place;
 }
 
-static int join(struct roster *r, uint16_t pool, const struct backend_spec *spec)
+/* now_ms is 0 for the first configuration: whoever is in it needs no slow start. */
+static int join(struct roster *r, uint16_t pool, const struct backend_spec *spec, uint64_t now_ms)
 {
-    struct roster_backend *b = place_of(r, pool, spec);
+    struct roster_backend *b = place_of(r, pool, spec, now_ms);
 
     if (!b)
         return -ENOSPC;
+    if (b->spec.state == BACKEND_MAINT && spec->state != BACKEND_MAINT)
+        b->up_since_ms = now_ms;
     b->spec = *spec;
     b->member = true;
     return 0;
@@ -102,7 +107,7 @@ static int find_pool(const struct roster *r, const char *name)
     return -ENOENT;
 }
 
-static int apply_pool(struct roster *r, const struct config_pool *from)
+static int apply_pool(struct roster *r, const struct config_pool *from, uint64_t now_ms)
 {
     const struct config_backend *backends = from->backends.items;
     int at = find_pool(r, from->name);
@@ -118,7 +123,7 @@ static int apply_pool(struct roster *r, const struct config_pool *from)
     r->pools[at].settings = settings_of(from);
     for (uint32_t i = 0; i < from->backends.n; i++) {
         struct backend_spec spec = configured(&backends[i]);
-        int error = join(r, (uint16_t)at, &spec);
+        int error = join(r, (uint16_t)at, &spec, now_ms);
         if (error)
             return error;
     }
@@ -200,7 +205,7 @@ static void drop_covered_vips(struct roster *r)
     }
 }
 
-int roster_next(const struct roster *before, const struct config *c, struct roster **ret)
+int roster_next(const struct roster *before, const struct config *c, uint64_t now_ms, struct roster **ret)
 {
     const struct config_pool *pools = c->pools.items;
     const struct config_listener *listeners = c->listeners.items;
@@ -214,7 +219,7 @@ int roster_next(const struct roster *before, const struct config *c, struct rost
         leave_all(r);
     }
     for (uint32_t i = 0; !error && i < c->pools.n; i++)
-        error = apply_pool(r, &pools[i]);
+        error = apply_pool(r, &pools[i], before ? now_ms : 0);
     for (uint32_t i = 0; !error && i < c->listeners.n; i++)
         error = apply_listener(r, &listeners[i]);
     if (error) {
@@ -279,15 +284,6 @@ bool roster_is_leaving(const struct roster *r)
     return false;
 }
 
-uint32_t roster_weight(const struct roster *r, uint32_t backend)
-{
-    const struct roster_backend *b = &r->backends[backend];
-
-    if (!b->member || b->down || b->spec.state != BACKEND_READY)
-        return 0;
-    return b->spec.weight * SNAPSHOT_WEIGHT_SCALE;
-}
-
 /* ---- nobody left -------------------------------------------------------------------------------------- */
 
 static bool reaches(const struct roster_backend *b, sa_family_t family)
@@ -307,7 +303,7 @@ static void note_absence(struct roster *r, uint16_t pool, int family, uint64_t n
     for (uint32_t i = 0; i < r->n_backends && !anybody; i++) {
         bool candidate = r->backends[i].pool == pool && reaches(&r->backends[i], families[family]);
         expected |= candidate;
-        anybody = candidate && roster_weight(r, i) > 0;
+        anybody = candidate && r->backends[i].weight + r->backends[i].reserve > 0;
     }
     if (anybody || !expected)
         *since = UINT64_MAX;

@@ -55,10 +55,12 @@ struct backend_spec {
 struct roster_backend {
     struct backend_spec spec; /* the name is empty: a free place */
     uint16_t pool;
-    enum pool_source source; /* as its sessions are dialled, whatever its pool says later */
-    bool member;             /* false: it has left its pool, and waits for its last session */
-    uint64_t left_at;        /* the version of the first snapshot without it */
-    bool down;               /* health says so */
+    enum pool_source source;  /* as its sessions are dialled, whatever its pool says later */
+    bool member;              /* false: it has left its pool, and waits for its last session */
+    uint64_t left_at;         /* the version of the first snapshot without it */
+    bool down;                /* health says so */
+    uint64_t up_since_ms;     /* it came, or came back, while we ran; 0: it was there when we started */
+    uint32_t weight, reserve; /* effective, as roster_weigh() has found them */
 };
 
 struct roster {
@@ -75,7 +77,7 @@ struct roster {
  * A new roster for a configuration that follows `before` (NULL: the first one); `before` is untouched, and
  * `c` must outlive the result. -ENOSPC: places are still held by what has left. The caller frees it.
  */
-int roster_next(const struct roster *before, const struct config *c, struct roster **ret);
+int roster_next(const struct roster *before, const struct config *c, uint64_t now_ms, struct roster **ret);
 void roster_free(struct roster *r);
 
 /*
@@ -102,8 +104,8 @@ bool roster_judge_vips(struct roster *r, uint64_t now_ms);
 /* When the next VIP will have to be refused; UINT64_MAX: none. */
 uint64_t roster_judge_ms(const struct roster *r);
 
-/* The weight that a backend has in the snapshot now. */
-uint32_t roster_weight(const struct roster *r, uint32_t backend);
+/* Computes every backend's weight anew. Returns when weights will change by themselves, or UINT64_MAX. */
+uint64_t roster_weigh(struct roster *r, uint64_t now_ms);
 
 /* The snapshot of how things stand now: one block, freed with snapshot_free(). 0 or -ENOMEM. */
 int roster_publish(struct roster *r, struct snapshot **ret);

@@ -25,7 +25,7 @@ static int choose_next(struct worker *w, const struct conn *c)
         .snapshot = w->snapshot,
         .pool = session_pool(w, c),
         .loads = w->loads,
-        .family = c->client.sa.sa_family,
+        .client = &c->client,
         .tried = c->tried,
         .n_tried = c->n_tried,
     };

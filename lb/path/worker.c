@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -215,6 +216,7 @@ static int worker_init(struct worker *w)
     w->now_ms = clock_now_ms();
     w->next_session = first_session(w->index);
     dial_init(w);
+    (void)!getrandom(&w->choose.random, sizeof(w->choose.random), 0);
     int error = ring_init(&w->ring, 2 * capacity);
     if (error)
         return error;

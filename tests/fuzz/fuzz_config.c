@@ -83,12 +83,14 @@ static void check_snapshot(const struct snapshot *s)
         const struct snapshot_pool *p = &s->pools[i];
         MUST(p->name[0] && p->n_members >= 1 && p->retries <= 10);
         MUST(p->source != SOURCE_GATEWAY || p->proxy != PROXY_OFF); /* the promise */
-        MUST(p->source <= SOURCE_GATEWAY && p->proxy <= PROXY_V2 && p->balance <= BALANCE_ROUND_ROBIN);
+        MUST(p->source <= SOURCE_GATEWAY && p->proxy <= PROXY_V2 && p->balance <= BALANCE_SOURCE_HASH);
         MUST(p->connect_timeout_ms > 0 && p->idle_timeout_ms > 0 && p->half_closed_timeout_ms > 0);
         MUST(p->greeting_timeout_ms > 0 && p->greeting_total_timeout_ms >= p->greeting_timeout_ms);
         for (uint16_t k = 0; k < p->n_members; k++) {
             uint16_t b = p->members[k];
             MUST(b < s->n_backends);
+            uint32_t before = k == 0 ? 0 : p->weight_sums[k - 1];
+            MUST(p->weight_sums[k] - before == s->backends[b].weight);
             MUST(s->backends[b].pool == i && s->backends[b].name[0] && s->backends[b].zone);
             MUST(s->backends[b].weight <= SNAPSHOT_WEIGHT_MAX * SNAPSHOT_WEIGHT_SCALE);
             MUST(s->backends[b].v4.sa.sa_family == AF_INET || s->backends[b].v6.sa.sa_family == AF_INET6);
@@ -122,7 +124,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(r == 0 || r == -EINVAL);
     if (r == 0) {
         MUST(length == 0);
-        MUST(roster_next(NULL, c, &roster) == 0 && roster_publish(roster, &s) == 0);
+        MUST(roster_next(NULL, c, 0, &roster) == 0 && roster_weigh(roster, 0) == UINT64_MAX);
+        MUST(roster_publish(roster, &s) == 0);
         roster_free(roster);
         config_free(c); /* the snapshot must refer to nothing in it */
         check_snapshot(s);

@@ -21,7 +21,8 @@ NOT_OF_DISSOLVED = {"relayed"}
 def test_a_session_line_has_all_its_fields_in_their_order(lab, engine):
     serve_all(lab)
     backend = lab.backends[0]
-    with Postern(lab, configuration([pool(backend_lines([backend], zone="east"), **engine.pool)])) as postern:
+    with Postern(lab, configuration([pool(backend_lines([backend], zone="east"), **engine.pool)],
+                                    gateway={"zone": "east"})) as postern:
         for vip in (VIP4, VIP6):
             with lab.connect(vip) as s:
                 own = s.getsockname()

@@ -69,11 +69,11 @@ def test_backends_come_and_go_and_the_sessions_of_those_that_go_live_on(lab, eng
 def test_a_backend_that_comes_back_finds_its_sessions_counted(lab, engine):
     """Least-sessions goes by the counts: it sends the next session to the other backend."""
     one, both = backend_lines(lab.backends[:1]), backend_lines(lab.backends)
-    with Postern(lab, config(lab, engine, one)) as postern, \
+    with Postern(lab, config(lab, engine, one, slow_start="0s")) as postern, \
             scripted_server(lab.backends[0]) as a, scripted_server(lab.backends[1]) as b:
         kept = greeted(lab, a, engine, postern)
-        postern.reload(config(lab, engine, both[1:]))
-        postern.reload(config(lab, engine, both))
+        postern.reload(config(lab, engine, both[1:], slow_start="0s"))
+        postern.reload(config(lab, engine, both, slow_start="0s"))
         fresh = greeted(lab, b, engine, postern)
         close_both(*kept)
         close_both(*fresh)
@@ -142,14 +142,14 @@ def prefix(vip):
 @pytest.mark.topology(backends=2)
 def test_a_drained_backend_takes_no_session_and_keeps_those_it_has(lab, engine, state):
     ready, drained = backend_lines(lab.backends), backend_lines(lab.backends, state=[state, "ready"])
-    with Postern(lab, config(lab, engine, ready[:1])) as postern, \
+    with Postern(lab, config(lab, engine, ready[:1], slow_start="0s")) as postern, \
             scripted_server(lab.backends[0]) as a, scripted_server(lab.backends[1]) as b:
         kept = greeted(lab, a, engine, postern)
-        _, changes = postern.reload(config(lab, engine, drained))
+        _, changes = postern.reload(config(lab, engine, drained, slow_start="0s"))
         assert f"pools.inbound.backends.{lab.backends[1].label}:  -> backend" in changes
         fresh = [greeted(lab, b, engine, postern) for _ in range(4)]
         speaks(*kept)
-        _, changes = postern.reload(config(lab, engine, ready))
+        _, changes = postern.reload(config(lab, engine, ready, slow_start="0s"))
         assert changes == [f"pools.inbound.backends.{lab.backends[0].label}.state: {state} -> ready"]
         back = greeted(lab, a, engine, postern)
         for session in [kept, back, *fresh]:

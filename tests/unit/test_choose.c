@@ -16,6 +16,8 @@ struct fixture {
     struct choose_input in;
     struct load loads[BACKENDS];
     uint16_t members[BACKENDS];
+    uint32_t weight_sums[BACKENDS];
+    union addr client;
     uint16_t tried[CHOOSE_TRIED_MAX];
 };
 
@@ -28,13 +30,19 @@ static void set_up(struct fixture *f, enum pool_balance balance, uint16_t n)
         f->members[i] = (uint16_t)i;
     }
     f->pool = (struct snapshot_pool){
-        .source = SOURCE_CLIENT, .balance = balance, .members = f->members, .n_members = n};
+        .source = SOURCE_CLIENT,
+        .balance = balance,
+        .members = f->members,
+        .weight_sums = f->weight_sums,
+        .n_members = n,
+    };
+    f->client.sa.sa_family = AF_INET;
     f->snapshot =
         (struct snapshot){.pools = &f->pool, .n_pools = 1, .backends = f->backends, .n_backends = n};
     f->in = (struct choose_input){
         .snapshot = &f->snapshot,
         .pool = &f->pool,
-        .family = AF_INET,
+        .client = &f->client,
         .tried = f->tried,
         .loads = f->loads,
     };
@@ -81,21 +89,21 @@ static void least_sessions_weighs_the_load(void **state)
     assert_int_equal(load_sessions(&f.loads[1]), 100);
 }
 
-static void least_sessions_shares_ties(void **state)
+static void least_sessions_goes_by_weight_where_all_are_idle(void **state)
 {
-    int taken[BACKENDS] = {0};
+    int taken[2] = {0};
     struct fixture f;
 
-    set_up(&f, BALANCE_LEAST_SESSIONS, BACKENDS);
-    for (int i = 0; i < 400; i++)
+    set_up(&f, BALANCE_LEAST_SESSIONS, 2);
+    f.backends[1].weight = 50;
+    for (int i = 0; i < 30000; i++)
         taken[choose_backend(&f.state, &f.in)]++; /* each session ends before the next begins */
-    for (int i = 0; i < BACKENDS; i++)
-        assert_int_equal(taken[i], 100);
+    assert_in_range(taken[0], 19400, 20600);
 }
 
 static void weight_zero_takes_nothing(void **state)
 {
-    for (enum pool_balance b = BALANCE_LEAST_SESSIONS; b <= BALANCE_ROUND_ROBIN; b++) {
+    for (enum pool_balance b = BALANCE_LEAST_SESSIONS; b <= BALANCE_SOURCE_HASH; b++) {
         struct fixture f;
         set_up(&f, b, 2);
         f.backends[0].weight = 0;
@@ -108,7 +116,7 @@ static void weight_zero_takes_nothing(void **state)
 
 static void a_retry_takes_another_backend(void **state)
 {
-    for (enum pool_balance b = BALANCE_LEAST_SESSIONS; b <= BALANCE_ROUND_ROBIN; b++) {
+    for (enum pool_balance b = BALANCE_LEAST_SESSIONS; b <= BALANCE_SOURCE_HASH; b++) {
         struct fixture f;
         set_up(&f, b, BACKENDS);
         for (uint16_t i = 0; i < BACKENDS; i++) {
@@ -122,12 +130,76 @@ static void a_retry_takes_another_backend(void **state)
     }
 }
 
+static void a_full_backend_is_left_alone(void **state)
+{
+    for (enum pool_balance b = BALANCE_LEAST_SESSIONS; b <= BALANCE_SOURCE_HASH; b++) {
+        struct fixture f;
+        set_up(&f, b, 2);
+        f.backends[0].max_sessions = 1;
+        f.backends[1].max_sessions = 2;
+        for (int i = 0; i < 3; i++) {
+            int found = choose_backend(&f.state, &f.in);
+            assert_true(found >= 0);
+            assert_true(load_enter(&f.loads[found]) <= f.backends[found].max_sessions);
+        }
+        assert_int_equal(choose_backend(&f.state, &f.in), -EBUSY);
+        f.tried[f.in.n_tried++] = 0;
+        assert_int_equal(choose_backend(&f.state, &f.in), -EBUSY);
+        f.tried[f.in.n_tried++] = 1;
+        assert_int_equal(choose_backend(&f.state, &f.in), -EAGAIN);
+    }
+}
+
+static void the_reserve_is_asked_when_nobody_else_can(void **state)
+{
+    for (enum pool_balance b = BALANCE_LEAST_SESSIONS; b <= BALANCE_SOURCE_HASH; b++) {
+        struct fixture f;
+        set_up(&f, b, 3);
+        f.backends[1].weight = f.backends[2].weight = 0;
+        f.backends[1].reserve = 1;
+        for (int i = 0; i < 10; i++)
+            assert_int_equal(choose_backend(&f.state, &f.in), 0);
+        f.tried[f.in.n_tried++] = 0;
+        assert_int_equal(choose_backend(&f.state, &f.in), 1);
+        f.in.n_tried = 0;
+        f.backends[0].max_sessions = 1;
+        load_enter(&f.loads[0]);
+        assert_int_equal(choose_backend(&f.state, &f.in), 1);
+        f.backends[1].reserve = 0;
+        assert_int_equal(choose_backend(&f.state, &f.in), -EBUSY);
+    }
+}
+
+static void a_sender_s_network_meets_one_backend(void **state)
+{
+    static const char *const networks[][3] = {
+        {"192.0.2.1:1025", "192.0.2.255:25", "192.0.2.77:40000"},
+        {"[2001:db8::1]:1", "[2001:db8::ffff:0:0:1]:2", "[2001:db8:0:0:8000::]:3"},
+    };
+    struct fixture f;
+
+    set_up(&f, BALANCE_SOURCE_HASH, BACKENDS);
+    for (uint16_t i = 0; i < BACKENDS; i++) {
+        f.backends[i].identity = i * 77u;
+        f.backends[i].v6.sa.sa_family = AF_INET6;
+    }
+    for (size_t i = 0; i < COUNT(networks); i++) {
+        int first = -1;
+        for (size_t k = 0; k < COUNT(networks[i]); k++) {
+            assert_int_equal(addr_parse(networks[i][k], &f.client), 0);
+            int found = choose_backend(&f.state, &f.in);
+            assert_true(found >= 0 && (first < 0 || found == first));
+            first = found;
+        }
+    }
+}
+
 static void a_transparent_pool_keeps_the_family(void **state)
 {
     struct fixture f;
 
     set_up(&f, BALANCE_LEAST_SESSIONS, 3);
-    f.in.family = AF_INET6;
+    f.client.sa.sa_family = AF_INET6;
     assert_int_equal(choose_backend(&f.state, &f.in), -EAFNOSUPPORT);
     f.backends[2].v6.sa.sa_family = AF_INET6;
     assert_int_equal(choose_backend(&f.state, &f.in), 2);
@@ -141,7 +213,7 @@ static void a_gateway_source_crosses_families(void **state)
 
     set_up(&f, BALANCE_LEAST_SESSIONS, 1);
     f.pool.source = SOURCE_GATEWAY;
-    f.in.family = AF_INET6;
+    f.client.sa.sa_family = AF_INET6;
     assert_int_equal(choose_backend(&f.state, &f.in), 0);
 }
 
@@ -162,9 +234,12 @@ int main(void)
         cmocka_unit_test(round_robin_follows_weights_exactly),
         cmocka_unit_test(round_robin_is_smooth),
         cmocka_unit_test(least_sessions_weighs_the_load),
-        cmocka_unit_test(least_sessions_shares_ties),
+        cmocka_unit_test(least_sessions_goes_by_weight_where_all_are_idle),
         cmocka_unit_test(weight_zero_takes_nothing),
         cmocka_unit_test(a_retry_takes_another_backend),
+        cmocka_unit_test(a_full_backend_is_left_alone),
+        cmocka_unit_test(the_reserve_is_asked_when_nobody_else_can),
+        cmocka_unit_test(a_sender_s_network_meets_one_backend),
         cmocka_unit_test(a_transparent_pool_keeps_the_family),
         cmocka_unit_test(a_gateway_source_crosses_families),
         cmocka_unit_test(only_the_pool_s_own_backends_are_taken),

@@ -22,7 +22,8 @@ static struct snapshot *publish(void)
         print_error("%s", errors);
     assert_int_equal(r, 0);
     assert_string_equal(errors, "");
-    assert_int_equal(roster_next(NULL, c, &roster), 0);
+    assert_int_equal(roster_next(NULL, c, 0, &roster), 0);
+    assert_true(roster_weigh(roster, 0) == UINT64_MAX);
     assert_int_equal(roster_publish(roster, &s), 0);
     roster_free(roster);
     config_free(c);
@@ -244,6 +245,22 @@ static void yaml_may_be_written_in_its_ways(void **state)
         "{\"listeners\": [{\"name\": \"l\", \"address\": [\"192.0.2.1:25\"], \"pool\": \"p\"}],\n"
         " \"pools\": [{\"name\": \"p\", \"backends\": [{\"name\": \"b\", \"address\": \"10.0.0.1:25\"}]}]}\n",
         "\t\n" LISTENER " \t # a tab before a comment or nothing\n" POOL,
+    };
+    for (size_t i = 0; i < COUNT(texts); i++)
+        snapshot_free(publish_text(texts[i]));
+}
+
+#define ZONED(zone) "pools:\n  - name: p\n    backends: [{name: b, address: 10.0.0.1:25, zone: " zone "}]\n"
+
+static void zones_may_be_named_in_these_ways(void **state)
+{
+    static const char *const texts[] = {
+        "gateway: {zone: z}\n" LISTENER POOL, /* no backend names one */
+        "gateway: {zone: z}\n" LISTENER ZONED("z"),
+        "gateway: {zone: y, zones: [{name: y, gateways: 2}, {name: z, gateways: 0}]}\n" LISTENER ZONED("z"),
+        "gateway: {zone: z, zones: [{name: z, gateways: 2}]}\n" LISTENER ZONED("z") "    zones: balanced\n",
+        LISTENER ZONED("z") "    zones: off\n    slow_start: 0s\n    overload_brake: on\n    outlier: on\n",
+        LISTENER POOL "    zones: balanced\n",
     };
     for (size_t i = 0; i < COUNT(texts); i++)
         snapshot_free(publish_text(texts[i]));
@@ -555,7 +572,7 @@ int main(void)
         cmocka_unit_test(what_is_not_written_has_its_default), cmocka_unit_test(what_is_written_is_published),
         cmocka_unit_test(the_longest_prefix_finds_its_listener),
         cmocka_unit_test(finding_a_listener_by_halving_agrees_with_looking_at_all),
-        cmocka_unit_test(yaml_may_be_written_in_its_ways),
+        cmocka_unit_test(yaml_may_be_written_in_its_ways), cmocka_unit_test(zones_may_be_named_in_these_ways),
         cmocka_unit_test(a_listener_of_a_family_without_backends_is_allowed),
         cmocka_unit_test(loopback_backends_are_allowed_behind_a_header),
         cmocka_unit_test(conf_d_is_merged_in_the_order_of_names),

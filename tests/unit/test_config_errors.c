@@ -7,6 +7,8 @@ struct error_case {
     const char *name, *text, *errors;
 };
 
+#define ZONED "pools:\n  - name: p\n    backends: [{name: b, address: 10.0.0.1:25, zone: eu-west-1a}]\n"
+
 static const struct error_case cases[] = {
     {"unknown_key_close", "gateway: {worker: 2}\n" LISTENER POOL,
         "postern.yaml:1:11: error: unknown key \"worker\" in gateway; the nearest known key is \"workers\"\n"
@@ -14,7 +16,8 @@ static const struct error_case cases[] = {
         "      |           ^~~~~~\n"},
     {"unknown_key_far", LISTENER POOL "    check: {type: smtp}\n",
         "postern.yaml:5:5: error: unknown key \"check\" in pool \"p\"; the nearest known key is \"name\" "
-        "(known are: name, source, proxy_protocol, balance, dissolve, timeouts, retries, backends)\n"
+        "(known are: name, source, proxy_protocol, balance, zones, slow_start, overload_brake, outlier, "
+        "dissolve, timeouts, retries, backends)\n"
         "    5 |     check: {type: smtp}\n"
         "      |     ^~~~~\n"},
     {"unknown_key_of_another_section", LISTENER POOL "    idle: 5m\n",
@@ -85,7 +88,7 @@ static const struct error_case cases[] = {
         "      |   ^\n"},
     {"crlf", "gateway: {nom: a}\r\n" LISTENER POOL,
         "postern.yaml:1:11: error: unknown key \"nom\" in gateway; the nearest known key is \"name\" (known "
-        "are: name, zone, workers, max_sessions)\n"
+        "are: name, zone, zones, workers, max_sessions)\n"
         "    1 | gateway: {nom: a}\n"
         "      |           ^~~\n"},
     {"empty_list", LISTENER "pools: []\n",
@@ -250,8 +253,8 @@ static const struct error_case cases[] = {
         "    5 |     timeouts: {connect: 99999999h}\n"
         "      |                         ^~~~~~~~~\n"},
     {"word", LISTENER POOL "    balance: least-session\n",
-        "postern.yaml:5:14: error: balance: \"least-session\" is not known here; it may be least-sessions or "
-        "round-robin; did you mean least-sessions?\n"
+        "postern.yaml:5:14: error: balance: \"least-session\" is not known here; it may be least-sessions, "
+        "round-robin or source-hash; did you mean least-sessions?\n"
         "    5 |     balance: least-session\n"
         "      |              ^~~~~~~~~~~~~\n"},
     {"word_far", LISTENER POOL "    proxy_protocol: yes\n",
@@ -480,6 +483,45 @@ static const struct error_case cases[] = {
         "address; use an address of another host, or source: gateway with a PROXY header\n"
         "    4 |     backends: [{name: b, address: 127.0.0.1:25}]\n"
         "      |                                   ^~~~~~~~~~~~\n"},
+    {"zone_that_nobody_is_in", "gateway: {zone: eu-west-1}\n" LISTENER ZONED,
+        "postern.yaml:1:17: error: no backend stands in the zone \"eu-west-1\"; the nearest is "
+        "\"eu-west-1a\". If that is so, list it under gateway.zones\n"
+        "    1 | gateway: {zone: eu-west-1}\n"
+        "      |                 ^~~~~~~~~\n"},
+    {"gateway_without_zone", LISTENER ZONED,
+        "postern.yaml:3:5: error: this pool goes by zones (zones: prefer-local by default) and its backends "
+        "name them (postern.yaml:4:54), but nobody has said where this gateway stands; set gateway.zone, or "
+        "zones: off\n"
+        "    3 |   - name: p\n"
+        "      |     ^\n"},
+    {"balanced_without_gateways", "gateway: {zone: eu-west-1a}\n" LISTENER ZONED "    zones: balanced\n",
+        "postern.yaml:6:12: error: zones: balanced must know how many gateways stand in each zone; list them "
+        "under gateway.zones, like {name: a, gateways: 2}\n"
+        "    6 |     zones: balanced\n"
+        "      |            ^~~~~~~~\n"},
+    {"zones_not_listed",
+        "gateway:\n"
+        "  zone: b\n"
+        "  zones:\n"
+        "    - {name: eu-west-1b, gateways: 1}\n"
+        "    - {name: eu-west-1b, gateways: 1}\n" LISTENER ZONED,
+        "postern.yaml:2:9: error: the zone \"b\" is not listed under gateway.zones\n"
+        "    2 |   zone: b\n"
+        "      |         ^\n"
+        "postern.yaml:5:14: error: the zone \"eu-west-1b\" a second time; the first is at postern.yaml:4:14\n"
+        "    5 |     - {name: eu-west-1b, gateways: 1}\n"
+        "      |              ^~~~~~~~~~\n"
+        "postern.yaml:9:54: error: the zone \"eu-west-1a\" is not listed under gateway.zones; the nearest is "
+        "\"eu-west-1b\"\n"
+        "    9 |     backends: [{name: b, address: 10.0.0.1:25, zone: eu-west-1a}]\n"
+        "      |                                                      ^~~~~~~~~~\n"},
+    {"no_gateway_in_own_zone",
+        "gateway:\n"
+        "  zone: eu-west-1a\n"
+        "  zones: [{name: eu-west-1a, gateways: 0}]\n" LISTENER ZONED,
+        "postern.yaml:3:40: error: this gateway stands in the zone \"eu-west-1a\", so there is at least 1\n"
+        "    3 |   zones: [{name: eu-west-1a, gateways: 0}]\n"
+        "      |                                        ^\n"},
     {"greeting_total_short", LISTENER POOL "    timeouts: {greeting: 30s, greeting_total: 20s}\n",
         "postern.yaml:5:47: error: greeting is 30s but greeting_total, which covers all backends tried, is "
         "20s; make it at least as long\n"
