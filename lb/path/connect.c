@@ -13,6 +13,7 @@
 #include "path/dial.h"
 #include "path/dissolve.h"
 #include "path/relay.h"
+#include "path/repute.h"
 #include "path/worker.h"
 
 #include <errno.h>
@@ -48,6 +49,7 @@ static void backend_enter(struct worker *w, struct conn *c, uint16_t backend)
     c->tried[c->n_tried++] = backend;
     load_enter(&w->loads[backend]);
     c->counted = true;
+    repute_tried(w, c);
     c->port_changed = false;
     /* As they are now: a reload in mid-connect must not dial by one rule and introduce by another. */
     c->source_mode = (uint8_t)session_pool(w, c)->source;
@@ -97,7 +99,7 @@ void connect_start(struct worker *w, struct conn *c)
             session_close(w, c, source_failed ? REASON_source_failed : REASON_descriptors, -fd);
             return;
         }
-        counter_inc(w->counters, COUNTER_connects_failed);
+        repute_connect_failed(w, c);
         c->error = -fd;
         backend_leave(w, c);
         dissolve_forget(w, c);
@@ -168,7 +170,7 @@ void on_connect(struct worker *w, struct conn *c, int result)
         connected(w, c);
         return;
     }
-    counter_inc(w->counters, COUNTER_connects_failed);
+    repute_connect_failed(w, c);
     c->error = -error;
     backend_leave(w, c);
     dissolve_forget(w, c);

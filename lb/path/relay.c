@@ -11,12 +11,14 @@
 
 #include "path/close.h"
 #include "path/dissolve.h"
+#include "path/repute.h"
 #include "path/worker.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -123,6 +125,8 @@ static enum close_reason failure_reason(enum side side, int error)
 
 static void side_failed(struct worker *w, struct conn *c, enum side side, int error)
 {
+    if (side == SIDE_BACKEND && c->state == CONN_GREETING)
+        repute_no_greeting(w, c);
     /* EPIPE is what a second call hears of a reset. */
     session_close(w, c, failure_reason(side, error), error == EPIPE ? ECONNRESET : error);
 }
@@ -132,6 +136,7 @@ static void pass_fin(struct worker *w, struct conn *c, enum side from)
     struct relay_flow *f = &c->flow[from];
 
     if (from == SIDE_BACKEND && c->state == CONN_GREETING && !c->flow[SIDE_CLIENT].ended) {
+        repute_no_greeting(w, c);
         session_close(w, c, REASON_backend_no_greeting, 0);
         return;
     }
@@ -211,6 +216,10 @@ static void on_backend_bytes(struct worker *w, struct conn *c, const uint8_t *by
 {
     if (c->state == CONN_GREETING) {
         c->banner_ms = (int32_t)(w->now_ms - c->accepted_ms);
+        if (n >= 8 && (memcmp(bytes, "421 4.3.", 8) == 0 || memcmp(bytes, "421-4.3.", 8) == 0))
+            repute_busy(w, c);
+        else
+            repute_greeting(w, c);
         conn_enter(c, CONN_RELAYING);
         deadline_set(&w->deadlines, c->slot, w->now_ms + session_pool(w, c)->idle_timeout_ms);
     }
@@ -303,6 +312,8 @@ void relay_on_deadline(struct worker *w, struct conn *c)
     if (w->now_ms >= end && !dissolve_take_back(w, c))
         return;
     if (w->now_ms >= end) {
+        if (reason == REASON_backend_silent)
+            repute_no_greeting(w, c);
         session_close(w, c, reason, 0);
         return;
     }
