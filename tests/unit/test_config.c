@@ -429,8 +429,8 @@ static void limits_hold_and_name_the_first_excess(void **state)
         "postern.yaml:4128:9: error: more than 4096 addresses over all listeners; use prefixes\n"
         " 4128 |       - 203.0.16.0:25\n"
         "      |         ^~~~~~~~~~~~~\n"
-        "postern.yaml:5164:9: error: more than 1024 backends over all pools\n"
-        " 5164 |       - {name: b1024, address: [10.0.4.0:25, \"[2001:db8::401]:25\"]}\n"
+        "postern.yaml:5188:9: error: more than 1024 backends over all pools\n"
+        " 5188 |       - {name: b1024, address: [10.0.4.0:25, \"[2001:db8::401]:25\"]}\n"
         "      |         ^\n");
     free(errors);
     free(text);
