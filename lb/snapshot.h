@@ -22,6 +22,7 @@
 
 enum pool_source { SOURCE_CLIENT, SOURCE_GATEWAY };
 enum pool_proxy { PROXY_OFF, PROXY_V1, PROXY_V2 };
+enum snapshot_then { THEN_PASS, THEN_RETRY };
 enum pool_balance { BALANCE_LEAST_SESSIONS, BALANCE_ROUND_ROBIN };
 
 /* One address or prefix of a listener. Ordered by snapshot_sort_vips(). */
@@ -46,6 +47,12 @@ struct snapshot_backend {
     uint16_t pool;         /* index into pools */
 };
 
+/* What becomes of a 4xx reply that a backend greets with. */
+struct snapshot_verdict {
+    const char *reply; /* a glob for its first line */
+    enum snapshot_then then;
+};
+
 struct snapshot_pool {
     const char *name;
     enum pool_source source;
@@ -54,7 +61,11 @@ struct snapshot_pool {
     bool dissolve;           /* sessions become one kernel entry after the greeting */
     const uint16_t *members; /* indices into backends; those that have left are not among them */
     uint16_t n_members;
-    uint16_t retries; /* further backends tried after the first */
+    uint16_t n_verdicts;
+    uint16_t retries;                        /* further backends tried after the first */
+    const struct snapshot_verdict *verdicts; /* the first that matches counts; none: THEN_PASS */
+    uint32_t queue_length;                   /* sessions that wait for a backend, over all workers */
+    uint32_t queue_timeout_ms;
     uint32_t connect_timeout_ms;
     uint32_t greeting_timeout_ms;       /* per backend */
     uint32_t greeting_total_timeout_ms; /* from accept, over all backends */
@@ -65,6 +76,7 @@ struct snapshot_pool {
 struct snapshot {
     const char *gateway_name;
     const char *gateway_zone;
+    const char *unavailable; /* what clients are told when no backend can serve them: a whole reply */
     uint32_t workers;
     uint32_t max_sessions; /* over all workers */
     uint16_t n_vips;

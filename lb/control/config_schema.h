@@ -22,6 +22,8 @@ struct config_node;
 #define CONFIG_NAME_MAX 64
 #define CONFIG_KEYS_MAX 16 /* keys of one section */
 #define CONFIG_VIPS_MAX 4096
+#define CONFIG_VERDICTS_MAX 16 /* rows of a pool's table */
+#define CONFIG_STARS_MAX 4     /* of a pattern: each more would multiply the work on a hostile line */
 
 struct config_array {
     void *items;
@@ -55,6 +57,13 @@ struct config_backend {
     uint32_t weight;
 };
 
+/* What becomes of a reply that a backend greets with. */
+struct config_verdict {
+    const struct config_node *node;
+    const char *reply; /* a glob */
+    uint32_t then;     /* enum snapshot_then */
+};
+
 struct config_timeouts {
     uint32_t connect_ms, greeting_ms, greeting_total_ms, idle_ms, half_closed_ms;
 };
@@ -66,12 +75,15 @@ struct config_pool {
     uint32_t dissolve;                        /* 1: on */
     struct config_timeouts timeouts;
     uint32_t retries;
+    struct config_array greeting; /* struct config_verdict; none written: the default */
+    uint32_t max_sessions, queue_length, queue_timeout_ms;
     struct config_array backends; /* struct config_backend */
 };
 
 struct config_gateway {
     const char *name;
     const char *zone;
+    const char *host_name;
     uint32_t workers, max_sessions;
 };
 
@@ -84,6 +96,7 @@ struct config {
 
 enum config_type {
     CONFIG_NAME,     /* const char *; min is its least length */
+    CONFIG_PATTERN,  /* const char *; a glob */
     CONFIG_NUMBER,   /* uint32_t */
     CONFIG_DURATION, /* uint32_t, milliseconds */
     CONFIG_WORD,     /* uint32_t, index into words */

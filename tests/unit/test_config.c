@@ -57,6 +57,12 @@ static void what_is_not_written_has_its_default(void **state)
     assert_int_equal(s->pools[0].balance, BALANCE_LEAST_SESSIONS);
     assert_true(s->pools[0].dissolve);
     assert_int_equal(s->pools[0].retries, 2);
+    assert_int_equal(s->pools[0].n_verdicts, 1);
+    assert_string_equal(s->pools[0].verdicts[0].reply, "421 4.3.*");
+    assert_int_equal(s->pools[0].verdicts[0].then, THEN_RETRY);
+    assert_int_equal(s->pools[0].queue_length, 200);
+    assert_int_equal(s->pools[0].queue_timeout_ms, 30000);
+    assert_int_equal(s->backends[0].max_sessions, 0);
     assert_int_equal(s->pools[0].connect_timeout_ms, 4000);
     assert_int_equal(s->pools[0].greeting_timeout_ms, 30000);
     assert_int_equal(s->pools[0].greeting_total_timeout_ms, 90000);
@@ -68,7 +74,7 @@ static void what_is_not_written_has_its_default(void **state)
 }
 
 static const char whole[] =
-    "gateway: {name: gw1, zone: eu-west-1a, workers: 3, max_sessions: 1000000}\n"
+    "gateway: {name: gw1, zone: eu-west-1a, host_name: mx.example.org, workers: 3, max_sessions: 1000000}\n"
     "listeners:\n"
     "  - name: mx\n"
     "    address: [203.0.113.0/28:25, 203.0.113.5:25, \"[2001:db8:25::25]:25\", \"[2001:db8::/64]:25\"]\n"
@@ -85,6 +91,10 @@ static const char whole[] =
     "    backends:\n"
     "      - {name: local, address: 127.0.0.1:10025, weight: 0}\n"
     "  - name: inbound\n"
+    "    max_sessions: 50\n"
+    "    queue_length: 0\n"
+    "    queue_timeout: 100ms\n"
+    "    greeting: [{reply: \"421*busy*\", then: retry}, {reply: \"*\", then: pass}]\n"
     "    proxy_protocol: \"off\"\n"
     "    dissolve: on\n"
     "    backends:\n"
@@ -114,6 +124,17 @@ static void what_is_written_is_published(void **state)
     assert_int_equal(relay->greeting_total_timeout_ms, 5000);
     assert_int_equal(relay->idle_timeout_ms, 86400000);
     assert_int_equal(relay->half_closed_timeout_ms, 1000);
+    assert_string_equal(
+        s->unavailable, "421 4.3.2 mx.example.org Service not available, try again later\r\n");
+    assert_int_equal(inbound->n_verdicts, 2);
+    assert_string_equal(inbound->verdicts[0].reply, "421*busy*");
+    assert_int_equal(inbound->verdicts[0].then, THEN_RETRY);
+    assert_string_equal(inbound->verdicts[1].reply, "*");
+    assert_int_equal(inbound->verdicts[1].then, THEN_PASS);
+    assert_int_equal(inbound->queue_length, 0);
+    assert_int_equal(inbound->queue_timeout_ms, 100);
+    assert_int_equal(s->backends[0].max_sessions, 0);
+    assert_int_equal(s->backends[1].max_sessions, 50);
     assert_int_equal(relay->members[0], 0);
     assert_int_equal(relay->n_members, 1);
     assert_int_equal(inbound->members[0], 1);
@@ -540,9 +561,12 @@ static void a_host_name_that_is_no_name_is_refused(void **state)
     char *errors = errors_of(LISTENER POOL);
     assert_string_equal(errors, "postern.yaml: error: the host name, not a name, cannot be used: \"not a "
                                 "name\" is not a name; use letters,"
-                                " digits, '.', '_' and '-'; set gateway.name\n");
+                                " digits, '.', '_' and '-'; set gateway.name\n"
+                                "postern.yaml: error: the host name, not a name, cannot be used: \"not a "
+                                "name\" is not a name; use letters,"
+                                " digits, '.', '_' and '-'; set gateway.host_name\n");
     free(errors);
-    snapshot_free(publish_text("gateway: {name: gw1}\n" LISTENER POOL));
+    snapshot_free(publish_text("gateway: {name: gw1, host_name: gw1}\n" LISTENER POOL));
 }
 
 int main(void)
