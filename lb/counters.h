@@ -44,6 +44,25 @@ struct close_reason_info {
 
 extern const struct close_reason_info close_reasons[REASONS];
 
+/* Times to greeting: a bucket for 0 ms, one for each power of two up to 16,384 ms, the last without end. */
+#define GREETING_BUCKETS 16
+
+static inline unsigned greeting_bucket(uint32_t ms)
+{
+    unsigned bucket = ms == 0 ? 0 : 32 - (unsigned)__builtin_clz(ms);
+    return bucket < GREETING_BUCKETS ? bucket : GREETING_BUCKETS - 1;
+}
+
+/* What a worker's sessions have met at one backend; each backend that a session tries counts one. */
+struct backend_counters {
+    _Atomic uint64_t sessions;        /* tried here */
+    _Atomic uint64_t connects_failed; /* refused, unreachable or out of time */
+    _Atomic uint64_t no_greeting;     /* connected, then EOF, RST or silence before the first byte */
+    _Atomic uint64_t busy;            /* 421 4.3.x, and what else the pool's table retries */
+    _Atomic uint64_t greetings;       /* any other reply */
+    _Atomic uint64_t greeting_ms[GREETING_BUCKETS]; /* of those, from connected to the first byte */
+};
+
 /* One worker's counters. Only that worker writes; anybody may read (each word is read whole). */
 struct counters {
     _Alignas(64) _Atomic uint64_t value[COUNTERS];
@@ -51,6 +70,7 @@ struct counters {
     _Atomic uint64_t relayed[RELAY_REASONS];
     _Atomic uint32_t sessions;  /* sessions of this worker now, dissolved ones too */
     _Atomic uint32_t dissolved; /* those of them that have no sockets any more */
+    struct backend_counters backends[SNAPSHOT_BACKENDS_MAX];
 };
 
 /* The writer is one thread, so a relaxed load and store is enough (and needs no locked instruction). */

@@ -7,7 +7,10 @@
 #define POSTERN_LOADS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+#define LOAD_SUSPECT 5 /* bad sessions in a row that make a backend suspect: the control thread is told */
 
 struct load {
     _Alignas(64) _Atomic uint32_t sessions; /* dissolved ones too */
@@ -23,6 +26,19 @@ static inline uint32_t load_enter(struct load *l)
 static inline void load_leave(struct load *l)
 {
     atomic_fetch_sub_explicit(&l->sessions, 1, memory_order_relaxed);
+}
+
+/* A session failed by the backend's fault. True when this makes it suspect: one caller hears of it. */
+static inline bool load_bad(struct load *l)
+{
+    return atomic_fetch_add_explicit(&l->bad_in_row, 1, memory_order_relaxed) + 1 == LOAD_SUSPECT;
+}
+
+static inline void load_good(struct load *l)
+{
+    /* Mostly it is zero already, and the line stays shared. */
+    if (atomic_load_explicit(&l->bad_in_row, memory_order_relaxed) != 0)
+        atomic_store_explicit(&l->bad_in_row, 0, memory_order_relaxed);
 }
 
 static inline uint32_t load_sessions(const struct load *l)

@@ -28,6 +28,7 @@ enum vip_state {
 enum backend_state { BACKEND_READY, BACKEND_DRAIN, BACKEND_MAINT };
 enum pool_source { SOURCE_CLIENT, SOURCE_GATEWAY };
 enum pool_proxy { PROXY_OFF, PROXY_V1, PROXY_V2 };
+enum snapshot_then { THEN_PASS, THEN_RETRY };
 enum pool_balance { BALANCE_LEAST_SESSIONS, BALANCE_ROUND_ROBIN, BALANCE_SOURCE_HASH };
 
 /* One address or prefix of a listener. Ordered by snapshot_sort_vips(). */
@@ -56,6 +57,12 @@ struct snapshot_backend {
     enum pool_source source;
 };
 
+/* What becomes of a 4xx reply that a backend greets with. */
+struct snapshot_verdict {
+    const char *reply; /* a glob for its first line */
+    enum snapshot_then then;
+};
+
 struct snapshot_pool {
     const char *name;
     enum pool_source source;
@@ -65,7 +72,11 @@ struct snapshot_pool {
     const uint16_t *members; /* indices into backends; those that have left are not among them */
     uint32_t *weight_sums;   /* of the members up to and with each: snapshot_sum_weights() */
     uint16_t n_members;
-    uint16_t retries; /* further backends tried after the first */
+    uint16_t n_verdicts;
+    uint16_t retries;                        /* further backends tried after the first */
+    const struct snapshot_verdict *verdicts; /* the first that matches counts; none: THEN_PASS */
+    uint32_t queue_length;                   /* sessions that wait for a backend, over all workers */
+    uint32_t queue_timeout_ms;
     uint32_t connect_timeout_ms;
     uint32_t greeting_timeout_ms;       /* per backend */
     uint32_t greeting_total_timeout_ms; /* from accept, over all backends */
@@ -78,6 +89,7 @@ struct snapshot {
     struct snapshot *older; /* a list of the control thread's */
     const char *gateway_name;
     const char *gateway_zone;
+    const char *unavailable; /* what clients are told when no backend can serve them: a whole reply */
     uint32_t workers;
     uint32_t max_sessions; /* over all workers */
     uint16_t n_vips;

@@ -163,6 +163,35 @@ static void check_timeouts(const struct config_pool *p, struct config_report *r)
         total_is_written ? "" : " by default");
 }
 
+/* A verdict about the client is final: asking the next backend would only raise a spammer's chances. */
+static void check_greeting(const struct config_pool *p, struct config_report *r)
+{
+    char quoted[CONFIG_QUOTE_MAX];
+    const struct config_verdict *v = p->greeting.items;
+    if (p->greeting.n > CONFIG_VERDICTS_MAX)
+        config_report_error(r, v[CONFIG_VERDICTS_MAX].node->place, "more than %d rows; use wider patterns",
+            CONFIG_VERDICTS_MAX);
+    for (uint32_t i = 0; i < p->greeting.n; i++)
+        if (v[i].then == THEN_RETRY && v[i].reply && v[i].reply[0] != '4')
+            config_report_error(r, place_of(v[i].node, "reply"),
+                "then: retry with the pattern %s, which is not one of 4xx replies alone: a 5xx reply is a "
+                "verdict about the client, who must not be passed on until some backend takes him. Begin the "
+                "pattern with 4",
+                config_quote(v[i].reply, quoted));
+}
+
+/* A queue forms before a limit; without one the keys would do nothing. */
+static void check_queue(const struct config_pool *p, struct config_report *r)
+{
+    static const char *const keys[] = {"queue_length", "queue_timeout"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && p->max_sessions == 0; i++)
+        if (config_node_get(p->node, keys[i]))
+            config_report_error(r, place_of(p->node, keys[i]),
+                "%s without max_sessions: nobody ever waits where there is no limit. Set max_sessions as "
+                "well, or remove it",
+                keys[i]);
+}
+
 /* A client's address cannot be a source on the loopback interface. */
 static void check_loopback(
     const struct config_pool *p, const struct config_backend *b, struct config_report *r)
@@ -268,6 +297,8 @@ int config_check(struct config *c, struct config_report *r)
         const struct config_backend *backends = pools[i].backends.items;
         check_source(&pools[i], r);
         check_timeouts(&pools[i], r);
+        check_greeting(&pools[i], r);
+        check_queue(&pools[i], r);
         if (check_backend_names(c, r, &pools[i]) < 0)
             return -ENOMEM;
         for (uint32_t j = 0; j < pools[i].backends.n; j++) {

@@ -109,7 +109,7 @@ static int read_value(
     struct parser *p, const struct config_key *key, const struct config_node *n, void *field)
 {
     char why[CONFIG_WHY_MAX];
-    if (key->type != CONFIG_NAME)
+    if (key->type != CONFIG_NAME && key->type != CONFIG_PATTERN)
         *(uint32_t *)field = CONFIG_UNKNOWN;
     /* An empty name in quotes is for the value's own check. */
     if (!expect_kind(p, key, n, CONFIG_NODE_VALUE))
@@ -201,6 +201,7 @@ static int read_key(struct parser *p, const struct config_key *key, const struct
     void *field = (char *)out + key->offset;
     switch (key->type) {
     case CONFIG_NAME:
+    case CONFIG_PATTERN:
     case CONFIG_NUMBER:
     case CONFIG_DURATION:
     case CONFIG_WORD:
@@ -298,7 +299,7 @@ static int fill_missing(struct parser *p, const struct config_section *s, const 
             continue; /* empty */
         else if (key->type == CONFIG_MAP)
             rc = read_entry(p, key->section, NULL, field);
-        else
+        else if (key->type != CONFIG_LIST) /* a list that was not written is empty */
             rc = fill_default(p, key, field);
         if (rc < 0)
             return rc;

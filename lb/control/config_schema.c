@@ -19,6 +19,7 @@ static const char *const source_words[] = {"client", "gateway", NULL};
 static const char *const proxy_words[] = {"off", "v1", "v2", NULL};
 static const char *const balance_words[] = {"least-sessions", "round-robin", "source-hash", NULL};
 static const char *const zones_words[] = {"prefer-local", "balanced", "off", NULL};
+static const char *const then_words[] = {"pass", "retry", NULL};
 static const char *const switch_words[] = {"off", "on", NULL};
 static const char *const state_words[] = {"ready", "drain", "maint", NULL};
 _Static_assert(SOURCE_CLIENT == 0 && SOURCE_GATEWAY == 1, "source_words");
@@ -27,6 +28,7 @@ _Static_assert(PROXY_OFF == 0 && PROXY_V1 == 1 && PROXY_V2 == 2, "proxy_words");
 _Static_assert(
     BALANCE_LEAST_SESSIONS == 0 && BALANCE_ROUND_ROBIN == 1 && BALANCE_SOURCE_HASH == 2, "balance_words");
 _Static_assert(ZONES_PREFER_LOCAL == 0 && ZONES_BALANCED == 1 && ZONES_OFF == 2, "zones_words");
+_Static_assert(THEN_PASS == 0 && THEN_RETRY == 1, "then_words");
 
 #define SECONDS 1000u
 #define MINUTES (60 * SECONDS)
@@ -56,6 +58,9 @@ static const struct config_key gateway_keys[] = {
         .help = "the zone this gateway stands in"},
     {"zones", CONFIG_LIST, AT(struct config_gateway, zones), .section = &zones_section,
         .help = "how many gateways stand in each zone"},
+    {"host_name", CONFIG_NAME, AT(struct config_gateway, host_name), .min = 1, .max = 255,
+        .fallback = config_fallback_hostname,
+        .help = "the domain that clients are told when no backend can serve them"},
     {"workers", CONFIG_NUMBER, AT(struct config_gateway, workers), .min = 1, .max = 64,
         .fallback = config_fallback_cpus, .help = "threads that carry sessions"},
     {"max_sessions", CONFIG_NUMBER, AT(struct config_gateway, max_sessions), .min = 1, .max = 1000000,
@@ -91,6 +96,15 @@ static const struct config_key timeouts_keys[] = {
 };
 static const struct config_section timeouts_section =
     SECTION("timeouts", NULL, struct config_timeouts, timeouts_keys);
+
+static const struct config_key verdict_keys[] = {
+    {"reply", CONFIG_PATTERN, .required = true, AT(struct config_verdict, reply), .min = 1, .max = 128,
+        .help = "a pattern for the first line of what a backend greets with, like \"421 4.3.*\""},
+    {"then", CONFIG_WORD, .required = true, AT(struct config_verdict, then), .words = then_words,
+        .help = "what becomes of such a reply"},
+};
+static const struct config_section verdict_section =
+    SECTION("greeting", "this reply", struct config_verdict, verdict_keys);
 
 static const struct config_key backend_keys[] = {
     {"name", CONFIG_NAME, .required = true, AT(struct config_backend, name), .min = 1, .max = CONFIG_NAME_MAX,
@@ -130,7 +144,15 @@ static const struct config_key pool_keys[] = {
     {"timeouts", CONFIG_MAP, AT(struct config_pool, timeouts), .section = &timeouts_section,
         .help = "how long each step may take"},
     {"retries", CONFIG_NUMBER, AT(struct config_pool, retries), .min = 0, .max = 10, .fallback = "2",
-        .help = "further backends tried when the first cannot be reached"},
+        .help = "further backends tried when the first fails before its greeting"},
+    {"greeting", CONFIG_LIST, AT(struct config_pool, greeting), .section = &verdict_section,
+        .help = "which replies of a backend make it be replaced by another"},
+    {"max_sessions", CONFIG_NUMBER, AT(struct config_pool, max_sessions), .min = 0, .max = 1000000,
+        .fallback = "0", .help = "sessions that each backend carries at a time; 0 sets no limit"},
+    {"queue_length", CONFIG_NUMBER, AT(struct config_pool, queue_length), .min = 0, .max = 100000,
+        .fallback = "200", .help = "sessions that wait while all backends are at max_sessions"},
+    {"queue_timeout", CONFIG_DURATION, AT(struct config_pool, queue_timeout_ms), .min = 100,
+        .max = 4 * MINUTES, .fallback = "30s", .help = "how long a session waits for a backend"},
     {"backends", CONFIG_LIST, .required = true, AT(struct config_pool, backends), .section = &backend_section,
         .help = "the servers of this pool"},
 };

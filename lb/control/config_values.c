@@ -154,12 +154,35 @@ static int parse_name(
     return 0;
 }
 
+static int parse_pattern(
+    const struct config_key *key, const char *text, const char **ret, char why[CONFIG_WHY_MAX])
+{
+    char quoted[CONFIG_QUOTE_MAX];
+    size_t len = strlen(text), stars = 0;
+    *ret = NULL;
+    if (len < key->min || len > key->max)
+        return refuse(why, "%s is too %s; a pattern has from %u to %u characters", config_quote(text, quoted),
+            len < key->min ? "short" : "long", key->min, key->max);
+    for (const char *s = text; *s; s++) {
+        stars += *s == '*';
+        if (*s < ' ' || *s > '~' || *s == '\\')
+            return refuse(why, "%s is not a pattern; use printable ASCII without backslashes, *, ? and [...]",
+                config_quote(text, quoted));
+    }
+    if (stars > CONFIG_STARS_MAX)
+        return refuse(why, "%s has more than %d stars", config_quote(text, quoted), CONFIG_STARS_MAX);
+    *ret = text;
+    return 0;
+}
+
 int config_value_parse(
     const struct config_key *key, const char *text, void *ret, char ret_why[CONFIG_WHY_MAX])
 {
     switch (key->type) {
     case CONFIG_NAME:
         return parse_name(key, text, ret, ret_why);
+    case CONFIG_PATTERN:
+        return parse_pattern(key, text, ret, ret_why);
     case CONFIG_NUMBER:
         return parse_number(key, text, ret, ret_why);
     case CONFIG_DURATION:

@@ -9,8 +9,8 @@
 #define CONFIG_WHY_MAX 256
 
 /*
- * Reads a value of type NAME, NUMBER, DURATION or WORD into `ret`: a const char * (which then points to
- * text), or a uint32_t. 0 or -EINVAL with the reason in ret_why. A name is set even when it is refused, so
+ * Reads a value of type NAME, PATTERN, NUMBER, DURATION or WORD into `ret`: a const char * (which then points
+ * to text), or a uint32_t. 0 or -EINVAL with the reason in ret_why. A name is set even when it is refused, so
  * that references to it still hold.
  */
 int config_value_parse(

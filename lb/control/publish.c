@@ -10,12 +10,16 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* What is left of the block. */
 struct block {
     char *next, *end;
+    struct snapshot_verdict *verdicts; /* of the pools to come, as are: */
+    uint32_t *sums;
+    uint16_t *members;
 };
 
 static void *take(struct block *b, size_t size)
@@ -31,14 +35,50 @@ static const char *take_text(struct block *b, const char *text)
     return strcpy(take(b, strlen(text) + 1), text);
 }
 
+/* RFC 5321, 4.2.3: 421 has the domain in it; 4.3.2 (RFC 3463): the system does not accept messages now. */
+#define UNAVAILABLE "421 4.3.2 %s Service not available, try again later\r\n"
+
+/* "All server ports are busy" says nothing of the client; any other reply does, or may. */
+static const struct snapshot_verdict default_verdicts[] = {{"421 4.3.*", THEN_RETRY}};
+
+/* The rows that were written for a pool; none where it has the default. */
+static const struct config_array *written_verdicts(const struct roster_pool *p)
+{
+    static const struct config_array none;
+    return p->config ? &p->config->greeting : &none;
+}
+
+static size_t unavailable_bytes(const struct roster *r)
+{
+    return (size_t)snprintf(NULL, 0, UNAVAILABLE, r->config->gateway.host_name) + 1;
+}
+
+static uint32_t count_verdicts(const struct roster *r)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->n_pools; i++)
+        n += written_verdicts(&r->pools[i])->n;
+    return n;
+}
+
+static size_t verdict_text_bytes(const struct roster_pool *p)
+{
+    const struct config_array *written = written_verdicts(p);
+    const struct config_verdict *verdicts = written->items;
+    size_t n = 0;
+    for (uint32_t i = 0; i < written->n; i++)
+        n += strlen(verdicts[i].reply) + 1;
+    return n;
+}
+
 static size_t text_bytes(const struct roster *r)
 {
-    size_t n = strlen(r->config->gateway.name) + strlen(r->config->gateway.zone) + 2;
+    size_t n = strlen(r->config->gateway.name) + strlen(r->config->gateway.zone) + 2 + unavailable_bytes(r);
 
     for (uint32_t i = 0; i < r->n_listeners; i++)
         n += strlen(r->listeners[i].name) + 1;
     for (uint32_t i = 0; i < r->n_pools; i++)
-        n += strlen(r->pools[i].name) + 1;
+        n += strlen(r->pools[i].name) + 1 + verdict_text_bytes(&r->pools[i]);
     for (uint32_t i = 0; i < r->n_backends; i++)
         n += strlen(r->backends[i].spec.name) + strlen(r->backends[i].spec.zone) + 2;
     return n;
@@ -56,26 +96,39 @@ static void fill_backends(const struct roster *r, struct snapshot *s, struct blo
             .identity = snapshot_identity(from->spec.name),
             .weight = from->weight,
             .reserve = from->reserve,
+            .max_sessions = from->max_sessions,
             .pool = from->pool,
             .source = from->source,
         };
     }
 }
 
-static void fill_pools(
-    const struct roster *r, struct snapshot *s, struct block *b, uint16_t *members, uint32_t *sums)
+static void fill_verdicts(const struct roster_pool *from, struct snapshot_pool *pool, struct block *b)
+{
+    const struct config_array *written = written_verdicts(from);
+    const struct config_verdict *rows = written->items;
+
+    pool->verdicts = written->n > 0 ? b->verdicts : default_verdicts;
+    pool->n_verdicts = (uint16_t)(written->n > 0 ? written->n : 1);
+    for (uint32_t i = 0; i < written->n; i++)
+        *b->verdicts++ =
+            (struct snapshot_verdict){.reply = take_text(b, rows[i].reply), .then = rows[i].then};
+}
+
+static void fill_pools(const struct roster *r, struct snapshot *s, struct block *b)
 {
     for (uint16_t i = 0; i < r->n_pools; i++) {
         struct snapshot_pool *pool = &s->pools[s->n_pools++];
         *pool = r->pools[i].settings;
         pool->name = take_text(b, r->pools[i].name);
-        pool->members = members;
-        pool->weight_sums = sums;
+        fill_verdicts(&r->pools[i], pool, b);
+        pool->members = b->members;
+        pool->weight_sums = b->sums;
         for (uint16_t k = 0; k < r->n_backends; k++)
             if (r->backends[k].member && r->backends[k].pool == i)
-                members[pool->n_members++] = k;
-        members += pool->n_members;
-        sums += pool->n_members;
+                b->members[pool->n_members++] = k;
+        b->members += pool->n_members;
+        b->sums += pool->n_members;
     }
 }
 
@@ -102,26 +155,31 @@ int roster_publish(struct roster *r, struct snapshot **ret)
 {
     size_t size = sizeof(struct snapshot) + r->n_listeners * sizeof(struct snapshot_listener) +
                   r->n_pools * sizeof(struct snapshot_pool) +
+                  count_verdicts(r) * sizeof(struct snapshot_verdict) +
                   r->n_backends * (sizeof(struct snapshot_backend) + sizeof(uint32_t) + sizeof(uint16_t)) +
                   r->n_vips * sizeof(struct snapshot_vip) + text_bytes(r);
     struct snapshot *s = calloc(1, size);
     if (!s)
         return -ENOMEM;
-    /* In the order of their alignment: pointers, then VIPs, then sums, then members, then texts. */
+    /* In the order of their alignment: pointers, then verdicts, VIPs, then sums, then members, then texts. */
     struct block b = {.next = (char *)(s + 1), .end = (char *)s + size};
     s->version = ++r->version;
     s->listeners = take(&b, r->n_listeners * sizeof(*s->listeners));
     s->pools = take(&b, r->n_pools * sizeof(*s->pools));
     s->backends = take(&b, r->n_backends * sizeof(*s->backends));
+    b.verdicts = take(&b, count_verdicts(r) * sizeof(*b.verdicts));
     s->vips = take(&b, r->n_vips * sizeof(*s->vips));
-    uint32_t *sums = take(&b, r->n_backends * sizeof(*sums));
-    uint16_t *members = take(&b, r->n_backends * sizeof(*members));
+    b.sums = take(&b, r->n_backends * sizeof(*b.sums));
+    b.members = take(&b, r->n_backends * sizeof(*b.members));
     s->gateway_name = take_text(&b, r->config->gateway.name);
     s->gateway_zone = take_text(&b, r->config->gateway.zone);
+    char *unavailable = take(&b, unavailable_bytes(r));
+    sprintf(unavailable, UNAVAILABLE, r->config->gateway.host_name);
+    s->unavailable = unavailable;
     s->workers = r->config->gateway.workers;
     s->max_sessions = r->config->gateway.max_sessions;
     fill_backends(r, s, &b);
-    fill_pools(r, s, &b, members, sums);
+    fill_pools(r, s, &b);
     fill_listeners(r, s, &b);
     snapshot_sum_weights(s);
     assert(b.next == b.end);

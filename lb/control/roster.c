@@ -91,6 +91,8 @@ static struct snapshot_pool settings_of(const struct config_pool *from)
         .balance = from->balance,
         .dissolve = from->dissolve != 0,
         .retries = (uint16_t)from->retries,
+        .queue_length = from->queue_length,
+        .queue_timeout_ms = from->queue_timeout_ms,
         .connect_timeout_ms = from->timeouts.connect_ms,
         .greeting_timeout_ms = from->timeouts.greeting_ms,
         .greeting_total_timeout_ms = from->timeouts.greeting_total_ms,

@@ -60,7 +60,8 @@ struct roster_backend {
     uint64_t left_at;         /* the version of the first snapshot without it */
     bool down;                /* health says so */
     uint64_t up_since_ms;     /* it came, or came back, while we ran; 0: it was there when we started */
-    uint32_t weight, reserve; /* effective, as roster_weigh() has found them */
+    uint32_t weight, reserve; /* effective, as roster_weigh() has found them, and: */
+    uint32_t max_sessions;    /* 0: no limit */
 };
 
 struct roster {

@@ -75,6 +75,7 @@ static uint64_t weigh_pool(struct roster *r, uint16_t pool, uint64_t now_ms)
     for (uint16_t k = 0; k < in.n_backends; k++) {
         r->backends[members[k]].weight = weights[k].weight;
         r->backends[members[k]].reserve = weights[k].reserve;
+        r->backends[members[k]].max_sessions = c->max_sessions;
     }
     return next_ms;
 }

@@ -37,6 +37,14 @@ void backend_leave(struct worker *w, struct conn *c)
     c->counted = false;
 }
 
+static void reserved_leave(struct worker *w, struct conn *c)
+{
+    if (c->next_backend == CONN_NO_BACKEND)
+        return;
+    load_leave(&w->loads[c->next_backend]);
+    c->next_backend = CONN_NO_BACKEND;
+}
+
 void session_log_record(struct worker *w, const struct session_record *r)
 {
     if (!log_session((uint16_t)w->index, r))
@@ -102,13 +110,18 @@ void session_log_refused(
     session_log_record(w, &r);
 }
 
-static void give_back(struct worker *w, struct relay_flow *f)
+void session_give_back(struct worker *w, uint32_t *buffer)
 {
-    if (f->buffer != RELAY_NO_BUFFER)
-        ring_return(&w->ring, f->buffer);
+    if (*buffer != RELAY_NO_BUFFER)
+        ring_return(&w->ring, *buffer);
+    *buffer = RELAY_NO_BUFFER;
+}
+
+void flow_give_back(struct worker *w, struct relay_flow *f)
+{
+    session_give_back(w, &f->buffer);
     if (f->pipe != RELAY_NO_PIPE)
         pipes_return(&w->pipes, f->pipe, f->piped == 0);
-    f->buffer = RELAY_NO_BUFFER;
     f->pipe = RELAY_NO_PIPE;
 }
 
@@ -121,16 +134,20 @@ static void accept_again(struct worker *w)
 
 static void session_finish(struct worker *w, struct conn *c)
 {
-    bool reset = close_reasons[c->reason].how == CLOSE_RST;
+    /* Whoever was told why hears no reset, which would take the words away again. */
+    bool reset = close_reasons[c->reason].how == CLOSE_RST && !c->told;
 
     for (enum side s = SIDE_CLIENT; s < SIDES; s++) {
-        give_back(w, &c->flow[s]);
+        flow_give_back(w, &c->flow[s]);
         if (reset)
             fd_close_reset(&c->fd[s]);
         else
             fd_close(&c->fd[s]);
     }
+    session_give_back(w, &c->early);
+    session_give_back(w, &c->held);
     backend_leave(w, c);
+    reserved_leave(w, c);
     dissolve_forget(w, c);
     session_count_end(w, c->reason);
     session_log(w, c);
@@ -151,7 +168,7 @@ void session_release(struct worker *w, struct conn *c)
 {
     assert(c->state == CONN_DISSOLVED && c->ops == 0);
     for (enum side s = SIDE_CLIENT; s < SIDES; s++) {
-        give_back(w, &c->flow[s]);
+        flow_give_back(w, &c->flow[s]);
         fd_close(&c->fd[s]); /* in repair: nothing is sent */
     }
     conn_free(&w->table, c);

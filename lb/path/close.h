@@ -28,6 +28,12 @@ uint64_t op_begin(struct conn *c, enum op_kind kind);
 /* Takes the session out of its backend's live count, when it is in it. */
 void backend_leave(struct worker *w, struct conn *c);
 
+/* Gives back what a flow holds; what it had not passed on is lost. */
+void flow_give_back(struct worker *w, struct relay_flow *f);
+
+/* Gives back a lent buffer, if there is one. */
+void session_give_back(struct worker *w, uint32_t *buffer);
+
 /* Cancels all operations of a session; their completions still come. */
 void session_cancel_ops(struct worker *w, struct conn *c);
 

@@ -11,11 +11,17 @@
 
 #define MAY(state) (1u << (state))
 
-static const uint8_t moves[CONN_STATES] = {
+/* A backend is being looked for: it is dialled, waited for, or there is none. */
+#define MAY_SEEK (MAY(CONN_CONNECTING) | MAY(CONN_QUEUED) | MAY(CONN_FAREWELL) | MAY(CONN_CLOSING))
+
+static const uint16_t moves[CONN_STATES] = {
     [CONN_FREE] = MAY(CONN_ACCEPTED),
-    [CONN_ACCEPTED] = MAY(CONN_CONNECTING) | MAY(CONN_CLOSING),
-    [CONN_CONNECTING] = MAY(CONN_CONNECTING) | MAY(CONN_GREETING) | MAY(CONN_CLOSING),
-    [CONN_GREETING] = MAY(CONN_RELAYING) | MAY(CONN_CLOSING),
+    [CONN_ACCEPTED] = MAY_SEEK,
+    [CONN_QUEUED] = MAY_SEEK & ~MAY(CONN_QUEUED),
+    [CONN_CONNECTING] = MAY_SEEK | MAY(CONN_GREETING),
+    [CONN_GREETING] = MAY(CONN_RELAYING) | MAY(CONN_RETRYING) | MAY(CONN_CLOSING),
+    [CONN_RETRYING] = MAY_SEEK,
+    [CONN_FAREWELL] = MAY(CONN_CLOSING),
     [CONN_RELAYING] = MAY(CONN_DISSOLVED) | MAY(CONN_CLOSING),
     [CONN_DISSOLVED] = MAY(CONN_FREE),
     [CONN_CLOSING] = MAY(CONN_FREE),
@@ -70,6 +76,9 @@ struct conn *conn_new(struct conn_table *t)
         .banner_ms = -1,
         .relayed = RELAYED_early_end,
         .entry = ENTRY_NONE,
+        .next_backend = CONN_NO_BACKEND,
+        .early = RELAY_NO_BUFFER,
+        .held = RELAY_NO_BUFFER,
     };
     relay_flow_init(&c->flow[SIDE_CLIENT]);
     relay_flow_init(&c->flow[SIDE_BACKEND]);
@@ -81,6 +90,8 @@ void conn_free(struct conn_table *t, struct conn *c)
 {
     assert(c->ops == 0 && c->fd[SIDE_CLIENT] < 0 && c->fd[SIDE_BACKEND] < 0);
     assert(c->flow[SIDE_CLIENT].buffer == RELAY_NO_BUFFER && c->flow[SIDE_BACKEND].buffer == RELAY_NO_BUFFER);
+    assert(c->early == RELAY_NO_BUFFER && c->held == RELAY_NO_BUFFER);
+    assert(c->next_backend == CONN_NO_BACKEND);
     assert(c->flow[SIDE_CLIENT].pipe == RELAY_NO_PIPE && c->flow[SIDE_BACKEND].pipe == RELAY_NO_PIPE);
     conn_enter(c, CONN_FREE);
     t->stock[t->n_stock++] = c->slot;

@@ -3,11 +3,17 @@
  * One session: its state, its two sides, its two flows; and the table of all sessions of a worker.
  *
  *   FREE -> ACCEPTED -> CONNECTING -> GREETING -> RELAYING -> CLOSING -> FREE
- *                                                     `-> DISSOLVED -> FREE
+ *               |        ^      |         |            `-> DISSOLVED -> FREE
+ *             QUEUED ----'      |      RETRYING -> CONNECTING ...
+ *               `----------- FAREWELL ----'  `---> QUEUED ...
  *
  *   ACCEPTED    the client is connected; a listener, a pool and a backend are being found
  *   CONNECTING  one operation waits: the connection to a backend (again for each retry)
- *   GREETING    both flows run; no byte has come from the backend
+ *   QUEUED      waits for a backend below its max_sessions; the client is watched
+ *   GREETING    both flows run; the client has had no byte: those of the backend are held, if there are any,
+ *               and those of the client are passed on and kept
+ *   RETRYING    the backend has failed before the client has had a byte: the operations are joined
+ *   FAREWELL    no backend is left; the client has been told, and what it still sends is discarded
  *   RELAYING    both flows run, or one does and the other has ended
  *   DISSOLVED   the session has become an entry in the kernel's table; here only its sockets are left
  *   CLOSING     nothing new is started; the operations still in the ring are joined, then the slot is free
@@ -28,14 +34,18 @@
 #include <stdint.h>
 
 #define CONN_NONE UINT32_MAX /* no slot */
+#define CONN_NO_BACKEND UINT16_MAX
 
 enum conn_state {
     CONN_FREE,
     CONN_ACCEPTED,
+    CONN_QUEUED,
     CONN_CONNECTING,
     CONN_GREETING,
+    CONN_RETRYING,
     CONN_RELAYING,
     CONN_DISSOLVED,
+    CONN_FAREWELL,
     CONN_CLOSING,
     CONN_STATES
 };
@@ -75,11 +85,23 @@ struct conn {
     uint16_t backend;        /* the one being tried or used */
     uint8_t source_mode;     /* enum pool_source, and... */
     uint8_t proxy;           /* enum pool_proxy, as the backend was dialled */
+    uint16_t next_backend;   /* reserved: in its live count, to be dialled next; or CONN_NO_BACKEND */
+    uint8_t failure;         /* enum close_reason: how the last backend failed */
+    uint8_t retry_kind;      /* enum counter: the same, for its count */
+    bool excused;            /* the backend had not its whole time to greet */
+    bool greeting_over;      /* no more will come of a greeting that is held */
+    bool told;               /* FAREWELL: the client has been told why */
+    bool early_lost;         /* the client has said more than is kept: no other backend can hear it */
+    uint16_t early_bytes;    /* said by the client before the greeting... */
+    uint16_t held_bytes;     /* by the backend, and not yet to the client... */
+    uint32_t early, held;    /* in these lent buffers, or RELAY_NO_BUFFER */
+    uint32_t queue_next, queue_previous; /* QUEUED: slots, or CONN_NONE */
     uint16_t n_tried;
     uint16_t tried[CHOOSE_TRIED_MAX];
 
     uint64_t id;
     uint64_t accepted_ms;
+    uint64_t queued_ms;     /* when it began to wait for the first time; 0: never */
     uint64_t connecting_ms; /* when the present connect began */
     uint64_t active_ms;     /* when a byte or FIN last passed */
     int32_t connect_ms;     /* after accepted_ms; -1 when never */

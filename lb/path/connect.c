@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * choose -> dial -> (poll) -> connected -> PROXY header -> relay_start.
+ * choose and reserve -> dial -> (poll) -> connected -> PROXY header -> relay_start.
  *
- * The backend is refused, unreachable or silent: the next backend, as often as the pool allows.
+ * The backend refuses, is unreachable or silent: the next one, as often as the pool allows; none is left:
+ * farewell. It takes the connection and drops it: failover.
  */
 #include "path/connect.h"
 
@@ -12,7 +13,10 @@
 #include "path/close.h"
 #include "path/dial.h"
 #include "path/dissolve.h"
+#include "path/failover.h"
+#include "path/farewell.h"
 #include "path/relay.h"
+#include "path/repute.h"
 #include "path/worker.h"
 
 #include <errno.h>
@@ -32,28 +36,60 @@ static int choose_next(struct worker *w, const struct conn *c)
     return choose_backend(&w->choose, &in);
 }
 
-/* No further backend: the last error is the reason, or why there was none to begin with. */
+/* No further backend: the last one's failure is the reason, or why there was none to begin with. */
 static void connect_give_up(struct worker *w, struct conn *c, int why)
 {
-    enum close_reason reason = c->error == ETIMEDOUT ? REASON_connect_timeout : REASON_connect_failed;
-
-    if (c->n_tried == 0)
-        reason = why == -EAFNOSUPPORT ? REASON_no_family : REASON_no_backend;
-    session_close(w, c, reason, c->error);
+    if (c->n_tried == 0 && why == -EAFNOSUPPORT)
+        session_close(w, c, REASON_no_family, 0);
+    else
+        farewell_start(w, c, c->n_tried == 0 ? REASON_no_backend : c->failure, c->error);
 }
 
-static void backend_enter(struct worker *w, struct conn *c, uint16_t backend)
+/* Nothing that the client has said would be lost, and there are tries and time. */
+static bool may_try(const struct worker *w, const struct conn *c)
 {
-    c->backend = backend;
-    c->tried[c->n_tried++] = backend;
-    load_enter(&w->loads[backend]);
+    const struct snapshot_pool *pool = session_pool(w, c);
+
+    return c->n_tried == 0 || (c->n_tried <= pool->retries && !c->early_lost &&
+                                  w->now_ms < c->accepted_ms + pool->greeting_total_timeout_ms);
+}
+
+int connect_reserve(struct worker *w, struct conn *c)
+{
+    int found = may_try(w, c) ? choose_next(w, c) : -EAGAIN;
+
+    if (found < 0)
+        return found;
+    load_enter(&w->loads[found]);
+    c->next_backend = (uint16_t)found;
+    return 0;
+}
+
+/* The reserved backend becomes the present one. */
+static void backend_enter(struct worker *w, struct conn *c)
+{
+    const struct snapshot_pool *pool = session_pool(w, c);
+
+    c->backend = c->next_backend;
+    c->next_backend = CONN_NO_BACKEND;
+    c->tried[c->n_tried++] = c->backend;
     c->counted = true;
+    repute_tried(w, c);
     c->port_changed = false;
     /* As they are now: a reload in mid-connect must not dial by one rule and introduce by another. */
-    c->source_mode = (uint8_t)session_pool(w, c)->source;
-    c->proxy = (uint8_t)session_pool(w, c)->proxy;
-    if (c->n_tried > 1)
+    c->source_mode = (uint8_t)pool->source;
+    c->proxy = (uint8_t)pool->proxy;
+    if (c->n_tried > 1) {
         counter_inc(w->counters, COUNTER_connect_retries);
+        counter_inc(w->counters, c->retry_kind);
+    }
+}
+
+static uint64_t connect_end_ms(const struct worker *w, const struct conn *c)
+{
+    uint64_t here = c->connecting_ms + session_pool(w, c)->connect_timeout_ms;
+    uint64_t total = c->accepted_ms + session_pool(w, c)->greeting_total_timeout_ms;
+    return here < total ? here : total;
 }
 
 static void await_connection(struct worker *w, struct conn *c)
@@ -62,7 +98,9 @@ static void await_connection(struct worker *w, struct conn *c)
 
     io_uring_prep_poll_add(sqe, c->fd[SIDE_BACKEND], POLLOUT);
     io_uring_sqe_set_data64(sqe, op_begin(c, OP_CONNECT));
-    deadline_set(&w->deadlines, c->slot, c->connecting_ms + session_pool(w, c)->connect_timeout_ms);
+    deadline_set(&w->deadlines, c->slot, connect_end_ms(w, c));
+    if (c->n_tried > 1) /* it has waited already: let it leave */
+        relay_watch(w, c, SIDE_CLIENT, 0);
 }
 
 /* The errno of a dial that says something of this host, not of the backend: trying another backend would not
@@ -72,35 +110,51 @@ static bool is_own_fault(int error)
     return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
 }
 
+static void connect_failed(struct worker *w, struct conn *c, int error)
+{
+    repute_connect_failed(w, c);
+    c->error = error;
+    c->failure = error == ETIMEDOUT ? REASON_connect_timeout : REASON_connect_failed;
+    c->retry_kind = COUNTER_retries_connect;
+    c->source = (union addr){0};
+    backend_leave(w, c);
+    dissolve_forget(w, c);
+}
+
+/* Dials the reserved backend. False when that has failed, and another may be tried. */
+static bool dial_next(struct worker *w, struct conn *c)
+{
+    bool source_failed = false;
+
+    backend_enter(w, c);
+    const struct snapshot_backend *b = &w->snapshot->backends[c->backend];
+    int fd = dial(w, c, snapshot_backend_dialled(c->source_mode, b, c->client.sa.sa_family), &source_failed);
+    if (fd >= 0) {
+        c->fd[SIDE_BACKEND] = fd;
+        c->connecting_ms = w->now_ms;
+        conn_enter(c, CONN_CONNECTING);
+        await_connection(w, c);
+        return true;
+    }
+    if (source_failed || is_own_fault(fd)) {
+        c->source = (union addr){0};
+        session_close(w, c, source_failed ? REASON_source_failed : REASON_descriptors, -fd);
+        return true;
+    }
+    connect_failed(w, c, -fd);
+    return false;
+}
+
 void connect_start(struct worker *w, struct conn *c)
 {
     for (;;) {
-        int found = c->n_tried > session_pool(w, c)->retries ? -EAGAIN : choose_next(w, c);
-        if (found < 0) {
-            connect_give_up(w, c, found);
+        int error = c->next_backend == CONN_NO_BACKEND ? connect_reserve(w, c) : 0;
+        if (error) {
+            connect_give_up(w, c, error);
             return;
         }
-        backend_enter(w, c, (uint16_t)found);
-        const struct snapshot_backend *b = &w->snapshot->backends[found];
-        const union addr *to = snapshot_backend_dialled(c->source_mode, b, c->client.sa.sa_family);
-        bool source_failed = false;
-        int fd = dial(w, c, to, &source_failed);
-        if (fd >= 0) {
-            c->fd[SIDE_BACKEND] = fd;
-            c->connecting_ms = w->now_ms;
-            conn_enter(c, CONN_CONNECTING);
-            await_connection(w, c);
+        if (dial_next(w, c))
             return;
-        }
-        c->source = (union addr){0};
-        if (source_failed || is_own_fault(fd)) {
-            session_close(w, c, source_failed ? REASON_source_failed : REASON_descriptors, -fd);
-            return;
-        }
-        counter_inc(w->counters, COUNTER_connects_failed);
-        c->error = -fd;
-        backend_leave(w, c);
-        dissolve_forget(w, c);
     }
 }
 
@@ -124,7 +178,14 @@ static int send_header(struct worker *w, struct conn *c)
     return 0;
 }
 
-static void connected(struct worker *w, struct conn *c)
+/* It has taken the connection: what fails from here on fails in the greeting's stage. */
+static bool is_loss(int error)
+{
+    return error == -ECONNRESET || error == -EPIPE;
+}
+
+/* `loss`: the connection came up, and was reset before we looked. */
+static void connected(struct worker *w, struct conn *c, int loss)
 {
     counter_inc(w->counters, COUNTER_connects_ok);
     c->connect_ms = (int32_t)(w->now_ms - c->accepted_ms);
@@ -133,13 +194,14 @@ static void connected(struct worker *w, struct conn *c)
      * acknowledgement. */
     (void)fd_set_option(c->fd[SIDE_CLIENT], IPPROTO_TCP, TCP_QUICKACK, 0);
     (void)fd_set_option(c->fd[SIDE_BACKEND], IPPROTO_TCP, TCP_QUICKACK, 0);
-    int error = send_header(w, c);
-    if (error) {
-        session_close(w, c, REASON_header_failed, -error);
-        return;
-    }
     conn_enter(c, CONN_GREETING);
-    relay_start(w, c);
+    int error = loss ? loss : send_header(w, c);
+    if (is_loss(error))
+        failover_lost(w, c, -error);
+    else if (error)
+        session_close(w, c, REASON_header_failed, -error);
+    else
+        relay_start(w, c);
 }
 
 /* The outcome of a connect whose poll has ended: 0 or -errno. */
@@ -164,22 +226,18 @@ void on_connect(struct worker *w, struct conn *c, int result)
 {
     int error = connect_outcome(c, result);
 
-    if (!error) {
-        connected(w, c);
+    if (!error || is_loss(error)) {
+        connected(w, c, error);
         return;
     }
-    counter_inc(w->counters, COUNTER_connects_failed);
-    c->error = -error;
-    backend_leave(w, c);
-    dissolve_forget(w, c);
-    c->source = (union addr){0};
+    connect_failed(w, c, -error);
     fd_close(&c->fd[SIDE_BACKEND]);
     connect_start(w, c);
 }
 
 void connect_on_deadline(struct worker *w, struct conn *c)
 {
-    uint64_t end = c->connecting_ms + session_pool(w, c)->connect_timeout_ms;
+    uint64_t end = connect_end_ms(w, c);
 
     if (w->now_ms < end) {
         deadline_set(&w->deadlines, c->slot, end);

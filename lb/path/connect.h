@@ -7,7 +7,13 @@
 struct worker;
 struct conn;
 
-/* Dials the first backend that can be dialled; closes the session when none is left. */
+/*
+ * Reserves the backend that connect_start() will dial first: it is chosen, and the session counts there. 0;
+ * or why there is none: choose_backend()'s reasons, -EAGAIN also when nothing may be tried any more.
+ */
+int connect_reserve(struct worker *w, struct conn *c);
+
+/* Dials the reserved backend, or the first that can be dialled; a session for which none is left ends. */
 void connect_start(struct worker *w, struct conn *c);
 
 /* The poll of a connection to a backend has ended (poll events or -errno). */

@@ -3,14 +3,17 @@
  * Two flows, each with one operation in the ring. A completion becomes a relay_event, relay_step() decides,
  * and run() carries out what it decides until the flow waits again or the session ends.
  *
- * FIN is passed on as FIN (the other flow goes on), a failure ends the session with RST to both sides. A side
- * that is not being read, because it has closed its half or because the other side takes nothing, is watched
- * for RST by a poll after WATCH_AFTER_MS: sessions that flow and end in order never pay for that.
+ * Until the backend has greeted, failover.c has the first word about all that comes, and about each failure
+ * of the backend. FIN is passed on as FIN (the other flow goes on), a failure ends the session with RST to
+ * both sides. A side that is not being read, because it has closed its half or because the other side takes
+ * nothing, is watched for RST by a poll after WATCH_AFTER_MS: sessions that flow and end in order never pay
+ * for that.
  */
 #include "path/relay.h"
 
 #include "path/close.h"
 #include "path/dissolve.h"
+#include "path/failover.h"
 #include "path/worker.h"
 
 #include <assert.h>
@@ -43,13 +46,14 @@ static void await_poll(struct worker *w, struct conn *c, enum op_kind kind, int 
 static void await_bytes(struct worker *w, struct conn *c, enum side from)
 {
     struct relay_flow *f = &c->flow[from];
+    uint32_t held = from == SIDE_BACKEND ? c->held_bytes : 0; /* all of it goes into one buffer */
     struct io_uring_sqe *sqe = ring_sqe(&w->ring);
 
     if (f->pipe != RELAY_NO_PIPE) {
         pipes_return(&w->pipes, f->pipe, true);
         f->pipe = RELAY_NO_PIPE;
     }
-    io_uring_prep_recv(sqe, c->fd[from], NULL, RELAY_BUFFER_BYTES, 0);
+    io_uring_prep_recv(sqe, c->fd[from], NULL, RELAY_BUFFER_BYTES - held, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = RING_BUFFER_GROUP;
     if (!f->more)
@@ -121,8 +125,12 @@ static enum close_reason failure_reason(enum side side, int error)
     return reset ? REASON_backend_reset : REASON_backend_lost;
 }
 
-static void side_failed(struct worker *w, struct conn *c, enum side side, int error)
+void relay_side_failed(struct worker *w, struct conn *c, enum side side, int error)
 {
+    if (side == SIDE_BACKEND && c->state == CONN_GREETING) {
+        failover_lost(w, c, error);
+        return;
+    }
     /* EPIPE is what a second call hears of a reset. */
     session_close(w, c, failure_reason(side, error), error == EPIPE ? ECONNRESET : error);
 }
@@ -132,7 +140,7 @@ static void pass_fin(struct worker *w, struct conn *c, enum side from)
     struct relay_flow *f = &c->flow[from];
 
     if (from == SIDE_BACKEND && c->state == CONN_GREETING && !c->flow[SIDE_CLIENT].ended) {
-        session_close(w, c, REASON_backend_no_greeting, 0);
+        failover_closed(w, c);
         return;
     }
     if (f->pipe != RELAY_NO_PIPE) {
@@ -182,10 +190,10 @@ static void run(struct worker *w, struct conn *c, enum side from, enum relay_act
             pass_fin(w, c, from);
             return;
         case RELAY_SOURCE_FAILED:
-            side_failed(w, c, from, c->flow[from].error);
+            relay_side_failed(w, c, from, c->flow[from].error);
             return;
         case RELAY_SINK_FAILED:
-            side_failed(w, c, side_other(from), c->flow[from].error);
+            relay_side_failed(w, c, side_other(from), c->flow[from].error);
             return;
         }
     }
@@ -202,24 +210,15 @@ static uint64_t greeting_end_ms(const struct worker *w, const struct conn *c)
 void relay_start(struct worker *w, struct conn *c)
 {
     deadline_set(&w->deadlines, c->slot, greeting_end_ms(w, c));
-    for (enum side from = SIDE_CLIENT; from < SIDES; from++)
-        run(w, c, from, relay_step(&c->flow[from], RELAY_STARTED, 0));
+    run(w, c, SIDE_BACKEND, relay_step(&c->flow[SIDE_BACKEND], RELAY_STARTED, 0));
+    /* Last, since a backend that is gone already may be found out here. */
+    int again = failover_replay(w, c);
+    enum relay_event event = again ? RELAY_RECEIVED : RELAY_STARTED;
+    run(w, c, SIDE_CLIENT, relay_step(&c->flow[SIDE_CLIENT], event, again));
 }
 
-/* The first bytes of the backend: the greeting has come, whatever it says. */
-static void on_backend_bytes(struct worker *w, struct conn *c, const uint8_t *bytes, size_t n)
-{
-    if (c->state == CONN_GREETING) {
-        c->banner_ms = (int32_t)(w->now_ms - c->accepted_ms);
-        conn_enter(c, CONN_RELAYING);
-        deadline_set(&w->deadlines, c->slot, w->now_ms + session_pool(w, c)->idle_timeout_ms);
-    }
-    if (greeting_feed(&c->greeting, bytes, n))
-        counter_inc(w->counters, greeting_code(&c->greeting) ? COUNTER_greetings : COUNTER_greetings_odd);
-}
-
-static enum relay_event on_recv(
-    struct worker *w, struct conn *c, enum side from, const struct io_uring_cqe *cqe)
+/* What a read has brought, as relay_step() takes it. */
+static void take_buffer(struct worker *w, struct conn *c, enum side from, const struct io_uring_cqe *cqe)
 {
     struct relay_flow *f = &c->flow[from];
 
@@ -234,31 +233,54 @@ static enum relay_event on_recv(
     }
     if (cqe->res == -ENOBUFS)
         counter_inc(w->counters, COUNTER_buffers_short);
-    if (cqe->res > 0 && from == SIDE_BACKEND)
-        on_backend_bytes(w, c, ring_buffer(&w->ring, f->buffer), (size_t)cqe->res);
-    return RELAY_RECEIVED;
+}
+
+static void read_code(struct worker *w, struct conn *c, int n)
+{
+    const uint8_t *bytes = ring_buffer(&w->ring, c->flow[SIDE_BACKEND].buffer);
+
+    if (greeting_feed(&c->greeting, bytes, (size_t)n))
+        counter_inc(w->counters, greeting_code(&c->greeting) ? COUNTER_greetings : COUNTER_greetings_odd);
+}
+
+/* Bytes, or what came instead of them, on their way to the other side. */
+static void on_received(struct worker *w, struct conn *c, enum side from, int result)
+{
+    if (c->state == CONN_GREETING)
+        switch (failover_received(w, c, from, &result)) {
+        case FAILOVER_PASS:
+            break;
+        case FAILOVER_HOLD:
+            await_bytes(w, c, from);
+            return;
+        case FAILOVER_TAKEN:
+            return;
+        }
+    if (result > 0 && from == SIDE_BACKEND)
+        read_code(w, c, result);
+    run(w, c, from, relay_step(&c->flow[from], RELAY_RECEIVED, result));
 }
 
 void on_flow(struct worker *w, struct conn *c, enum side from, const struct io_uring_cqe *cqe)
 {
     struct relay_flow *f = &c->flow[from];
-    enum relay_event event;
 
     if (!dissolve_take_back(w, c)) {
         ring_discard(&w->ring, cqe);
         return;
     }
     if (f->pending > 0 || f->piped > 0)
-        event = RELAY_WRITABLE;
+        run(w, c, from, relay_step(f, RELAY_WRITABLE, cqe->res));
     else if (f->pipe != RELAY_NO_PIPE)
-        event = RELAY_READABLE;
-    else
-        event = on_recv(w, c, from, cqe);
-    run(w, c, from, relay_step(f, event, cqe->res));
+        run(w, c, from, relay_step(f, RELAY_READABLE, cqe->res));
+    else {
+        take_buffer(w, c, from, cqe);
+        on_received(w, c, from, cqe->res);
+    }
     dissolve_arm(w, c);
 }
 
-void on_watch(struct worker *w, struct conn *c, enum side side)
+void on_watch(struct worker *w, struct conn *c, enum side side, int result)
 {
     int error = 0;
     socklen_t length = sizeof(error);
@@ -268,25 +290,30 @@ void on_watch(struct worker *w, struct conn *c, enum side side)
     if (getsockopt(c->fd[side], SOL_SOCKET, SO_ERROR, &error, &length) < 0)
         error = errno;
     if (error)
-        side_failed(w, c, side, error);
-    else
+        relay_side_failed(w, c, side, error);
+    else if (result > 0 && (result & POLLHUP) != 0)
         /* Hung up without an error: both FINs are there, one of them still behind bytes that its flow has to
          * read. */
         c->hung_up[side] = true;
 }
 
-static bool wants_watch(const struct conn *c, enum side s)
+static bool is_unread(const struct conn *c, enum side s)
 {
     const struct relay_flow *f = &c->flow[s];
-    bool unread = f->ended || f->pending > 0 || f->piped > 0;
-    return unread && !c->hung_up[s] && !(c->ops & 1u << watch_op(s));
+    return f->ended || f->pending > 0 || f->piped > 0;
+}
+
+void relay_watch(struct worker *w, struct conn *c, enum side s, unsigned events)
+{
+    if (!c->hung_up[s] && !(c->ops & 1u << watch_op(s)))
+        await_poll(w, c, watch_op(s), c->fd[s], events); /* errors and hang-ups are always reported */
 }
 
 static void watch_unread(struct worker *w, struct conn *c)
 {
     for (enum side s = SIDE_CLIENT; s < SIDES; s++)
-        if (wants_watch(c, s))
-            await_poll(w, c, watch_op(s), c->fd[s], 0); /* errors and hang-ups are always reported */
+        if (is_unread(c, s))
+            relay_watch(w, c, s, 0);
 }
 
 void relay_on_deadline(struct worker *w, struct conn *c)
@@ -296,9 +323,11 @@ void relay_on_deadline(struct worker *w, struct conn *c)
     const struct snapshot_pool *pool = session_pool(w, c);
     uint64_t end = c->active_ms + (half_closed ? pool->half_closed_timeout_ms : pool->idle_timeout_ms);
 
-    if (c->state == CONN_GREETING) {
-        reason = REASON_backend_silent;
+    if (c->state == CONN_GREETING)
         end = greeting_end_ms(w, c);
+    if (w->now_ms >= end && c->state == CONN_GREETING) {
+        failover_silent(w, c);
+        return;
     }
     if (w->now_ms >= end && !dissolve_take_back(w, c))
         return;

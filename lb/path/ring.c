@@ -30,9 +30,9 @@ static void lend(struct ring *r, uint16_t buffer_id)
     io_uring_buf_ring_advance(r->lent, 1);
 }
 
-static int buffers_init(struct ring *r, uint32_t flows)
+static int buffers_init(struct ring *r, uint32_t buffers)
 {
-    r->n_buffers = flows + RING_LENT;
+    r->n_buffers = buffers + RING_LENT;
     r->memory = memory_reserve((size_t)r->n_buffers * RELAY_BUFFER_BYTES);
     r->stock = memory_reserve((size_t)r->n_buffers * sizeof(*r->stock));
     r->lent = memory_reserve(lent_bytes());
@@ -52,7 +52,7 @@ static int buffers_init(struct ring *r, uint32_t flows)
     return 0;
 }
 
-int ring_init(struct ring *r, uint32_t flows)
+int ring_init(struct ring *r, uint32_t buffers)
 {
     struct io_uring_params params = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
@@ -66,7 +66,7 @@ int ring_init(struct ring *r, uint32_t flows)
     r->open = true;
     /* Spares a look-up of the ring's descriptor with each entry; without it everything works as well. */
     (void)io_uring_register_ring_fd(&r->uring);
-    error = buffers_init(r, flows);
+    error = buffers_init(r, buffers);
     if (error)
         ring_done(r);
     return error;
@@ -107,6 +107,12 @@ void ring_return(struct ring *r, uint32_t buffer)
 {
     assert(buffer < r->n_buffers && r->n_stock < r->n_buffers);
     r->stock[r->n_stock++] = buffer;
+}
+
+uint32_t ring_spare(struct ring *r)
+{
+    assert(r->n_stock > 0);
+    return r->stock[--r->n_stock];
 }
 
 uint8_t *ring_buffer(struct ring *r, uint32_t buffer)

@@ -3,8 +3,8 @@
  * A worker's io_uring and the buffers that its reads are lent.
  *
  * Buffers: the ring of provided buffers is kept full from a last-in-first-out stock, so that the memory in
- * use follows the number of bytes that wait, not the number of sessions. The stock holds one buffer for each
- * flow there can be: a stopped reader keeps one, and never starves another session.
+ * use follows the number of bytes that wait, not the number of sessions. The stock holds as many as all
+ * sessions can keep: a stopped reader keeps one, and never starves another session.
  */
 #ifndef POSTERN_PATH_RING_H
 #define POSTERN_PATH_RING_H
@@ -27,8 +27,8 @@ struct ring {
     bool open;
 };
 
-/* Sets all up for this many flows, on the thread that will use it. 0 or -errno. */
-int ring_init(struct ring *r, uint32_t flows);
+/* Sets all up for this many buffers in use, on the thread that will use it. 0 or -errno. */
+int ring_init(struct ring *r, uint32_t buffers);
 void ring_done(struct ring *r);
 
 /* A submission entry, always: submits what is queued when the queue is full. */
@@ -38,6 +38,9 @@ struct io_uring_sqe *ring_sqe(struct ring *r);
  * ring_return. */
 uint32_t ring_take(struct ring *r, uint16_t buffer_id);
 void ring_return(struct ring *r, uint32_t buffer);
+
+/* A buffer to keep bytes in; the caller owns it until ring_return. */
+uint32_t ring_spare(struct ring *r);
 uint8_t *ring_buffer(struct ring *r, uint32_t buffer);
 
 /* Gives back what a completion carries that nobody wants any more. */

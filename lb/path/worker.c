@@ -4,7 +4,7 @@
  *
  * dispatch() is the one switch over all operations. A session that is closing is handled there: whatever its
  * completion carries is given back, and the last one frees the session. So no handler ever meets a closing
- * session.
+ * session. The same for one that leaves its backend, or says farewell: they have handlers of their own.
  */
 #include "path/worker.h"
 
@@ -16,6 +16,8 @@
 #include "path/connect.h"
 #include "path/dial.h"
 #include "path/dissolve.h"
+#include "path/failover.h"
+#include "path/farewell.h"
 #include "path/op.h"
 #include "path/relay.h"
 
@@ -29,6 +31,10 @@
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Of a session: its client's flow has one, the greeting's stage two more (what is held, what is kept). One
+ * besides is on its way from one of these to another. */
+#define BUFFERS_KEPT 3
 
 static void await_wake(struct worker *w)
 {
@@ -105,10 +111,10 @@ static void dispatch_session(
         on_flow(w, c, SIDE_BACKEND, cqe);
         break;
     case OP_WATCH_CLIENT:
-        on_watch(w, c, SIDE_CLIENT);
+        on_watch(w, c, SIDE_CLIENT, cqe->res);
         break;
     case OP_WATCH_BACKEND:
-        on_watch(w, c, SIDE_BACKEND);
+        on_watch(w, c, SIDE_BACKEND, cqe->res);
         break;
     case OP_WAKE:
     case OP_ACCEPT_V4:
@@ -154,6 +160,10 @@ static void dispatch(struct worker *w, const struct io_uring_cqe *cqe)
     c->ops &= (uint16_t) ~(1u << kind);
     if (c->state == CONN_CLOSING || c->state == CONN_DISSOLVED)
         on_closing(w, c, cqe);
+    else if (c->state == CONN_RETRYING)
+        failover_on_completion(w, c, kind, cqe);
+    else if (c->state == CONN_FAREWELL)
+        farewell_on_completion(w, c, kind, cqe);
     else
         dispatch_session(w, kind, c, cqe);
 }
@@ -166,6 +176,8 @@ static void run_deadlines(struct worker *w)
         struct conn *c = &w->table.conns[id];
         if (c->state == CONN_CONNECTING)
             connect_on_deadline(w, c);
+        else if (c->state == CONN_FAREWELL)
+            farewell_on_deadline(w, c);
         else
             relay_on_deadline(w, c);
     }
@@ -217,7 +229,7 @@ static int worker_init(struct worker *w)
     w->next_session = first_session(w->index);
     dial_init(w);
     (void)!getrandom(&w->choose.random, sizeof(w->choose.random), 0);
-    int error = ring_init(&w->ring, 2 * capacity);
+    int error = ring_init(&w->ring, BUFFERS_KEPT * capacity + 1);
     if (error)
         return error;
     error = pipes_init(&w->pipes, 2 * capacity);

@@ -31,7 +31,7 @@ struct worker {
     struct load *loads;            /* of all backends, shared by all workers */
     int listener_v4, listener_v6;  /* owned */
     int wake_fd;                   /* owned: the control thread writes, the worker reads */
-    int idle_fd;                   /* not owned: written when `idle` becomes true */
+    int idle_fd;                   /* not owned: written when `idle` becomes true, or a backend suspect */
 
     /* Written by the control thread. */
     _Atomic(const struct snapshot *) published; /* the newest; taken at the top of the loop */

@@ -69,8 +69,8 @@ static void write_input(const uint8_t *data, size_t size)
 /* What the workers take for granted. */
 static void check_snapshot(const struct snapshot *s)
 {
-    MUST(
-        s->workers >= 1 && s->workers <= 64 && s->max_sessions >= 1 && s->gateway_name[0] && s->gateway_zone);
+    MUST(s->workers >= 1 && s->workers <= 64 && s->max_sessions >= 1 && s->gateway_name[0] &&
+         s->gateway_zone && s->unavailable);
     MUST(s->n_vips >= 1 && s->n_listeners >= 1 && s->n_pools >= 1 && s->n_backends >= 1);
     MUST(s->n_backends <= SNAPSHOT_BACKENDS_MAX);
     for (uint16_t i = 0; i < s->n_vips; i++) {
@@ -86,6 +86,9 @@ static void check_snapshot(const struct snapshot *s)
         MUST(p->source <= SOURCE_GATEWAY && p->proxy <= PROXY_V2 && p->balance <= BALANCE_SOURCE_HASH);
         MUST(p->connect_timeout_ms > 0 && p->idle_timeout_ms > 0 && p->half_closed_timeout_ms > 0);
         MUST(p->greeting_timeout_ms > 0 && p->greeting_total_timeout_ms >= p->greeting_timeout_ms);
+        MUST(p->n_verdicts >= 1 && p->n_verdicts <= 16 && p->queue_timeout_ms >= 100);
+        for (uint16_t k = 0; k < p->n_verdicts; k++)
+            MUST(p->verdicts[k].then == THEN_PASS || p->verdicts[k].reply[0] == '4'); /* never a 5xx */
         for (uint16_t k = 0; k < p->n_members; k++) {
             uint16_t b = p->members[k];
             MUST(b < s->n_backends);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripted peers: plain sockets that play one side of a session word by word."""
 import contextlib
+import re
 import socket
 import struct
 import threading
@@ -109,6 +110,16 @@ def expect_refused(connect):
         return
     with s:
         expect_reset(s)
+
+
+UNAVAILABLE = re.compile(rb"421 4\.3\.2 [\w.-]+ Service not available, try again later\r\n")
+
+
+def expect_unavailable(s):
+    """postern's own last word, whole, and FIN."""
+    said = receive_all(s)
+    assert UNAVAILABLE.fullmatch(said), said
+    s.close()
 
 
 class Stream:

@@ -5,6 +5,7 @@
 
 #include "control/config.h"
 #include "control/config_schema.h"
+#include "control/roster.h"
 #include "snapshot.h"
 #include "unit.h"
 
@@ -44,6 +45,43 @@ static inline int load(struct config **ret, char **ret_errors)
     int r = config_load(FILE_NAME, errors, ret);
     assert_int_equal(fclose(errors), 0);
     return r;
+}
+
+/* Loads FILE_NAME, which must be right, and makes the snapshot. */
+static inline struct snapshot *publish(void)
+{
+    struct config *c;
+    struct roster *roster;
+    struct snapshot *s;
+    char *errors;
+    int r = load(&c, &errors);
+    if (r < 0)
+        print_error("%s", errors);
+    assert_int_equal(r, 0);
+    assert_string_equal(errors, "");
+    assert_int_equal(roster_next(NULL, c, 0, &roster), 0);
+    assert_true(roster_weigh(roster, 0) == UINT64_MAX);
+    assert_int_equal(roster_publish(roster, &s), 0);
+    roster_free(roster);
+    config_free(c);
+    free(errors);
+    return s;
+}
+
+static inline struct snapshot *publish_text(const char *text)
+{
+    write_text(FILE_NAME, text);
+    return publish();
+}
+
+/* The errors of what is wrong; the caller frees. Inlined, gcc 12 takes them for dangling. */
+__attribute__((noinline, unused)) static char *errors_of(const char *text)
+{
+    struct config *c;
+    char *errors;
+    write_text(FILE_NAME, text);
+    assert_int_equal(load(&c, &errors), -EINVAL);
+    return errors;
 }
 
 /* A group's state stays NULL: cmocka would put it before the state of each test. */

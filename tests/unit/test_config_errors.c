@@ -17,7 +17,7 @@ static const struct error_case cases[] = {
     {"unknown_key_far", LISTENER POOL "    check: {type: smtp}\n",
         "postern.yaml:5:5: error: unknown key \"check\" in pool \"p\"; the nearest known key is \"name\" "
         "(known are: name, source, proxy_protocol, balance, zones, slow_start, overload_brake, outlier, "
-        "dissolve, timeouts, retries, backends)\n"
+        "dissolve, timeouts, retries, greeting, max_sessions, queue_length, queue_timeout, backends)\n"
         "    5 |     check: {type: smtp}\n"
         "      |     ^~~~~\n"},
     {"unknown_key_of_another_section", LISTENER POOL "    idle: 5m\n",
@@ -65,7 +65,7 @@ static const struct error_case cases[] = {
         "      |     ^\n"},
     {"empty_value", LISTENER POOL "    retries:\n",
         "postern.yaml:5:12: error: \"retries\" has no value; expected a single value (further backends tried "
-        "when the first cannot be reached)\n"
+        "when the first fails before its greeting)\n"
         "    5 |     retries:\n"
         "      |            ^\n"},
     {"empty_entry",
@@ -88,7 +88,7 @@ static const struct error_case cases[] = {
         "      |   ^\n"},
     {"crlf", "gateway: {nom: a}\r\n" LISTENER POOL,
         "postern.yaml:1:11: error: unknown key \"nom\" in gateway; the nearest known key is \"name\" (known "
-        "are: name, zone, zones, workers, max_sessions)\n"
+        "are: name, zone, zones, host_name, workers, max_sessions)\n"
         "    1 | gateway: {nom: a}\n"
         "      |           ^~~\n"},
     {"empty_list", LISTENER "pools: []\n",
@@ -532,6 +532,40 @@ static const struct error_case cases[] = {
         "90s by default; make it at least as long\n"
         "    5 |     timeouts: {greeting: 2m}\n"
         "      |                          ^~\n"},
+    {"greeting_would_retry_5xx", LISTENER POOL "    greeting: [{reply: \"5*\", then: retry}]\n",
+        "postern.yaml:5:25: error: then: retry with the pattern \"5*\", which is not one of 4xx replies "
+        "alone: a "
+        "5xx reply is a verdict about the client, who must not be passed on until some backend takes him. "
+        "Begin the "
+        "pattern with 4\n"
+        "    5 |     greeting: [{reply: \"5*\", then: retry}]\n"
+        "      |                         ^~\n"},
+    {"greeting_would_retry_everything", LISTENER POOL "    greeting: [{reply: \"*\", then: retry}]\n",
+        "postern.yaml:5:25: error: then: retry with the pattern \"*\", which is not one of 4xx replies "
+        "alone: a "
+        "5xx reply is a verdict about the client, who must not be passed on until some backend takes him. "
+        "Begin the "
+        "pattern with 4\n"
+        "    5 |     greeting: [{reply: \"*\", then: retry}]\n"
+        "      |                         ^\n"},
+    {"greeting_stars", LISTENER POOL "    greeting: [{reply: \"4*a*b*c*d*\", then: retry}]\n",
+        "postern.yaml:5:25: error: reply: \"4*a*b*c*d*\" has more than 4 stars\n"
+        "    5 |     greeting: [{reply: \"4*a*b*c*d*\", then: retry}]\n"
+        "      |                         ^~~~~~~~~~\n"},
+    {"greeting_empty", LISTENER POOL "    greeting: [{reply: \"\", then: retry}]\n",
+        "postern.yaml:5:25: error: reply: \"\" is too short; a pattern has from 1 to 128 characters\n"
+        "    5 |     greeting: [{reply: \"\", then: retry}]\n"
+        "      |                         ^\n"},
+    {"greeting_incomplete", LISTENER POOL "    greeting: [{reply: \"421 4.3.*\"}]\n",
+        "postern.yaml:5:16: error: this reply has no \"then\": what becomes of such a reply\n"
+        "    5 |     greeting: [{reply: \"421 4.3.*\"}]\n"
+        "      |                ^\n"},
+    {"queue_without_limit", LISTENER POOL "    queue_timeout: 5s\n",
+        "postern.yaml:5:20: error: queue_timeout without max_sessions: nobody ever waits where there is no "
+        "limit. "
+        "Set max_sessions as well, or remove it\n"
+        "    5 |     queue_timeout: 5s\n"
+        "      |                    ^~\n"},
 };
 
 static void says(void **state)

@@ -44,6 +44,9 @@ static char *introduction(const struct config_key *key)
     case CONFIG_NAME:
         fputs("name", out);
         break;
+    case CONFIG_PATTERN:
+        fprintf(out, "pattern, %u to %u characters", key->min, key->max);
+        break;
     case CONFIG_NUMBER:
         fprintf(out, "number, %u to %u", key->min, key->max);
         break;

@@ -9,13 +9,16 @@ static void only_the_moves_of_the_table_are_allowed(void **state)
 {
     /* A row for each state, a column for each state it may move to, in the order of enum conn_state. */
     static const char *const allowed[CONN_STATES] = {
-        ".x.....", /* FREE */
-        "..x...x", /* ACCEPTED */
-        "..xx..x", /* CONNECTING: a retry connects again */
-        "....x.x", /* GREETING */
-        ".....xx", /* RELAYING */
-        "x......", /* DISSOLVED: there is nothing left to be closed in order */
-        "x......", /* CLOSING */
+        ".x........", /* FREE */
+        "..xx....xx", /* ACCEPTED */
+        "...x....xx", /* QUEUED */
+        "..xxx...xx", /* CONNECTING: a retry connects again */
+        ".....xx..x", /* GREETING */
+        "..xx....xx", /* RETRYING */
+        ".......x.x", /* RELAYING: the client has had a byte, there is no way back */
+        "x.........", /* DISSOLVED: there is nothing left to be closed in order */
+        ".........x", /* FAREWELL */
+        "x.........", /* CLOSING */
     };
     for (enum conn_state from = 0; from < CONN_STATES; from++)
         for (enum conn_state to = 0; to < CONN_STATES; to++)
@@ -28,6 +31,7 @@ static void every_state_with_a_relay_leads_to_closing_and_each_end_to_free(void 
 
     for (enum conn_state from = CONN_ACCEPTED; from < CONN_DISSOLVED; from++)
         assert_true(conn_may_enter(from, CONN_CLOSING));
+    assert_true(conn_may_enter(CONN_FAREWELL, CONN_CLOSING));
     for (size_t i = 0; i < COUNT(ends); i++)
         for (enum conn_state to = 0; to < CONN_STATES; to++)
             assert_int_equal(conn_may_enter(ends[i], to), to == CONN_FREE);

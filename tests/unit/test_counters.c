@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tables of names: the program's reasons and ours share one space, and each has a word of its own. */
 #include "counters.h"
+#include "loads.h"
 #include "unit.h"
 
 #include "bpf/dissolve_reasons.h"
@@ -50,12 +51,42 @@ static void only_refusals_that_cannot_change_are_final(void **state)
     assert_false(dissolve_is_final(UINT32_MAX));
 }
 
+static void times_to_greeting_fall_into_buckets_of_powers_of_two(void **state)
+{
+    static const struct {
+        uint32_t ms;
+        unsigned bucket;
+    } cases[] = {{0, 0}, {1, 1}, {2, 2}, {3, 2}, {4, 3}, {1023, 10}, {1024, 11}, {16383, 14}, {16384, 15},
+        {30000, 15}, {UINT32_MAX, 15}};
+
+    for (size_t i = 0; i < COUNT(cases); i++)
+        assert_int_equal(greeting_bucket(cases[i].ms), cases[i].bucket);
+}
+
+static void the_fifth_bad_session_in_a_row_is_told_once(void **state)
+{
+    struct load l = {0};
+
+    for (int round = 0; round < 2; round++) {
+        for (int i = 1; i < 20; i++)
+            assert_int_equal(load_bad(&l), i == LOAD_SUSPECT);
+        load_good(&l);
+    }
+    for (int i = 0; i < 100; i++) {
+        assert_false(load_bad(&l));
+        if (i % (LOAD_SUSPECT - 1) == LOAD_SUSPECT - 2)
+            load_good(&l);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_relay_reason_has_a_name_of_its_own_and_a_text),
         cmocka_unit_test(the_programs_reasons_keep_their_numbers),
         cmocka_unit_test(only_refusals_that_cannot_change_are_final),
+        cmocka_unit_test(times_to_greeting_fall_into_buckets_of_powers_of_two),
+        cmocka_unit_test(the_fifth_bad_session_in_a_row_is_told_once),
     };
 
     return cmocka_run_group_tests_name("counters", tests, NULL, NULL);

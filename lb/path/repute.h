@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What sessions meet at their backends, noted for the control thread: per worker and backend in the counters,
+ * over all workers the bad ones in a row. Each session that is tried ends in one of the four. Thread: its
+ * worker.
+ */
+#ifndef POSTERN_PATH_REPUTE_H
+#define POSTERN_PATH_REPUTE_H
+
+struct worker;
+struct conn;
+
+/* The session's present backend is tried. */
+void repute_tried(struct worker *w, const struct conn *c);
+
+/* Bad: the fifth in a row, over all workers, wakes the control thread. */
+void repute_connect_failed(struct worker *w, const struct conn *c);
+void repute_no_greeting(struct worker *w, const struct conn *c);
+void repute_busy(struct worker *w, const struct conn *c);
+
+/* Good: it has replied, whatever it thinks of the client. */
+void repute_greeting(struct worker *w, const struct conn *c);
+
+#endif
