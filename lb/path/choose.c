@@ -19,10 +19,16 @@ static bool reachable(const struct choose_input *in, const struct snapshot_backe
     return snapshot_backend_dialled(in->pool->source, b, in->family) != NULL;
 }
 
+static bool is_full(const struct choose_input *in, uint16_t backend)
+{
+    uint32_t limit = in->snapshot->backends[backend].max_sessions;
+    return limit > 0 && load_sessions(&in->loads[backend]) >= limit;
+}
+
 static bool eligible(const struct choose_input *in, uint16_t backend)
 {
     const struct snapshot_backend *b = &in->snapshot->backends[backend];
-    return b->weight > 0 && reachable(in, b) && !was_tried(in, backend);
+    return b->weight > 0 && reachable(in, b) && !was_tried(in, backend) && !is_full(in, backend);
 }
 
 /*
@@ -71,19 +77,23 @@ static int least_sessions(struct choose_state *state, const struct choose_input 
     return best;
 }
 
-/* Why nothing was found: no family, no weight, or all tried. */
+/* Why nothing was found: no family, no weight, all tried, or the others full. */
 static int why_none(const struct choose_input *in)
 {
-    bool any_reachable = false;
+    bool any_reachable = false, any_weight = false;
 
     for (uint16_t k = 0; k < in->pool->n_members; k++) {
-        const struct snapshot_backend *b = &in->snapshot->backends[in->pool->members[k]];
+        uint16_t i = in->pool->members[k];
+        const struct snapshot_backend *b = &in->snapshot->backends[i];
         if (!reachable(in, b))
             continue;
-        if (b->weight > 0)
-            return -EAGAIN;
         any_reachable = true;
+        any_weight |= b->weight > 0;
+        if (b->weight > 0 && !was_tried(in, i))
+            return -EBUSY;
     }
+    if (any_weight)
+        return -EAGAIN;
     return any_reachable || in->pool->n_members == 0 ? -ENOENT : -EAFNOSUPPORT;
 }
 

@@ -28,7 +28,8 @@ struct choose_input {
 
 /*
  * The index of a backend, or -EAFNOSUPPORT: the pool is transparent and none has an address of the family;
- * -ENOENT: none takes sessions; -EAGAIN: all that could were tried.
+ * -ENOENT: none takes sessions; -EAGAIN: all that could were tried; -EBUSY: those that were not are at
+ * max_sessions.
  */
 int choose_backend(struct choose_state *state, const struct choose_input *in);
 

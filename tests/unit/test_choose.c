@@ -122,6 +122,26 @@ static void a_retry_takes_another_backend(void **state)
     }
 }
 
+static void a_full_backend_is_left_out_and_told_from_one_that_was_tried(void **state)
+{
+    for (enum pool_balance b = BALANCE_LEAST_SESSIONS; b <= BALANCE_ROUND_ROBIN; b++) {
+        struct fixture f;
+        set_up(&f, b, 2);
+        f.backends[0].max_sessions = 1;
+        load_enter(&f.loads[0]);
+        load_enter(&f.loads[1]);
+        for (int i = 0; i < 10; i++)
+            assert_int_equal(choose_backend(&f.state, &f.in), 1);
+        f.tried[f.in.n_tried++] = 1;
+        assert_int_equal(choose_backend(&f.state, &f.in), -EBUSY);
+        load_leave(&f.loads[0]);
+        assert_int_equal(choose_backend(&f.state, &f.in), 0);
+        f.tried[f.in.n_tried++] = 0;
+        load_enter(&f.loads[0]);
+        assert_int_equal(choose_backend(&f.state, &f.in), -EAGAIN);
+    }
+}
+
 static void a_transparent_pool_keeps_the_family(void **state)
 {
     struct fixture f;
@@ -165,6 +185,7 @@ int main(void)
         cmocka_unit_test(least_sessions_shares_ties),
         cmocka_unit_test(weight_zero_takes_nothing),
         cmocka_unit_test(a_retry_takes_another_backend),
+        cmocka_unit_test(a_full_backend_is_left_out_and_told_from_one_that_was_tried),
         cmocka_unit_test(a_transparent_pool_keeps_the_family),
         cmocka_unit_test(a_gateway_source_crosses_families),
         cmocka_unit_test(only_the_pool_s_own_backends_are_taken),
