@@ -70,6 +70,8 @@ struct counters {
     _Atomic uint64_t relayed[RELAY_REASONS];
     _Atomic uint32_t sessions;  /* sessions of this worker now, dissolved ones too */
     _Atomic uint32_t dissolved; /* those of them that have no sockets any more */
+    _Atomic uint32_t
+        waiting[SNAPSHOT_POOLS_MAX]; /* sessions of this worker that wait for a backend, by pool */
     struct backend_counters backends[SNAPSHOT_BACKENDS_MAX];
 };
 

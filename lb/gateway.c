@@ -94,6 +94,7 @@ static int start_workers(struct gateway *g)
         .table = dissolve_table(g->serving.kernel.dissolve),
         .counters = g->counters,
         .loads = g->loads,
+        .workers = g->workers,
         .idle_fd = g->idle_fd,
     };
     for (uint32_t i = 0; i < n; i++) {

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "log.h"
 #include "path/dissolve.h"
+#include "path/queue.h"
 #include "path/worker.h"
 
 #include <assert.h>
@@ -35,6 +36,7 @@ void backend_leave(struct worker *w, struct conn *c)
         return;
     load_leave(&w->loads[c->backend]);
     c->counted = false;
+    queue_on_left(w, c->backend);
 }
 
 static void reserved_leave(struct worker *w, struct conn *c)
@@ -42,6 +44,7 @@ static void reserved_leave(struct worker *w, struct conn *c)
     if (c->next_backend == CONN_NO_BACKEND)
         return;
     load_leave(&w->loads[c->next_backend]);
+    queue_on_left(w, c->next_backend);
     c->next_backend = CONN_NO_BACKEND;
 }
 
@@ -178,6 +181,7 @@ void session_release(struct worker *w, struct conn *c)
 void session_close(struct worker *w, struct conn *c, enum close_reason reason, int error)
 {
     assert(c->reason == REASON_none && !c->armed);
+    queue_leave(w, c);
     conn_enter(c, CONN_CLOSING);
     c->reason = reason;
     c->error = error;

@@ -95,13 +95,15 @@ struct conn {
     uint16_t early_bytes;    /* said by the client before the greeting... */
     uint16_t held_bytes;     /* by the backend, and not yet to the client... */
     uint32_t early, held;    /* in these lent buffers, or RELAY_NO_BUFFER */
+    bool waits;              /* in a line of the queue */
     uint32_t queue_next, queue_previous; /* QUEUED: slots, or CONN_NONE */
     uint16_t n_tried;
     uint16_t tried[CHOOSE_TRIED_MAX];
 
     uint64_t id;
     uint64_t accepted_ms;
-    uint64_t queued_ms;     /* when it began to wait for the first time; 0: never */
+    uint64_t queued_ms;     /* when it began to wait for a backend, the last time; 0: never */
+    uint64_t waited_ms;     /* in the queue, before that */
     uint64_t connecting_ms; /* when the present connect began */
     uint64_t active_ms;     /* when a byte or FIN last passed */
     int32_t connect_ms;     /* after accepted_ms; -1 when never */

@@ -2,8 +2,8 @@
 /*
  * choose and reserve -> dial -> (poll) -> connected -> PROXY header -> relay_start.
  *
- * The backend refuses, is unreachable or silent: the next one, as often as the pool allows; none is left:
- * farewell. It takes the connection and drops it: failover.
+ * All are at max_sessions: the queue. The backend refuses, is unreachable or silent: the next one, as often
+ * as the pool allows; none is left: farewell. It takes the connection and drops it: failover.
  */
 #include "path/connect.h"
 
@@ -15,6 +15,7 @@
 #include "path/dissolve.h"
 #include "path/failover.h"
 #include "path/farewell.h"
+#include "path/queue.h"
 #include "path/relay.h"
 #include "path/repute.h"
 #include "path/worker.h"
@@ -22,6 +23,8 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+
+#define RESERVE_TURNS 8 /* places lost to other workers before the session waits like others */
 
 static int choose_next(struct worker *w, const struct conn *c)
 {
@@ -48,21 +51,33 @@ static void connect_give_up(struct worker *w, struct conn *c, int why)
 /* Nothing that the client has said would be lost, and there are tries and time. */
 static bool may_try(const struct worker *w, const struct conn *c)
 {
-    const struct snapshot_pool *pool = session_pool(w, c);
+    return c->n_tried == 0 || (c->n_tried <= session_pool(w, c)->retries && !c->early_lost &&
+                                  w->now_ms < session_total_end_ms(w, c));
+}
 
-    return c->n_tried == 0 || (c->n_tried <= pool->retries && !c->early_lost &&
-                                  w->now_ms < c->accepted_ms + pool->greeting_total_timeout_ms);
+/* Counts the session at a backend, unless that makes one too many: then another worker was faster. */
+static bool reserve(struct worker *w, struct conn *c, uint16_t backend)
+{
+    uint32_t limit = w->snapshot->backends[backend].max_sessions;
+
+    if (load_enter(&w->loads[backend]) > limit && limit > 0) {
+        load_leave(&w->loads[backend]);
+        return false;
+    }
+    c->next_backend = backend;
+    return true;
 }
 
 int connect_reserve(struct worker *w, struct conn *c)
 {
-    int found = may_try(w, c) ? choose_next(w, c) : -EAGAIN;
-
-    if (found < 0)
-        return found;
-    load_enter(&w->loads[found]);
-    c->next_backend = (uint16_t)found;
-    return 0;
+    if (!may_try(w, c))
+        return -EAGAIN;
+    for (int turn = 0; turn < RESERVE_TURNS; turn++) {
+        int found = choose_next(w, c);
+        if (found < 0 || reserve(w, c, (uint16_t)found))
+            return found < 0 ? found : 0;
+    }
+    return -EBUSY;
 }
 
 /* The reserved backend becomes the present one. */
@@ -88,7 +103,7 @@ static void backend_enter(struct worker *w, struct conn *c)
 static uint64_t connect_end_ms(const struct worker *w, const struct conn *c)
 {
     uint64_t here = c->connecting_ms + session_pool(w, c)->connect_timeout_ms;
-    uint64_t total = c->accepted_ms + session_pool(w, c)->greeting_total_timeout_ms;
+    uint64_t total = session_total_end_ms(w, c);
     return here < total ? here : total;
 }
 
@@ -145,14 +160,23 @@ static bool dial_next(struct worker *w, struct conn *c)
     return false;
 }
 
+/* Who comes anew lines up behind those who wait. */
+static int seek(struct worker *w, struct conn *c)
+{
+    bool anew = c->n_tried == 0 && c->queued_ms == 0;
+    return anew && queue_is_busy(w, c->pool) ? -EBUSY : connect_reserve(w, c);
+}
+
 void connect_start(struct worker *w, struct conn *c)
 {
     for (;;) {
-        int error = c->next_backend == CONN_NO_BACKEND ? connect_reserve(w, c) : 0;
-        if (error) {
+        int error = c->next_backend == CONN_NO_BACKEND ? seek(w, c) : 0;
+        if (error == -EBUSY)
+            queue_enter(w, c);
+        else if (error)
             connect_give_up(w, c, error);
+        if (error)
             return;
-        }
         if (dial_next(w, c))
             return;
     }

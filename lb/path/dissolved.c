@@ -14,6 +14,7 @@
 #include "path/close.h"
 #include "path/dissolve.h"
 #include "path/op.h"
+#include "path/queue.h"
 #include "path/worker.h"
 
 #include <assert.h>
@@ -139,6 +140,7 @@ static void account_end(struct worker *w, uint32_t index, enum close_reason reas
     session_count_end(w, reason);
     if (note->backend != DISSOLVED_NO_BACKEND) {
         load_leave(&w->loads[note->backend]);
+        queue_on_left(w, note->backend);
     }
     counter_set(&w->counters->dissolved, counter_get(&w->counters->dissolved) - 1);
     counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) - 1);

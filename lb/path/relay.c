@@ -203,7 +203,7 @@ static uint64_t greeting_end_ms(const struct worker *w, const struct conn *c)
 {
     uint64_t connected_ms = c->accepted_ms + (uint64_t)c->connect_ms;
     uint64_t here = connected_ms + session_pool(w, c)->greeting_timeout_ms;
-    uint64_t total = c->accepted_ms + session_pool(w, c)->greeting_total_timeout_ms;
+    uint64_t total = session_total_end_ms(w, c);
     return here < total ? here : total;
 }
 

@@ -19,6 +19,7 @@
 #include "path/failover.h"
 #include "path/farewell.h"
 #include "path/op.h"
+#include "path/queue.h"
 #include "path/relay.h"
 
 #include <assert.h>
@@ -82,6 +83,7 @@ static void on_wake(struct worker *w)
 {
     if (atomic_load(&w->stop) && !w->stopping)
         stop_sessions(w);
+    w->queues.due = true;
     if (!w->stopping)
         await_wake(w);
 }
@@ -111,7 +113,10 @@ static void dispatch_session(
         on_flow(w, c, SIDE_BACKEND, cqe);
         break;
     case OP_WATCH_CLIENT:
-        on_watch(w, c, SIDE_CLIENT, cqe->res);
+        if (c->state == CONN_QUEUED)
+            queue_on_watch(w, c, cqe->res);
+        else
+            on_watch(w, c, SIDE_CLIENT, cqe->res);
         break;
     case OP_WATCH_BACKEND:
         on_watch(w, c, SIDE_BACKEND, cqe->res);
@@ -176,6 +181,8 @@ static void run_deadlines(struct worker *w)
         struct conn *c = &w->table.conns[id];
         if (c->state == CONN_CONNECTING)
             connect_on_deadline(w, c);
+        else if (c->state == CONN_QUEUED)
+            queue_on_deadline(w, c);
         else if (c->state == CONN_FAREWELL)
             farewell_on_deadline(w, c);
         else
@@ -185,7 +192,7 @@ static void run_deadlines(struct worker *w)
 
 static uint64_t wait_ms(const struct worker *w)
 {
-    const uint64_t others[] = {dissolve_next_ms(w), dissolved_next_ms(w)};
+    const uint64_t others[] = {dissolve_next_ms(w), dissolved_next_ms(w), queue_next_ms(w)};
     uint64_t at = deadlines_next_ms(&w->deadlines);
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
@@ -229,6 +236,7 @@ static int worker_init(struct worker *w)
     w->next_session = first_session(w->index);
     dial_init(w);
     (void)!getrandom(&w->choose.random, sizeof(w->choose.random), 0);
+    queues_init(&w->queues);
     int error = ring_init(&w->ring, BUFFERS_KEPT * capacity + 1);
     if (error)
         return error;
@@ -288,6 +296,7 @@ static void *worker_main(void *arg)
         dissolve_run(w);
         dissolved_run(w);
         run_completions(w);
+        queue_run(w);
         accept_start(w);
         dissolved_listen(w);
         tell_idle(w);
@@ -328,6 +337,7 @@ int worker_start(struct worker *w, uint32_t index, const struct worker_resources
     w->all_counters = given->counters;
     w->counters = &given->counters[index];
     w->loads = given->loads;
+    w->workers = given->workers;
     w->entries.table = given->table;
     w->idle_fd = given->idle_fd;
     w->backend_scale = UINT8_MAX;
@@ -354,7 +364,7 @@ failed:
     return error;
 }
 
-static void wake(struct worker *w)
+void worker_wake(struct worker *w)
 {
     const uint64_t one = 1;
     (void)!write(w->wake_fd, &one, sizeof(one));
@@ -363,19 +373,19 @@ static void wake(struct worker *w)
 void worker_publish(struct worker *w, const struct snapshot *s)
 {
     atomic_store_explicit(&w->published, s, memory_order_release);
-    wake(w);
+    worker_wake(w);
 }
 
 void worker_drain(struct worker *w)
 {
     atomic_store(&w->drain, true);
-    wake(w);
+    worker_wake(w);
 }
 
 void worker_stop(struct worker *w)
 {
     atomic_store(&w->stop, true);
-    wake(w);
+    worker_wake(w);
 }
 
 void worker_join(struct worker *w)

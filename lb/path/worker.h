@@ -12,6 +12,7 @@
 #include "path/dissolved.h"
 #include "path/entries.h"
 #include "path/pipes.h"
+#include "path/queue.h"
 #include "path/ring.h"
 #include "snapshot.h"
 
@@ -29,6 +30,7 @@ struct worker {
     struct counters *all_counters; /* of all workers */
     struct counters *counters;     /* its own */
     struct load *loads;            /* of all backends, shared by all workers */
+    struct worker *workers;        /* all of them, by index */
     int listener_v4, listener_v6;  /* owned */
     int wake_fd;                   /* owned: the control thread writes, the worker reads */
     int idle_fd;                   /* not owned: written when `idle` becomes true, or a backend suspect */
@@ -55,6 +57,7 @@ struct worker {
     struct deadlines deadlines;
     struct deadline_entry *deadline_entries;
     struct choose_state choose;
+    struct queues queues;
     struct entries entries;
     struct dissolved dissolved;
     uint32_t linger_first, linger_last; /* slots of dissolved sessions, the oldest first; CONN_NONE */
@@ -74,6 +77,7 @@ struct worker_resources {
     const struct dissolve_table *table;
     struct counters *counters; /* of all workers */
     struct load *loads;        /* SNAPSHOT_BACKENDS_MAX */
+    struct worker *workers;    /* by index; the caller's storage */
     int idle_fd;
 };
 
@@ -81,6 +85,12 @@ struct worker_resources {
 static inline const struct snapshot_pool *session_pool(const struct worker *w, const struct conn *c)
 {
     return &w->snapshot->pools[c->pool];
+}
+
+/* When the client must have had its first byte; the time in the queue is not counted. */
+static inline uint64_t session_total_end_ms(const struct worker *w, const struct conn *c)
+{
+    return c->accepted_ms + c->waited_ms + session_pool(w, c)->greeting_total_timeout_ms;
 }
 
 /*
@@ -97,6 +107,9 @@ void worker_drain(struct worker *w);
 
 /* Ends all sessions at once, then the thread. */
 void worker_stop(struct worker *w);
+
+/* Makes the worker look round. Any thread, while the worker runs. */
+void worker_wake(struct worker *w);
 
 /* Waits for the thread and frees what the worker had. */
 void worker_join(struct worker *w);

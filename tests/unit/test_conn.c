@@ -11,7 +11,7 @@ static void only_the_moves_of_the_table_are_allowed(void **state)
     static const char *const allowed[CONN_STATES] = {
         ".x........", /* FREE */
         "..xx....xx", /* ACCEPTED */
-        "...x....xx", /* QUEUED */
+        "..xx....xx", /* QUEUED: what it was given failed at once */
         "..xxx...xx", /* CONNECTING: a retry connects again */
         ".....xx..x", /* GREETING */
         "..xx....xx", /* RETRYING */
