@@ -29,6 +29,7 @@ enum backend_state { BACKEND_READY, BACKEND_DRAIN, BACKEND_MAINT };
 enum pool_source { SOURCE_CLIENT, SOURCE_GATEWAY };
 enum pool_proxy { PROXY_OFF, PROXY_V1, PROXY_V2 };
 enum pool_balance { BALANCE_LEAST_SESSIONS, BALANCE_ROUND_ROBIN };
+enum pool_check { POOL_CHECK_SMTP, POOL_CHECK_TCP, POOL_CHECK_OFF };
 
 /* One address or prefix of a listener. Ordered by snapshot_sort_vips(). */
 struct snapshot_vip {
@@ -54,6 +55,20 @@ struct snapshot_backend {
     enum pool_source source;
 };
 
+/* How the backends of a pool are checked; for the control thread alone. */
+struct snapshot_check {
+    enum pool_check type;
+    bool starttls;    /* must be offered */
+    const char *rcpt; /* an address that must be accepted; "" when none was given */
+    uint32_t interval_ms;
+    uint32_t fast_interval_ms;
+    uint32_t timeout_ms;
+    uint32_t rise;
+    uint32_t fall;
+    uint16_t agent_port; /* 0: no agent */
+    uint32_t agent_interval_ms;
+};
+
 struct snapshot_pool {
     const char *name;
     enum pool_source source;
@@ -68,6 +83,7 @@ struct snapshot_pool {
     uint32_t greeting_total_timeout_ms; /* from accept, over all backends */
     uint32_t idle_timeout_ms;
     uint32_t half_closed_timeout_ms;
+    struct snapshot_check check;
 };
 
 struct snapshot {

@@ -22,6 +22,7 @@ struct config_node;
 #define CONFIG_NAME_MAX 64
 #define CONFIG_KEYS_MAX 16 /* keys of one section */
 #define CONFIG_VIPS_MAX 4096
+#define CONFIG_MAILBOX_MAX 254 /* RFC 5321, 4.5.3.1.3, without the angle brackets */
 
 struct config_array {
     void *items;
@@ -60,11 +61,24 @@ struct config_timeouts {
     uint32_t connect_ms, greeting_ms, greeting_total_ms, idle_ms, half_closed_ms;
 };
 
+struct config_checking {
+    uint32_t type; /* enum pool_check */
+    uint32_t interval_ms, fast_interval_ms, timeout_ms, rise, fall;
+    uint32_t starttls; /* 1: required */
+    const char *rcpt;
+};
+
+struct config_agent {
+    uint32_t port, interval_ms;
+};
+
 struct config_pool {
     const struct config_node *node;
     const char *name;
     uint32_t source, proxy_protocol, balance; /* enums of snapshot.h */
     uint32_t dissolve;                        /* 1: on */
+    struct config_checking check;
+    struct config_agent agent;
     struct config_timeouts timeouts;
     uint32_t retries;
     struct config_array backends; /* struct config_backend */
@@ -88,6 +102,7 @@ enum config_type {
     CONFIG_NUMBER,   /* uint32_t */
     CONFIG_DURATION, /* uint32_t, milliseconds */
     CONFIG_WORD,     /* uint32_t, index into words */
+    CONFIG_MAILBOX,  /* const char *; "" when there is none */
     CONFIG_VIPS,     /* struct config_array of struct config_vip: one or a list */
     CONFIG_BACKEND,  /* struct config_endpoint[2]: one, or one per family */
     CONFIG_MAP,      /* the struct of its section */

@@ -78,6 +78,22 @@ static struct backend_spec configured(const struct config_backend *from)
     return spec;
 }
 
+static struct snapshot_check checking_of(const struct config_pool *from)
+{
+    const struct config_checking *k = &from->check;
+    return (struct snapshot_check){
+        .type = k->type,
+        .starttls = k->starttls != 0,
+        .interval_ms = k->interval_ms,
+        .fast_interval_ms = k->fast_interval_ms,
+        .timeout_ms = k->timeout_ms,
+        .rise = k->rise,
+        .fall = k->fall,
+        .agent_port = (uint16_t)from->agent.port,
+        .agent_interval_ms = from->agent.interval_ms,
+    };
+}
+
 static struct snapshot_pool settings_of(const struct config_pool *from)
 {
     return (struct snapshot_pool){
@@ -91,6 +107,7 @@ static struct snapshot_pool settings_of(const struct config_pool *from)
         .greeting_total_timeout_ms = from->timeouts.greeting_total_ms,
         .idle_timeout_ms = from->timeouts.idle_ms,
         .half_closed_timeout_ms = from->timeouts.half_closed_ms,
+        .check = checking_of(from),
     };
 }
 

@@ -39,7 +39,7 @@ struct roster_listener {
 struct roster_pool {
     char name[ROSTER_NAME_BYTES];
     const struct config_pool *config; /* NULL: no longer configured; `settings` are the last ones */
-    struct snapshot_pool settings;    /* without name and members */
+    struct snapshot_pool settings;    /* without name, members and rcpt */
     uint64_t nobody_since_ms[2];      /* for IPv4 and IPv6 clients; UINT64_MAX: somebody is there */
 };
 

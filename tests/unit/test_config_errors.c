@@ -12,11 +12,12 @@ static const struct error_case cases[] = {
         "postern.yaml:1:11: error: unknown key \"worker\" in gateway; the nearest known key is \"workers\"\n"
         "    1 | gateway: {worker: 2}\n"
         "      |           ^~~~~~\n"},
-    {"unknown_key_far", LISTENER POOL "    check: {type: smtp}\n",
-        "postern.yaml:5:5: error: unknown key \"check\" in pool \"p\"; the nearest known key is \"name\" "
-        "(known are: name, source, proxy_protocol, balance, dissolve, timeouts, retries, backends)\n"
-        "    5 |     check: {type: smtp}\n"
-        "      |     ^~~~~\n"},
+    {"unknown_key_far", LISTENER POOL "    affinity: source\n",
+        "postern.yaml:5:5: error: unknown key \"affinity\" in pool \"p\"; the nearest known key is \"agent\" "
+        "(known are: name, source, proxy_protocol, balance, dissolve, check, agent, timeouts, retries, "
+        "backends)\n"
+        "    5 |     affinity: source\n"
+        "      |     ^~~~~~~~\n"},
     {"unknown_key_of_another_section", LISTENER POOL "    idle: 5m\n",
         "postern.yaml:5:5: error: unknown key \"idle\" in pool \"p\"; it is a key of timeouts\n"
         "    5 |     idle: 5m\n"
@@ -485,6 +486,50 @@ static const struct error_case cases[] = {
         "20s; make it at least as long\n"
         "    5 |     timeouts: {greeting: 30s, greeting_total: 20s}\n"
         "      |                                               ^~~\n"},
+    {"check_timeout_long", LISTENER POOL "    check: {interval: 10s, timeout: 11s}\n",
+        "postern.yaml:5:37: error: timeout is 11s but interval is 10s: a check would still run when the next "
+        "is "
+        "due; make timeout at most as long\n"
+        "    5 |     check: {interval: 10s, timeout: 11s}\n"
+        "      |                                     ^~~\n"},
+    {"check_interval_short_for_default", LISTENER POOL "    check: {interval: 10s}\n",
+        "postern.yaml:5:23: error: timeout is 15s by default but interval is 10s: a check would still run "
+        "when "
+        "the next is due; make timeout at most as long\n"
+        "    5 |     check: {interval: 10s}\n"
+        "      |                       ^~~\n"},
+    {"check_fast_interval_long", LISTENER POOL "    check: {fast_interval: 31s}\n",
+        "postern.yaml:5:28: error: fast_interval is 31s but interval is 30s by default: checks in trouble "
+        "would "
+        "be rarer than others; make fast_interval at most as long\n"
+        "    5 |     check: {fast_interval: 31s}\n"
+        "      |                            ^~~\n"},
+    {"check_rcpt_without_smtp", LISTENER POOL "    check: {type: tcp, rcpt: a@example.org}\n",
+        "postern.yaml:5:30: error: rcpt is asked for in SMTP, which a check of type tcp does not speak; use "
+        "type: smtp, or leave rcpt out\n"
+        "    5 |     check: {type: tcp, rcpt: a@example.org}\n"
+        "      |                              ^~~~~~~~~~~~~\n"},
+    {"check_starttls_without_check", LISTENER POOL "    check: {type: off, starttls: required}\n",
+        "postern.yaml:5:34: error: starttls is asked for in SMTP, which a check of type off does not speak; "
+        "use "
+        "type: smtp, or leave starttls out\n"
+        "    5 |     check: {type: off, starttls: required}\n"
+        "      |                                  ^~~~~~~~\n"},
+    {"mailbox_without_domain", LISTENER POOL "    check: {rcpt: postmaster}\n",
+        "postern.yaml:5:19: error: rcpt: \"postmaster\" is not a mail address; write it like "
+        "postmaster@example.org\n"
+        "    5 |     check: {rcpt: postmaster}\n"
+        "      |                   ^~~~~~~~~~\n"},
+    {"mailbox_with_a_command", LISTENER POOL "    check: {rcpt: \"a@b> DATA\"}\n",
+        "postern.yaml:5:20: error: rcpt: \"a@b> DATA\" is not a mail address; write it like "
+        "postmaster@example.org\n"
+        "    5 |     check: {rcpt: \"a@b> DATA\"}\n"
+        "      |                    ^~~~~~~~~\n"},
+    {"agent_without_port", LISTENER POOL "    agent: {interval: 5s}\n",
+        "postern.yaml:5:12: error: the agent has no port, so nobody is asked; add \"port\", or leave agent "
+        "out\n"
+        "    5 |     agent: {interval: 5s}\n"
+        "      |            ^\n"},
     {"greeting_long_for_default", LISTENER POOL "    timeouts: {greeting: 2m}\n",
         "postern.yaml:5:26: error: greeting is 2m but greeting_total, which covers all backends tried, is "
         "90s by default; make it at least as long\n"

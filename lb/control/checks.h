@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All checks: who is checked when, by which probes, and what follows. A check of a backend is one probe of
+ * each of its addresses, and passes when all pass: a server that answers in one family only would fail the
+ * clients of the other. Thread: control; nothing here waits.
+ */
+#ifndef POSTERN_CONTROL_CHECKS_H
+#define POSTERN_CONTROL_CHECKS_H
+
+#include "loads.h"
+#include "snapshot.h"
+
+#include <systemd/sd-event.h>
+
+#define CHECKS_PROBES_MAX 64  /* at a time */
+#define CHECKS_SPREAD_MS 1000 /* over which the first round begins */
+
+struct checks;
+
+struct checks_given {
+    sd_event *loop;
+    const struct load *loads; /* of all backends */
+    /* Sessions that have ended well on a backend, ever. */
+    uint64_t (*ended_well)(void *arg, uint16_t backend);
+    /* What checks_say() tells has changed; from the loop, once for all that changed at a time. */
+    void (*on_change)(void *arg);
+    void *arg;
+    uint64_t seed; /* of the jitter */
+};
+
+/* What checks and agent say of a backend; without either: it takes sessions, with all of its weight. */
+struct checks_say {
+    bool takes;            /* new sessions */
+    uint32_t percent;      /* of its weight */
+    uint32_t max_sessions; /* 0: nothing was said */
+};
+
+int checks_new(const struct checks_given *given, struct checks **ret);
+
+/*
+ * Takes over who is to be checked and how, by the indices of the snapshot, to which it refers no longer
+ * afterwards. Who is checked already stays as healthy as he is; probes of those that have left end. 0 or
+ * -ENOMEM.
+ */
+int checks_apply(struct checks *c, const struct snapshot *s);
+
+/* Some backend may have HEALTH_BAD_SESSIONS bad sessions in a row: looks at the loads. */
+void checks_look_at_sessions(struct checks *c);
+
+struct checks_say checks_say(const struct checks *c, uint16_t backend);
+
+/* An effective weight with what was said applied to it. Pure. */
+uint32_t checks_weigh(struct checks_say say, uint32_t weight);
+
+/* How many probes are under way. */
+uint32_t checks_probes(const struct checks *c);
+
+/* Ends all probes. NULL is accepted. */
+void checks_free(struct checks *c);
+
+#endif
