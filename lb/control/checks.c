@@ -55,14 +55,16 @@ static void tell_health(const struct patient *p, const struct health_change *cha
 static void conclude(struct checks *c, struct patient *p)
 {
     struct health_change change;
-    uint64_t well = c->given.ended_well(c->given.arg, p->backend);
+    uint64_t greetings = c->given.greetings(c->given.arg, p->backend);
     const struct health_check check = {
         .ok = !p->reason[0],
         .why = p->reason,
-        .traffic = well != p->well_seen,
+        .traffic = greetings != p->greetings_seen,
         .now_ms = clock_now_ms(),
     };
-    p->well_seen = well;
+    p->greetings_seen = greetings;
+    if (check.ok)
+        atomic_store_explicit(&c->given.loads[p->backend].bad_in_row, 0, memory_order_relaxed);
     bool was_down = p->health.state == HEALTH_DOWN;
     if (!health_checked(&p->health, &p->rules, &check, &change))
         return;
@@ -226,7 +228,7 @@ static int apply_one(struct checks *c, const struct snapshot *s, uint16_t backen
     uint64_t seed = c->given.seed + backend;
     p = c->patients[backend] = patient_new(c, s, backend, seed, clock_now_ms(), CHECKS_SPREAD_MS);
     if (p)
-        p->well_seen = c->given.ended_well(c->given.arg, backend);
+        p->greetings_seen = c->given.greetings(c->given.arg, backend);
     return p ? 0 : -ENOMEM;
 }
 

@@ -19,9 +19,9 @@ struct checks;
 
 struct checks_given {
     sd_event *loop;
-    const struct load *loads; /* of all backends */
-    /* Sessions that have ended well on a backend, ever. */
-    uint64_t (*ended_well)(void *arg, uint16_t backend);
+    struct load *loads; /* of all backends; a check that passes begins the bad sessions in a row anew */
+    /* How often sessions were greeted by a backend, ever. */
+    uint64_t (*greetings)(void *arg, uint16_t backend);
     /* What checks_say() tells has changed; from the loop, once for all that changed at a time. */
     void (*on_change)(void *arg);
     void *arg;

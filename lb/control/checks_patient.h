@@ -25,7 +25,7 @@ struct patient {
     struct check_task task; /* without an address */
     struct health_rules rules;
     struct health health;
-    uint64_t well_seen; /* sessions ended well at the check before */
+    uint64_t greetings_seen; /* at the check before */
     /* The check under way, or the last one. */
     struct patient_probe probes[2];
     unsigned n_addresses; /* 0: only the agent is asked */

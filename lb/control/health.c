@@ -94,12 +94,7 @@ bool health_checked(
 bool health_sessions(struct health *h, const struct health_rules *r, uint32_t bad_in_row, uint64_t now_ms,
     struct health_change *ret)
 {
-    if (bad_in_row < h->bad_seen)
-        h->bad_seen = 0; /* one has ended well since */
-    if (bad_in_row - h->bad_seen < HEALTH_BAD_SESSIONS)
-        return false;
-    h->bad_seen = bad_in_row;
-    if (h->state == HEALTH_DOWN)
+    if (bad_in_row < HEALTH_BAD_SESSIONS || h->state == HEALTH_DOWN)
         return false;
     uint32_t gap_ms = r->fast_interval_ms < HEALTH_GAP_MS ? r->fast_interval_ms : HEALTH_GAP_MS;
     uint64_t soon = h->decided && h->ended_ms + gap_ms > now_ms ? h->ended_ms + gap_ms : now_ms;

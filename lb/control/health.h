@@ -38,7 +38,6 @@ struct health {
     enum health_state state;
     bool decided;      /* a check has ended */
     uint32_t streak;   /* checks in a row that spoke against the state */
-    uint32_t bad_seen; /* bad sessions in a row that have been judged already */
     uint64_t ended_ms; /* the last check; 0: none yet */
     uint64_t next_ms;  /* when to check next */
     uint64_t random;
@@ -67,7 +66,10 @@ void health_init(struct health *h, uint64_t seed, uint64_t now_ms, uint32_t spre
 bool health_checked(
     struct health *h, const struct health_rules *r, const struct health_check *c, struct health_change *ret);
 
-/* So many sessions in a row have failed by the backend's fault. True when the state changed. */
+/*
+ * So many sessions in a row have failed by the backend's fault; the caller begins to count anew after a check
+ * has passed. True when the state changed.
+ */
 bool health_sessions(struct health *h, const struct health_rules *r, uint32_t bad_in_row, uint64_t now_ms,
     struct health_change *ret);
 

@@ -96,18 +96,6 @@ static void five_bad_sessions_make_it_suspect_and_checked_at_once(void **state)
     assert_int_equal(h.state, HEALTH_DOWN);
 }
 
-static void refuted_sessions_are_not_judged_again(void **state)
-{
-    struct health h = decided(true);
-    health_sessions(&h, &rules, 5, 3000, &last);
-    assert_true(checked(&h, true, 3000));
-    assert_false(health_sessions(&h, &rules, 9, 9000, &last));
-    assert_true(health_sessions(&h, &rules, 10, 9000, &last));
-    checked(&h, true, 9000);
-    assert_false(health_sessions(&h, &rules, 1, 15000, &last)); /* one has ended well in between */
-    assert_true(health_sessions(&h, &rules, 5, 15000, &last));
-}
-
 static void bad_sessions_never_crowd_checks(void **state)
 {
     struct health h = decided(true);
@@ -200,7 +188,6 @@ int main(void)
         cmocka_unit_test(one_passed_check_ends_a_suspicion),
         cmocka_unit_test(two_passed_checks_in_a_row_bring_it_back),
         cmocka_unit_test(five_bad_sessions_make_it_suspect_and_checked_at_once),
-        cmocka_unit_test(refuted_sessions_are_not_judged_again),
         cmocka_unit_test(bad_sessions_never_crowd_checks),
         cmocka_unit_test(the_interval_depends_on_state_and_traffic),
         cmocka_unit_test(first_checks_are_spread),
