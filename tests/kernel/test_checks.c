@@ -6,7 +6,7 @@
  */
 #include "control/checks.h"
 #include "lab.h"
-#include "log.h"
+#include "scripted.h"
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #define BACKENDS 300
@@ -27,134 +26,16 @@
 #define AGENT_PORT 9999
 #define HEADER_MAX 128
 
-enum deed { ANSWER, SILENCE, CLOSE, RESET, GARBAGE };
-
-/* What a server does at a step: 0 is the greeting, n the answer to the n-th line. */
-struct script {
-    const char *says[8];
-    enum deed deed; /* at `step`, instead of what it says */
-    int step;
-    bool bytewise;
-    bool no_end;   /* does not close after the last line */
-    size_t header; /* bytes to take before the greeting */
-};
-
-struct server {
-    const struct script *script;
-    sd_event_source *source;
-    int fd;
-};
-
-struct connection {
-    struct server *server;
-    sd_event_source *source;
-    int step;
-    size_t seen;
-};
-
 static sd_event *loop;
-static struct server servers[4];
 static struct load loads[SNAPSHOT_BACKENDS_MAX];
 static uint64_t greetings;
 static struct checks *checks;
-static unsigned n_changes, n_accepted, n_resets, n_fins, n_open, most_probes;
-static char heard[4096];
-static size_t n_heard;
-static union addr client;
+static unsigned n_changes, most_probes;
 
 static struct snapshot_backend backends[BACKENDS];
 static uint16_t members[BACKENDS];
 static struct snapshot_pool pool;
 static struct snapshot snapshot = {.gateway_name = "gw1", .n_pools = 1, .pools = &pool, .backends = backends};
-
-static void say(int fd, const char *text, bool bytewise)
-{
-    size_t n = strlen(text);
-    if (!bytewise)
-        assert_int_equal(send(fd, text, n, MSG_NOSIGNAL), n);
-    for (size_t i = 0; bytewise && i < n; i++)
-        assert_int_equal(send(fd, text + i, 1, MSG_NOSIGNAL), 1);
-}
-
-static void end(struct connection *c, int fd, bool with_reset)
-{
-    sd_event_source_disable_unref(c->source);
-    free(c);
-    n_open--;
-    if (with_reset)
-        fd_close_reset(&fd);
-    else
-        fd_close(&fd);
-}
-
-/* False when the connection is gone. */
-static bool act(struct connection *c, int fd)
-{
-    static char megabyte[1 << 20];
-    const struct script *s = c->server->script;
-    enum deed deed = c->step == s->step ? s->deed : ANSWER;
-    const char *text = s->says[c->step];
-    switch (deed) {
-    case ANSWER:
-        if (text)
-            say(fd, text, s->bytewise);
-        c->step++;
-        if (!text || s->says[c->step] || s->no_end)
-            return true;
-        end(c, fd, false);
-        return false;
-    case SILENCE:
-        return true;
-    case GARBAGE:
-        memset(megabyte, 'x', sizeof(megabyte));
-        (void)!send(fd, megabyte, sizeof(megabyte), MSG_NOSIGNAL | MSG_DONTWAIT);
-        return true;
-    case CLOSE:
-    case RESET:
-        end(c, fd, deed == RESET);
-        return false;
-    }
-    return true;
-}
-
-static int on_bytes(sd_event_source *source, int fd, uint32_t events, void *arg)
-{
-    struct connection *c = arg;
-    char bytes[512];
-    ssize_t n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-    if (n <= 0) {
-        n_fins += n == 0;
-        n_resets += n < 0;
-        end(c, fd, false);
-        return 0;
-    }
-    if (n_heard + (size_t)n < sizeof(heard))
-        memcpy(heard + n_heard, bytes, (size_t)n);
-    n_heard += (size_t)n;
-    size_t header = c->server->script->header, skip = c->seen < header ? header - c->seen : 0;
-    c->seen += (size_t)n;
-    if (skip > 0 && c->seen >= header && !act(c, fd))
-        return 0;
-    for (ssize_t i = (ssize_t)skip; i < n; i++)
-        if (bytes[i] == '\n' && !act(c, fd))
-            return 0;
-    return 0;
-}
-
-static int on_client(sd_event_source *source, int listening, uint32_t events, void *arg)
-{
-    struct connection *c = calloc(1, sizeof(*c));
-    socklen_t len = sizeof(client);
-    int fd = accept4(listening, &client.sa, &len, SOCK_CLOEXEC);
-    assert_true(c && fd >= 0);
-    n_accepted++;
-    n_open++;
-    c->server = arg;
-    assert_true(sd_event_add_io(loop, &c->source, fd, EPOLLIN, on_bytes, c) >= 0);
-    if (c->server->script->header == 0)
-        act(c, fd);
-    return 0;
-}
 
 static union addr address(const char *host, uint16_t port)
 {
@@ -168,19 +49,7 @@ static union addr address(const char *host, uint16_t port)
 static void serve(int at, const char *host, uint16_t port, const struct script *script)
 {
     union addr a = address(host, port);
-    struct server *s = &servers[at];
-    s->script = script;
-    s->fd = socket(a.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(fd_set_option(s->fd, SOL_SOCKET, SO_REUSEADDR, 1), 0);
-    assert_int_equal(bind(s->fd, &a.sa, addr_len(&a)), 0);
-    assert_int_equal(listen(s->fd, 1024), 0);
-    assert_true(sd_event_add_io(loop, &s->source, s->fd, EPOLLIN, on_client, s) >= 0);
-}
-
-static void leave(int at)
-{
-    servers[at].source = sd_event_source_disable_unref(servers[at].source);
-    fd_close(&servers[at].fd);
+    scripted_serve(loop, at, &a, script);
 }
 
 static void on_change(void *arg)
@@ -216,7 +85,7 @@ static bool is_up_again(void)
 
 static bool all_closed(void)
 {
-    return n_open == 0 && checks_probes(checks) == 0 && n_accepted > 0;
+    return peers.open == 0 && checks_probes(checks) == 0 && peers.accepted > 0;
 }
 
 static int count_fds(void)
@@ -252,9 +121,8 @@ static int fds_before;
 
 static int set_up(void **state)
 {
-    n_changes = n_accepted = n_resets = n_fins = n_open = most_probes = 0;
-    n_heard = 0;
-    memset(heard, 0, sizeof(heard));
+    n_changes = most_probes = 0;
+    memset(&peers, 0, sizeof(peers));
     memset(loads, 0, sizeof(loads));
     memset(backends, 0, sizeof(backends));
     pool = (struct snapshot_pool){
@@ -293,9 +161,9 @@ static int tear_down(void **state)
     checks_free(checks);
     dup2(own_stderr, STDERR_FILENO);
     fd_close(&own_stderr);
-    for (int i = 0; i < 4; i++)
-        leave(i);
-    while (n_open > 0 && sd_event_run(loop, 100000) > 0)
+    for (int i = 0; i < SCRIPTED_SERVERS; i++)
+        scripted_leave(i);
+    while (peers.open > 0 && sd_event_run(loop, 100000) > 0)
         ;
     sd_event_unref(loop);
     return count_fds() == fds_before ? 0 : -1;
@@ -311,7 +179,7 @@ static void apply(void)
 
 static bool two_checks(void)
 {
-    return n_accepted >= 2 && all_closed();
+    return peers.accepted >= 2 && all_closed();
 }
 
 static void a_good_server_hears_a_polite_session(void **state)
@@ -319,8 +187,8 @@ static void a_good_server_hears_a_polite_session(void **state)
     serve(0, "10.2.0.11", PORT, &good);
     apply();
     run_until(two_checks);
-    assert_int_equal(strncmp(heard, "EHLO gw1\r\nQUIT\r\nEHLO gw1\r\nQUIT\r\n", 32), 0);
-    assert_int_equal(n_resets, 0);
+    assert_int_equal(strncmp(peers.heard, "EHLO gw1\r\nQUIT\r\nEHLO gw1\r\nQUIT\r\n", 32), 0);
+    assert_int_equal(peers.resets, 0);
     assert_int_equal(n_changes, 0);
     assert_string_equal(logged(), "");
 }
@@ -332,8 +200,8 @@ static void a_server_that_does_not_close_gets_fin(void **state)
     serve(0, "10.2.0.11", PORT, &lasting);
     apply();
     run_until(two_checks);
-    assert_int_equal(n_resets, 0);
-    assert_true(n_fins >= 2);
+    assert_int_equal(peers.resets, 0);
+    assert_true(peers.fins >= 2);
     assert_string_equal(logged(), "");
 }
 
@@ -349,7 +217,7 @@ static void both_families_must_pass(void **state)
     run_until(is_up_again);
     assert_logged("event=health backend=b pool=p state=up reason=\"2 checks passed\" check_ms=");
     run_until(all_closed);
-    assert_int_equal(n_resets, 0);
+    assert_int_equal(peers.resets, 0);
 }
 
 static void a_server_that_goes_is_suspect_then_down_then_back(void **state)
@@ -357,7 +225,7 @@ static void a_server_that_goes_is_suspect_then_down_then_back(void **state)
     serve(0, "10.2.0.11", PORT, &good);
     apply();
     run_until(two_checks);
-    leave(0);
+    scripted_leave(0);
     run_until(is_down);
     assert_logged("state=suspect reason=\"connection refused\"");
     assert_logged("state=down reason=\"3 checks failed: connection refused\"");
@@ -406,7 +274,7 @@ static void replies_may_come_byte_by_byte(void **state)
     apply();
     run_until(two_checks);
     assert_string_equal(logged(), "");
-    assert_int_equal(n_resets, 0);
+    assert_int_equal(peers.resets, 0);
 }
 
 static void a_busy_server_is_down(void **state)
@@ -417,8 +285,8 @@ static void a_busy_server_is_down(void **state)
     run_until(is_down);
     assert_logged("reason=\"greeting 421 4.3.2 all 'ports' busy\"");
     run_until(all_closed);
-    assert_int_equal(n_resets, 0);
-    assert_int_equal(n_heard, 0); /* nothing more is said to it */
+    assert_int_equal(peers.resets, 0);
+    assert_int_equal(peers.n_heard, 0); /* nothing more is said to it */
 }
 
 static void a_header_comes_first_and_is_local(void **state)
@@ -429,7 +297,7 @@ static void a_header_comes_first_and_is_local(void **state)
     serve(0, "10.2.0.11", PORT, &proxied);
     apply();
     run_until(two_checks);
-    assert_memory_equal(heard,
+    assert_memory_equal(peers.heard,
         "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
         "EHLO gw1\r\n",
         26);
@@ -442,7 +310,7 @@ static void a_header_of_version_1_names_the_probe_itself(void **state)
     struct script proxied = good;
     char line[HEADER_MAX];
     proxied.header = 20;
-    proxied.says[0] = NULL; /* the line end of the header is heard like one of a command */
+    proxied.says[0] = NULL; /* the line end of the header is peers.heard like one of a command */
     proxied.says[1] = good.says[0];
     proxied.says[2] = good.says[1];
     proxied.says[3] = good.says[2];
@@ -450,9 +318,9 @@ static void a_header_of_version_1_names_the_probe_itself(void **state)
     serve(0, "10.2.0.11", PORT, &proxied);
     apply();
     run_until(two_checks);
-    assert_memory_equal(heard, begin, sizeof(begin) - 1);
-    snprintf(line, sizeof(line), "%s%u 25\r\n", begin, atoi(heard + sizeof(begin) - 1));
-    assert_memory_equal(heard, line, strlen(line));
+    assert_memory_equal(peers.heard, begin, sizeof(begin) - 1);
+    snprintf(line, sizeof(line), "%s%u 25\r\n", begin, atoi(peers.heard + sizeof(begin) - 1));
+    assert_memory_equal(peers.heard, line, strlen(line));
     assert_string_equal(logged(), "");
 }
 
@@ -463,9 +331,9 @@ static void tcp_is_content_with_the_connection(void **state)
     serve(0, "10.2.0.11", PORT, &mute);
     apply();
     run_until(two_checks);
-    assert_int_equal(n_resets, 0);
-    assert_int_equal(n_heard, 0);
-    leave(0);
+    assert_int_equal(peers.resets, 0);
+    assert_int_equal(peers.n_heard, 0);
+    scripted_leave(0);
     run_until(is_down);
     assert_logged("reason=\"3 checks failed: connection refused\"");
 }
@@ -477,11 +345,11 @@ static void bad_sessions_bring_the_check_forward(void **state)
     pool.check.fast_interval_ms = 60000;
     apply();
     run_until(all_closed);
-    unsigned before = n_accepted;
+    unsigned before = peers.accepted;
     loads[0].bad_in_row = 5;
     checks_look_at_sessions(checks);
     assert_logged("state=suspect reason=\"5 bad sessions in a row\"");
-    while (n_accepted == before)
+    while (peers.accepted == before)
         assert_true(sd_event_run(loop, 2000000) > 0);
     run_until(all_closed);
     assert_logged("state=up reason=\"a check passed\"");
@@ -505,16 +373,16 @@ static void an_agent_decides_beside_the_check(void **state)
     apply();
     run_until(agent_said);
     assert_logged("event=agent backend=b pool=p state=drain percent=40 max_sessions=7 reason=\"tired\"");
-    servers[1].script = &rested;
+    scripted_set(1, &rested);
     n_changes = 0;
     run_until(is_up_again);
     assert_int_equal(checks_say(checks, 0).percent, 100);
-    leave(1); /* an agent that cannot be asked changes nothing */
+    scripted_leave(1); /* an agent that cannot be asked changes nothing */
     n_changes = 0;
-    n_accepted = 0;
+    peers.accepted = 0;
     run_until(two_checks);
     assert_int_equal(n_changes, 0);
-    assert_int_equal(n_resets, 0);
+    assert_int_equal(peers.resets, 0);
 }
 
 static bool all_down(void)
@@ -552,7 +420,7 @@ static void who_leaves_takes_his_probes_along(void **state)
     apply();
     assert_int_equal(checks_probes(checks), 0);
     run_until(all_closed);
-    assert_int_equal(n_resets, 0);
+    assert_int_equal(peers.resets, 0);
     assert_true(checks_say(checks, 0).takes);
 }
 
@@ -613,8 +481,6 @@ int main(void)
                "ip -6 addr add 2001:db8:2::11/128 dev lo nodad"))
         return 1;
     log_file = fileno(log);
-    for (int i = 0; i < 4; i++)
-        servers[i].fd = -1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     fclose(log);
     return failed;
