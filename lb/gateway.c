@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "control/bpf_load.h"
+#include "control/checks.h"
 #include "control/dissolve_left.h"
 #include "control/dissolve_load.h"
 #include "control/host.h"
@@ -53,6 +54,7 @@ struct gateway {
     struct serving serving;
     struct counters *counters;
     struct load *loads;
+    struct checks *checks;
     struct worker *workers;
     uint32_t n_workers; /* running */
     sd_event *loop;
@@ -287,9 +289,11 @@ static bool is_over(const struct gateway *g)
 
 static int on_idle(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
+    struct gateway *g = arg;
     uint64_t value;
 
     (void)!read(fd, &value, sizeof(value)); /* gateway_loop() looks */
+    checks_look_at_sessions(g->checks);
     return 0;
 }
 
@@ -331,6 +335,34 @@ static int watch_routes(struct gateway *g)
     return error < 0 ? fail("cannot watch the routes", error) : 0;
 }
 
+static uint64_t greetings_of(void *arg, uint16_t backend)
+{
+    return 0; /* nobody counts them by backend yet: every backend is checked as an idle one */
+}
+
+/* Publishing what the checks say is still to come. */
+static void on_health(void *arg)
+{
+}
+
+/* The first checks begin when the loop does. */
+static int start_checks(struct gateway *g)
+{
+    const struct checks_given given = {
+        .loop = g->loop,
+        .loads = g->loads,
+        .greetings = greetings_of,
+        .on_change = on_health,
+        .arg = g,
+        .seed = clock_now_ms(),
+    };
+
+    int error = checks_new(&given, &g->checks);
+    if (!error)
+        error = checks_apply(g->checks, g->snapshot);
+    return error ? fail("cannot start the checks", error) : 0;
+}
+
 static int gateway_start(struct gateway *g)
 {
     struct interface_list interfaces = {.n = 0};
@@ -346,6 +378,8 @@ static int gateway_start(struct gateway *g)
         error = start_workers(g);
     if (!error)
         error = watch_routes(g);
+    if (!error)
+        error = start_checks(g);
     if (error)
         return error;
     limit_clients_mss(g);
@@ -368,6 +402,7 @@ static int gateway_start(struct gateway *g)
 
 static void gateway_stop(struct gateway *g)
 {
+    checks_free(g->checks);
     sd_event_unref(g->loop); /* before what it watches is closed */
     bpf_catch_detach(g->serving.kernel.bpf);
     for (uint32_t i = 0; i < g->n_workers; i++)

@@ -74,11 +74,11 @@ static void check_snapshot(const struct snapshot *s)
         MUST(p->source != SOURCE_GATEWAY || p->proxy != PROXY_OFF); /* the promise */
         MUST(p->source <= SOURCE_GATEWAY && p->proxy <= PROXY_V2 && p->balance <= BALANCE_ROUND_ROBIN);
         MUST(p->connect_timeout_ms > 0 && p->idle_timeout_ms > 0 && p->half_closed_timeout_ms > 0);
-        const struct snapshot_check *k = &p->check;
-        MUST(k->type <= POOL_CHECK_OFF && k->rise > 0 && k->fall > 0 && k->rcpt &&
-             !strpbrk(k->rcpt, "\r\n <>"));
-        MUST(k->fast_interval_ms > 0 && k->timeout_ms > 0 && k->agent_interval_ms > 0);
-        MUST(k->fast_interval_ms <= k->interval_ms && k->timeout_ms <= k->interval_ms);
+        const struct snapshot_check *check = &p->check;
+        MUST(check->type <= POOL_CHECK_OFF && check->rise > 0 && check->fall > 0 && check->rcpt &&
+             !strpbrk(check->rcpt, "\r\n <>"));
+        MUST(check->fast_interval_ms > 0 && check->timeout_ms > 0 && check->agent_interval_ms > 0);
+        MUST(check->fast_interval_ms <= check->interval_ms && check->timeout_ms <= check->interval_ms);
         MUST(p->greeting_timeout_ms > 0 && p->greeting_total_timeout_ms >= p->greeting_timeout_ms);
         for (uint16_t k = 0; k < p->n_members; k++) {
             uint16_t b = p->members[k];
