@@ -184,6 +184,54 @@ static void drain(struct gateway *g)
         counters_dissolved(g->counters, g->n_workers));
 }
 
+/* ---- health -----------------------------------------------------------------------------------------------
+ */
+
+static uint64_t greetings_of(void *arg, uint16_t backend)
+{
+    return 0; /* nobody counts them by backend yet: every backend is checked as an idle one */
+}
+
+/* What checks and agents say becomes weights. */
+static void on_health(void *arg)
+{
+    struct gateway *g = arg;
+    struct roster *r = g->serving.roster;
+    bool changed = false;
+
+    for (uint16_t i = 0; i < r->n_backends; i++)
+        changed |= roster_heed(r, i, checks_said(g->checks, i));
+    if (changed)
+        (void)serving_publish(&g->serving); /* has said what failed */
+}
+
+/* After a reload: who is to be checked, and what is known of those that stay. */
+static void follow_reload(struct gateway *g)
+{
+    limit_clients_mss(g);
+    if (checks_apply(g->checks, current(g)))
+        log_event(LOG_LEVEL_ERROR, "check_skipped", "error=\"%s\"", strerror(ENOMEM));
+    on_health(g);
+}
+
+/* The first checks begin when the loop does. */
+static int start_checks(struct gateway *g)
+{
+    const struct checks_given given = {
+        .loop = g->loop,
+        .loads = g->loads,
+        .greetings = greetings_of,
+        .on_change = on_health,
+        .arg = g,
+        .seed = clock_now_ms(),
+    };
+
+    int error = checks_new(&given, &g->checks);
+    if (!error)
+        error = checks_apply(g->checks, current(g));
+    return error ? fail("cannot start the checks", error) : 0;
+}
+
 /* ---- signals and time --------------------------------------------------------------------------------- */
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
@@ -206,7 +254,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
         break;
     case SIGHUP:
         if (g->phase == PHASE_SERVING && serving_reload(&g->serving))
-            limit_clients_mss(g);
+            follow_reload(g);
         break;
     }
     return 0;
@@ -333,34 +381,6 @@ static int watch_routes(struct gateway *g)
 {
     int error = sd_event_add_io(g->loop, NULL, routes_fd(g->serving.kernel.routes), EPOLLIN, on_routes, g);
     return error < 0 ? fail("cannot watch the routes", error) : 0;
-}
-
-static uint64_t greetings_of(void *arg, uint16_t backend)
-{
-    return 0; /* nobody counts them by backend yet: every backend is checked as an idle one */
-}
-
-/* Publishing what the checks say is still to come. */
-static void on_health(void *arg)
-{
-}
-
-/* The first checks begin when the loop does. */
-static int start_checks(struct gateway *g)
-{
-    const struct checks_given given = {
-        .loop = g->loop,
-        .loads = g->loads,
-        .greetings = greetings_of,
-        .on_change = on_health,
-        .arg = g,
-        .seed = clock_now_ms(),
-    };
-
-    int error = checks_new(&given, &g->checks);
-    if (!error)
-        error = checks_apply(g->checks, g->snapshot);
-    return error ? fail("cannot start the checks", error) : 0;
 }
 
 static int gateway_start(struct gateway *g)

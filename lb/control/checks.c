@@ -258,23 +258,16 @@ void checks_look_at_sessions(struct checks *c)
     schedule(c);
 }
 
-struct checks_say checks_say(const struct checks *c, uint16_t backend)
+struct backend_said checks_said(const struct checks *c, uint16_t backend)
 {
     const struct patient *p = c->patients[backend];
     if (!p)
-        return (struct checks_say){.takes = true, .percent = 100};
-    return (struct checks_say){
-        .takes = p->health.state != HEALTH_DOWN && !p->agent.down && p->agent.admin == AGENT_READY,
+        return (struct backend_said){.percent = 100};
+    return (struct backend_said){
+        .down = p->health.state == HEALTH_DOWN || p->agent.down || p->agent.admin != AGENT_READY,
         .percent = p->agent.percent,
         .max_sessions = p->agent.max_sessions,
     };
-}
-
-uint32_t checks_weigh(struct checks_say say, uint32_t weight)
-{
-    const uint64_t most = (uint64_t)SNAPSHOT_WEIGHT_MAX * SNAPSHOT_WEIGHT_SCALE;
-    uint64_t weighed = (uint64_t)weight * say.percent / 100;
-    return !say.takes ? 0 : (uint32_t)(weighed < most ? weighed : most);
 }
 
 uint32_t checks_probes(const struct checks *c)

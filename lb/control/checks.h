@@ -7,6 +7,7 @@
 #ifndef POSTERN_CONTROL_CHECKS_H
 #define POSTERN_CONTROL_CHECKS_H
 
+#include "control/roster.h"
 #include "loads.h"
 #include "snapshot.h"
 
@@ -22,17 +23,10 @@ struct checks_given {
     struct load *loads; /* of all backends; a check that passes begins the bad sessions in a row anew */
     /* How often sessions were greeted by a backend, ever. */
     uint64_t (*greetings)(void *arg, uint16_t backend);
-    /* What checks_say() tells has changed; from the loop, once for all that changed at a time. */
+    /* What checks_said() tells has changed; from the loop, once for all that changed at a time. */
     void (*on_change)(void *arg);
     void *arg;
     uint64_t seed; /* of the jitter */
-};
-
-/* What checks and agent say of a backend; without either: it takes sessions, with all of its weight. */
-struct checks_say {
-    bool takes;            /* new sessions */
-    uint32_t percent;      /* of its weight */
-    uint32_t max_sessions; /* 0: nothing was said */
 };
 
 int checks_new(const struct checks_given *given, struct checks **ret);
@@ -47,10 +41,8 @@ int checks_apply(struct checks *c, const struct snapshot *s);
 /* Some backend may have HEALTH_BAD_SESSIONS bad sessions in a row: looks at the loads. */
 void checks_look_at_sessions(struct checks *c);
 
-struct checks_say checks_say(const struct checks *c, uint16_t backend);
-
-/* An effective weight with what was said applied to it. Pure. */
-uint32_t checks_weigh(struct checks_say say, uint32_t weight);
+/* What checks and agent say; of a backend with neither: that it is up, with all of its weight. */
+struct backend_said checks_said(const struct checks *c, uint16_t backend);
 
 /* How many probes are under way. */
 uint32_t checks_probes(const struct checks *c);

@@ -60,6 +60,7 @@ static void fill_backends(const struct roster *r, struct snapshot *s, struct blo
             .v4 = from->spec.v4,
             .v6 = from->spec.v6,
             .weight = roster_weight(r, i),
+            .max_sessions = from->said.max_sessions,
             .pool = from->pool,
             .source = from->source,
         };

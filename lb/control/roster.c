@@ -49,7 +49,8 @@ static struct roster_backend *place_of(struct roster *r, uint16_t pool, const st
     if (!free_place && r->n_backends < SNAPSHOT_BACKENDS_MAX)
         free_place = &r->backends[r->n_backends++];
     if (free_place)
-        *free_place = (struct roster_backend){.pool = pool, .source = r->pools[pool].settings.source};
+        *free_place = (struct roster_backend){
+            .pool = pool, .source = r->pools[pool].settings.source, .said.percent = 100};
     return free_place;
 }
 
@@ -300,9 +301,21 @@ uint32_t roster_weight(const struct roster *r, uint32_t backend)
 {
     const struct roster_backend *b = &r->backends[backend];
 
-    if (!b->member || b->down || b->spec.state != BACKEND_READY)
+    if (!b->member || b->said.down || b->spec.state != BACKEND_READY)
         return 0;
-    return b->spec.weight * SNAPSHOT_WEIGHT_SCALE;
+    const uint64_t most = (uint64_t)SNAPSHOT_WEIGHT_MAX * SNAPSHOT_WEIGHT_SCALE;
+    uint64_t weight = (uint64_t)b->spec.weight * SNAPSHOT_WEIGHT_SCALE * b->said.percent / 100;
+    return (uint32_t)(weight < most ? weight : most);
+}
+
+bool roster_heed(struct roster *r, uint32_t backend, struct backend_said said)
+{
+    struct backend_said *was = &r->backends[backend].said;
+    bool changed =
+        was->down != said.down || was->percent != said.percent || was->max_sessions != said.max_sessions;
+
+    *was = said;
+    return changed;
 }
 
 /* ---- nobody left -------------------------------------------------------------------------------------- */

@@ -52,13 +52,20 @@ struct backend_spec {
     enum backend_state state;
 };
 
+/* What checks and agent say of a backend, beyond its configuration. */
+struct backend_said {
+    bool down;             /* no new session */
+    uint32_t percent;      /* of the configured weight */
+    uint32_t max_sessions; /* 0: nothing was said */
+};
+
 struct roster_backend {
     struct backend_spec spec; /* the name is empty: a free place */
     uint16_t pool;
-    enum pool_source source; /* as its sessions are dialled, whatever its pool says later */
-    bool member;             /* false: it has left its pool, and waits for its last session */
-    uint64_t left_at;        /* the version of the first snapshot without it */
-    bool down;               /* health says so */
+    enum pool_source source;  /* as its sessions are dialled, whatever its pool says later */
+    bool member;              /* false: it has left its pool, and waits for its last session */
+    uint64_t left_at;         /* the version of the first snapshot without it */
+    struct backend_said said; /* by its checks and its agent */
 };
 
 struct roster {
@@ -101,6 +108,9 @@ bool roster_judge_vips(struct roster *r, uint64_t now_ms);
 
 /* When the next VIP will have to be refused; UINT64_MAX: none. */
 uint64_t roster_judge_ms(const struct roster *r);
+
+/* Takes note of what is said of a backend now. True when it was something else before. */
+bool roster_heed(struct roster *r, uint32_t backend, struct backend_said said);
 
 /* The weight that a backend has in the snapshot now. */
 uint32_t roster_weight(const struct roster *r, uint32_t backend);

@@ -75,12 +75,12 @@ static void run_until(bool (*so)(void))
 
 static bool is_down(void)
 {
-    return n_changes > 0 && !checks_say(checks, 0).takes;
+    return n_changes > 0 && checks_said(checks, 0).down;
 }
 
 static bool is_up_again(void)
 {
-    return n_changes > 0 && checks_say(checks, 0).takes;
+    return n_changes > 0 && !checks_said(checks, 0).down;
 }
 
 static bool all_closed(void)
@@ -359,8 +359,8 @@ static void bad_sessions_bring_the_check_forward(void **state)
 
 static bool agent_said(void)
 {
-    struct checks_say say = checks_say(checks, 0);
-    return n_changes > 0 && say.percent == 40 && !say.takes && say.max_sessions == 7;
+    struct backend_said said = checks_said(checks, 0);
+    return n_changes > 0 && said.percent == 40 && said.down && said.max_sessions == 7;
 }
 
 static void an_agent_decides_beside_the_check(void **state)
@@ -376,7 +376,7 @@ static void an_agent_decides_beside_the_check(void **state)
     scripted_set(1, &rested);
     n_changes = 0;
     run_until(is_up_again);
-    assert_int_equal(checks_say(checks, 0).percent, 100);
+    assert_int_equal(checks_said(checks, 0).percent, 100);
     scripted_leave(1); /* an agent that cannot be asked changes nothing */
     n_changes = 0;
     peers.accepted = 0;
@@ -388,7 +388,7 @@ static void an_agent_decides_beside_the_check(void **state)
 static bool all_down(void)
 {
     for (uint16_t i = 0; i < BACKENDS; i++)
-        if (checks_say(checks, i).takes)
+        if (!checks_said(checks, i).down)
             return false;
     return true;
 }
@@ -421,7 +421,7 @@ static void who_leaves_takes_his_probes_along(void **state)
     assert_int_equal(checks_probes(checks), 0);
     run_until(all_closed);
     assert_int_equal(peers.resets, 0);
-    assert_true(checks_say(checks, 0).takes);
+    assert_false(checks_said(checks, 0).down);
 }
 
 static void a_reload_keeps_the_health_of_who_stays(void **state)
@@ -430,25 +430,15 @@ static void a_reload_keeps_the_health_of_who_stays(void **state)
     run_until(is_down);
     pool.check.interval_ms = 70000;
     apply();
-    assert_false(checks_say(checks, 0).takes);
+    assert_true(checks_said(checks, 0).down);
     backends[0].v4 = address("10.2.0.12", PORT); /* another server: nothing is known of it */
     apply();
-    assert_true(checks_say(checks, 0).takes);
+    assert_false(checks_said(checks, 0).down);
     n_changes = 0;
     run_until(is_down);
     pool.check.type = POOL_CHECK_OFF;
     apply();
-    assert_true(checks_say(checks, 0).takes);
-}
-
-static void weights_follow_what_was_said(void **state)
-{
-    const uint32_t most = SNAPSHOT_WEIGHT_MAX * SNAPSHOT_WEIGHT_SCALE;
-    assert_int_equal(checks_weigh((struct checks_say){true, 100, 0}, 25600), 25600);
-    assert_int_equal(checks_weigh((struct checks_say){true, 50, 0}, 25600), 12800);
-    assert_int_equal(checks_weigh((struct checks_say){true, 0, 0}, 25600), 0);
-    assert_int_equal(checks_weigh((struct checks_say){false, 100, 0}, 25600), 0);
-    assert_int_equal(checks_weigh((struct checks_say){true, 25600, 0}, most), most);
+    assert_false(checks_said(checks, 0).down);
 }
 
 #define STORY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -471,7 +461,6 @@ int main(void)
         STORY(probes_are_few_at_a_time_and_everyone_has_his_turn),
         STORY(who_leaves_takes_his_probes_along),
         STORY(a_reload_keeps_the_health_of_who_stays),
-        cmocka_unit_test(weights_follow_what_was_said),
     };
     if (lab_impossible())
         return 0;
