@@ -75,6 +75,14 @@ uint64_t counters_sum_relayed(const struct counters *all, uint32_t workers, enum
     return sum;
 }
 
+uint64_t counters_greetings(const struct counters *all, uint32_t workers, uint16_t backend)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < workers; i++)
+        sum += atomic_load_explicit(&all[i].backends[backend].greetings, memory_order_relaxed);
+    return sum;
+}
+
 uint32_t counters_dissolved(const struct counters *all, uint32_t workers)
 {
     uint32_t sum = 0;

@@ -115,6 +115,7 @@ uint64_t counters_sum(const struct counters *all, uint32_t workers, enum counter
 uint64_t counters_sum_closed(const struct counters *all, uint32_t workers, enum close_reason which);
 uint64_t counters_sum_relayed(const struct counters *all, uint32_t workers, enum relay_reason why);
 uint32_t counters_sessions(const struct counters *all, uint32_t workers);
+uint64_t counters_greetings(const struct counters *all, uint32_t workers, uint16_t backend);
 uint32_t counters_dissolved(const struct counters *all, uint32_t workers);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "control/bpf_load.h"
+#include "control/checks.h"
 #include "control/dissolve_left.h"
 #include "control/dissolve_load.h"
 #include "control/host.h"
@@ -53,6 +54,7 @@ struct gateway {
     struct serving serving;
     struct counters *counters;
     struct load *loads;
+    struct checks *checks;
     struct worker *workers;
     uint32_t n_workers; /* running */
     sd_event *loop;
@@ -183,6 +185,55 @@ static void drain(struct gateway *g)
         counters_dissolved(g->counters, g->n_workers));
 }
 
+/* ---- health -----------------------------------------------------------------------------------------------
+ */
+
+static uint64_t greetings_of(void *arg, uint16_t backend)
+{
+    const struct gateway *g = arg;
+    return counters_greetings(g->counters, g->n_workers, backend);
+}
+
+/* What checks and agents say becomes weights. */
+static void on_health(void *arg)
+{
+    struct gateway *g = arg;
+    struct roster *r = g->serving.roster;
+    bool changed = false;
+
+    for (uint16_t i = 0; i < r->n_backends; i++)
+        changed |= roster_heed(r, i, checks_said(g->checks, i), clock_now_ms());
+    if (changed)
+        (void)serving_publish(&g->serving); /* has said what failed */
+}
+
+/* After a reload: who is to be checked, and what is known of those that stay. */
+static void follow_reload(struct gateway *g)
+{
+    limit_clients_mss(g);
+    if (checks_apply(g->checks, current(g)))
+        log_event(LOG_LEVEL_ERROR, "check_skipped", "error=\"%s\"", strerror(ENOMEM));
+    on_health(g);
+}
+
+/* The first checks begin when the loop does. */
+static int start_checks(struct gateway *g)
+{
+    const struct checks_given given = {
+        .loop = g->loop,
+        .loads = g->loads,
+        .greetings = greetings_of,
+        .on_change = on_health,
+        .arg = g,
+        .seed = clock_now_ms(),
+    };
+
+    int error = checks_new(&given, &g->checks);
+    if (!error)
+        error = checks_apply(g->checks, current(g));
+    return error ? fail("cannot start the checks", error) : 0;
+}
+
 /* ---- signals and time --------------------------------------------------------------------------------- */
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
@@ -205,7 +256,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
         break;
     case SIGHUP:
         if (g->phase == PHASE_SERVING && serving_reload(&g->serving))
-            limit_clients_mss(g);
+            follow_reload(g);
         break;
     }
     return 0;
@@ -288,9 +339,11 @@ static bool is_over(const struct gateway *g)
 
 static int on_idle(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
+    struct gateway *g = arg;
     uint64_t value;
 
     (void)!read(fd, &value, sizeof(value)); /* gateway_loop() looks */
+    checks_look_at_sessions(g->checks);
     return 0;
 }
 
@@ -347,6 +400,8 @@ static int gateway_start(struct gateway *g)
         error = start_workers(g);
     if (!error)
         error = watch_routes(g);
+    if (!error)
+        error = start_checks(g);
     if (error)
         return error;
     limit_clients_mss(g);
@@ -369,6 +424,7 @@ static int gateway_start(struct gateway *g)
 
 static void gateway_stop(struct gateway *g)
 {
+    checks_free(g->checks);
     sd_event_unref(g->loop); /* before what it watches is closed */
     bpf_catch_detach(g->serving.kernel.bpf);
     for (uint32_t i = 0; i < g->n_workers; i++)

@@ -12,6 +12,7 @@
 #define POSTERN_SNAPSHOT_H
 
 #include "base/addr.h"
+#include "snapshot_pool.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,10 +28,6 @@ enum vip_state {
     VIP_LEAVING, /* no longer configured: it takes no connection, sessions may still live on it */
 };
 enum backend_state { BACKEND_READY, BACKEND_DRAIN, BACKEND_MAINT };
-enum pool_source { SOURCE_CLIENT, SOURCE_GATEWAY };
-enum pool_proxy { PROXY_OFF, PROXY_V1, PROXY_V2 };
-enum snapshot_then { THEN_PASS, THEN_RETRY };
-enum pool_balance { BALANCE_LEAST_SESSIONS, BALANCE_ROUND_ROBIN, BALANCE_SOURCE_HASH };
 
 /* One address or prefix of a listener. Ordered by snapshot_sort_vips(). */
 struct snapshot_vip {
@@ -56,33 +53,6 @@ struct snapshot_backend {
     uint32_t max_sessions; /* over all workers; 0: no limit */
     uint16_t pool;         /* index into pools */
     enum pool_source source;
-};
-
-/* What becomes of a 4xx reply that a backend greets with. */
-struct snapshot_verdict {
-    const char *reply; /* a glob for its first line */
-    enum snapshot_then then;
-};
-
-struct snapshot_pool {
-    const char *name;
-    enum pool_source source;
-    enum pool_proxy proxy;
-    enum pool_balance balance;
-    bool dissolve;           /* sessions become one kernel entry after the greeting */
-    const uint16_t *members; /* indices into backends; those that have left are not among them */
-    uint32_t *weight_sums;   /* of the members up to and with each: snapshot_sum_weights() */
-    uint16_t n_members;
-    uint16_t n_verdicts;
-    uint16_t retries;                        /* further backends tried after the first */
-    const struct snapshot_verdict *verdicts; /* the first that matches counts; none: THEN_PASS */
-    uint32_t queue_length;                   /* sessions that wait for a backend, over all workers */
-    uint32_t queue_timeout_ms;
-    uint32_t connect_timeout_ms;
-    uint32_t greeting_timeout_ms;       /* per backend */
-    uint32_t greeting_total_timeout_ms; /* from accept, over all backends */
-    uint32_t idle_timeout_ms;
-    uint32_t half_closed_timeout_ms;
 };
 
 struct snapshot {

@@ -192,6 +192,57 @@ static void check_queue(const struct config_pool *p, struct config_report *r)
                 keys[i]);
 }
 
+/* One duration that must not be longer than another; the one that was written is to blame. */
+static void check_order(const struct config_node *map, struct config_report *r, const char *name, uint32_t ms,
+    const char *limit_name, uint32_t limit_ms, const char *why)
+{
+    char text[16], limit[16];
+    if (ms == CONFIG_UNKNOWN || limit_ms == CONFIG_UNKNOWN || ms <= limit_ms)
+        return;
+    bool is_written = config_node_get(map, name) != NULL;
+    bool limit_is_written = config_node_get(map, limit_name) != NULL;
+    config_report_error(r, place_of(map, is_written ? name : limit_name),
+        "%s is %s%s but %s is %s%s: %s; make %s at most as long", name, config_duration_format(ms, text),
+        is_written ? "" : " by default", limit_name, config_duration_format(limit_ms, limit),
+        limit_is_written ? "" : " by default", why, name);
+}
+
+static const struct config_node *map_of(const struct config_pool *p, const char *key)
+{
+    const struct config_node *n = config_node_get(p->node, key);
+    return n && n->kind == CONFIG_NODE_MAP ? n : NULL;
+}
+
+static void check_checking(const struct config_pool *p, struct config_report *r)
+{
+    static const char *const for_smtp[] = {"starttls", "rcpt"};
+    const struct config_checking *k = &p->check;
+    const struct config_node *map = map_of(p, "check");
+    if (!map)
+        return;
+    check_order(map, r, "timeout", k->timeout_ms, "interval", k->interval_ms,
+        "a check would still run when the next is due");
+    check_order(map, r, "fast_interval", k->fast_interval_ms, "interval", k->interval_ms,
+        "checks in trouble would be rarer than others");
+    for (size_t i = 0; i < 2; i++) {
+        bool asked = i == 0 ? k->starttls == 1 : k->rcpt && k->rcpt[0];
+        if (asked && (k->type == POOL_CHECK_TCP || k->type == POOL_CHECK_OFF))
+            config_report_error(r, place_of(map, for_smtp[i]),
+                "%s is asked for in SMTP, which a check of type %s does not speak; use type: smtp, or leave "
+                "%s "
+                "out",
+                for_smtp[i], k->type == POOL_CHECK_TCP ? "tcp" : "off", for_smtp[i]);
+    }
+}
+
+static void check_agent(const struct config_pool *p, struct config_report *r)
+{
+    const struct config_node *map = map_of(p, "agent");
+    if (map && p->agent.port == 0 && !config_node_get(map, "port"))
+        config_report_error(
+            r, map->place, "the agent has no port, so nobody is asked; add \"port\", or leave agent out");
+}
+
 /* A client's address cannot be a source on the loopback interface. */
 static void check_loopback(
     const struct config_pool *p, const struct config_backend *b, struct config_report *r)
@@ -299,6 +350,8 @@ int config_check(struct config *c, struct config_report *r)
         check_timeouts(&pools[i], r);
         check_greeting(&pools[i], r);
         check_queue(&pools[i], r);
+        check_checking(&pools[i], r);
+        check_agent(&pools[i], r);
         if (check_backend_names(c, r, &pools[i]) < 0)
             return -ENOMEM;
         for (uint32_t j = 0; j < pools[i].backends.n; j++) {

@@ -52,6 +52,7 @@ static const char *value_text(const struct config_key *key, const void *field, c
     switch (key->type) {
     case CONFIG_NAME:
     case CONFIG_PATTERN:
+    case CONFIG_MAILBOX:
         return *(const char *const *)field;
     case CONFIG_DURATION:
         return config_duration_format(*n, buf);
@@ -169,6 +170,7 @@ static void diff_key(struct diff *d, const struct config_key *key, const void *a
     case CONFIG_NUMBER:
     case CONFIG_DURATION:
     case CONFIG_WORD:
+    case CONFIG_MAILBOX:
         diff_value(d, key, a, b);
         break;
     case CONFIG_VIPS:

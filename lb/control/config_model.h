@@ -16,6 +16,7 @@ struct config_node;
 #define CONFIG_NAME_MAX 64
 #define CONFIG_KEYS_MAX 32 /* keys of one section */
 #define CONFIG_VIPS_MAX 4096
+#define CONFIG_MAILBOX_MAX 254 /* RFC 5321, 4.5.3.1.3, without the angle brackets */
 #define CONFIG_ZONES_MAX 64
 #define CONFIG_VERDICTS_MAX 16 /* rows of a pool's table */
 #define CONFIG_STARS_MAX 4     /* of a pattern: each more would multiply the work on a hostile line */
@@ -64,6 +65,17 @@ struct config_timeouts {
     uint32_t connect_ms, greeting_ms, greeting_total_ms, idle_ms, half_closed_ms;
 };
 
+struct config_checking {
+    uint32_t type; /* enum pool_check */
+    uint32_t interval_ms, fast_interval_ms, timeout_ms, rise, fall;
+    uint32_t starttls; /* 1: required */
+    const char *rcpt;
+};
+
+struct config_agent {
+    uint32_t port, interval_ms;
+};
+
 struct config_pool {
     const struct config_node *node;
     const char *name;
@@ -72,6 +84,8 @@ struct config_pool {
     uint32_t zones;                           /* enum zones_policy */
     uint32_t slow_start_ms;                   /* 0: off */
     uint32_t overload_brake, outlier;         /* 1: on */
+    struct config_checking check;
+    struct config_agent agent;
     struct config_timeouts timeouts;
     uint32_t retries;
     struct config_array greeting; /* struct config_verdict; none written: the default */

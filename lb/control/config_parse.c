@@ -109,7 +109,7 @@ static int read_value(
     struct parser *p, const struct config_key *key, const struct config_node *n, void *field)
 {
     char why[CONFIG_WHY_MAX];
-    if (key->type != CONFIG_NAME && key->type != CONFIG_PATTERN)
+    if (key->type != CONFIG_NAME && key->type != CONFIG_PATTERN && key->type != CONFIG_MAILBOX)
         *(uint32_t *)field = CONFIG_UNKNOWN;
     /* An empty name in quotes is for the value's own check. */
     if (!expect_kind(p, key, n, CONFIG_NODE_VALUE))
@@ -205,6 +205,7 @@ static int read_key(struct parser *p, const struct config_key *key, const struct
     case CONFIG_NUMBER:
     case CONFIG_DURATION:
     case CONFIG_WORD:
+    case CONFIG_MAILBOX:
         return read_value(p, key, n, field);
     case CONFIG_VIPS:
         ((struct config_array *)field)->items =

@@ -22,6 +22,9 @@ static const char *const zones_words[] = {"prefer-local", "balanced", "off", NUL
 static const char *const then_words[] = {"pass", "retry", NULL};
 static const char *const switch_words[] = {"off", "on", NULL};
 static const char *const state_words[] = {"ready", "drain", "maint", NULL};
+static const char *const check_words[] = {"smtp", "tcp", "off", NULL};
+static const char *const starttls_words[] = {"off", "required", NULL};
+_Static_assert(POOL_CHECK_SMTP == 0 && POOL_CHECK_TCP == 1 && POOL_CHECK_OFF == 2, "check_words");
 _Static_assert(SOURCE_CLIENT == 0 && SOURCE_GATEWAY == 1, "source_words");
 _Static_assert(BACKEND_READY == 0 && BACKEND_DRAIN == 1 && BACKEND_MAINT == 2, "state_words");
 _Static_assert(PROXY_OFF == 0 && PROXY_V1 == 1 && PROXY_V2 == 2, "proxy_words");
@@ -105,6 +108,33 @@ static const struct config_key verdict_keys[] = {
 };
 static const struct config_section verdict_section =
     SECTION("greeting", "this reply", struct config_verdict, verdict_keys);
+static const struct config_key check_keys[] = {
+    {"type", CONFIG_WORD, AT(struct config_checking, type), .words = check_words, .fallback = "smtp",
+        .help = "what a backend must do to pass"},
+    {"interval", CONFIG_DURATION, AT(struct config_checking, interval_ms), .min = 100, .max = 1 * HOURS,
+        .fallback = "30s", .help = "between checks of a backend that is up and has traffic"},
+    {"fast_interval", CONFIG_DURATION, AT(struct config_checking, fast_interval_ms), .min = 100,
+        .max = 1 * HOURS, .fallback = "5s", .help = "between checks of one that is idle, suspect or down"},
+    {"timeout", CONFIG_DURATION, AT(struct config_checking, timeout_ms), .min = 100, .max = 5 * MINUTES,
+        .fallback = "15s", .help = "for a whole check"},
+    {"rise", CONFIG_NUMBER, AT(struct config_checking, rise), .min = 1, .max = 100, .fallback = "2",
+        .help = "checks in a row that must pass until a backend that is down is up"},
+    {"fall", CONFIG_NUMBER, AT(struct config_checking, fall), .min = 1, .max = 100, .fallback = "3",
+        .help = "checks in a row that must fail until a backend is down"},
+    {"starttls", CONFIG_WORD, AT(struct config_checking, starttls), .words = starttls_words,
+        .fallback = "off", .help = "whether STARTTLS must be offered"},
+    {"rcpt", CONFIG_MAILBOX, AT(struct config_checking, rcpt), .min = 0, .max = CONFIG_MAILBOX_MAX,
+        .fallback = "", .help = "an address that the backend must take mail for"},
+};
+static const struct config_section check_section = SECTION("check", NULL, struct config_checking, check_keys);
+
+static const struct config_key agent_keys[] = {
+    {"port", CONFIG_NUMBER, AT(struct config_agent, port), .min = 0, .max = UINT16_MAX, .fallback = "0",
+        .help = "where each backend's agent listens; 0: there is none"},
+    {"interval", CONFIG_DURATION, AT(struct config_agent, interval_ms), .min = 100, .max = 1 * HOURS,
+        .fallback = "30s", .help = "between two questions"},
+};
+static const struct config_section agent_section = SECTION("agent", NULL, struct config_agent, agent_keys);
 
 static const struct config_key backend_keys[] = {
     {"name", CONFIG_NAME, .required = true, AT(struct config_backend, name), .min = 1, .max = CONFIG_NAME_MAX,
@@ -141,6 +171,10 @@ static const struct config_key pool_keys[] = {
         .help = "whether a backend that greets far later than the others loses weight"},
     {"dissolve", CONFIG_WORD, AT(struct config_pool, dissolve), .words = switch_words, .fallback = "on",
         .help = "whether sessions become one entry in the kernel after the greeting"},
+    {"check", CONFIG_MAP, AT(struct config_pool, check), .section = &check_section,
+        .help = "how it is found out which backends work"},
+    {"agent", CONFIG_MAP, AT(struct config_pool, agent), .section = &agent_section,
+        .help = "who is asked for each backend's weight and state"},
     {"timeouts", CONFIG_MAP, AT(struct config_pool, timeouts), .section = &timeouts_section,
         .help = "how long each step may take"},
     {"retries", CONFIG_NUMBER, AT(struct config_pool, retries), .min = 0, .max = 10, .fallback = "2",

@@ -19,6 +19,7 @@ enum config_type {
     CONFIG_NUMBER,   /* uint32_t */
     CONFIG_DURATION, /* uint32_t, milliseconds */
     CONFIG_WORD,     /* uint32_t, index into words */
+    CONFIG_MAILBOX,  /* const char *; "" when there is none */
     CONFIG_VIPS,     /* struct config_array of struct config_vip: one or a list */
     CONFIG_BACKEND,  /* struct config_endpoint[2]: one, or one per family */
     CONFIG_MAP,      /* the struct of its section */

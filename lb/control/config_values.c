@@ -175,6 +175,26 @@ static int parse_pattern(
     return 0;
 }
 
+/* It is sent as it stands: no blanks, no brackets, nothing that could be a command of its own. */
+static int parse_mailbox(
+    const struct config_key *key, const char *text, const char **ret, char why[CONFIG_WHY_MAX])
+{
+    char quoted[CONFIG_QUOTE_MAX];
+    size_t len = strlen(text);
+    const char *at = strchr(text, '@');
+    *ret = text;
+    if (len > key->max)
+        return refuse(why, "%s is too long; a mail address has at most %u characters",
+            config_quote(text, quoted), key->max);
+    bool printable = true;
+    for (const char *s = text; *s; s++)
+        printable &= *s > ' ' && *s <= '~' && !strchr("<>()[]\\,;:\"", *s);
+    if (len > 0 && (!printable || !at || at == text || !at[1] || strchr(at + 1, '@')))
+        return refuse(why, "%s is not a mail address; write it like postmaster@example.org",
+            config_quote(text, quoted));
+    return 0;
+}
+
 int config_value_parse(
     const struct config_key *key, const char *text, void *ret, char ret_why[CONFIG_WHY_MAX])
 {
@@ -189,6 +209,8 @@ int config_value_parse(
         return parse_duration(key, text, ret, ret_why);
     case CONFIG_WORD:
         return parse_word(key, text, ret, ret_why);
+    case CONFIG_MAILBOX:
+        return parse_mailbox(key, text, ret, ret_why);
     case CONFIG_VIPS:
     case CONFIG_BACKEND:
     case CONFIG_MAP:

@@ -71,6 +71,12 @@ static size_t verdict_text_bytes(const struct roster_pool *p)
     return n;
 }
 
+/* Of a pool that is no longer configured nobody is checked, and its texts are gone. */
+static const char *rcpt_of(const struct roster_pool *p)
+{
+    return p->config ? p->config->check.rcpt : "";
+}
+
 static size_t text_bytes(const struct roster *r)
 {
     size_t n = strlen(r->config->gateway.name) + strlen(r->config->gateway.zone) + 2 + unavailable_bytes(r);
@@ -78,7 +84,7 @@ static size_t text_bytes(const struct roster *r)
     for (uint32_t i = 0; i < r->n_listeners; i++)
         n += strlen(r->listeners[i].name) + 1;
     for (uint32_t i = 0; i < r->n_pools; i++)
-        n += strlen(r->pools[i].name) + 1 + verdict_text_bytes(&r->pools[i]);
+        n += strlen(r->pools[i].name) + strlen(rcpt_of(&r->pools[i])) + 2 + verdict_text_bytes(&r->pools[i]);
     for (uint32_t i = 0; i < r->n_backends; i++)
         n += strlen(r->backends[i].spec.name) + strlen(r->backends[i].spec.zone) + 2;
     return n;
@@ -121,6 +127,7 @@ static void fill_pools(const struct roster *r, struct snapshot *s, struct block 
         struct snapshot_pool *pool = &s->pools[s->n_pools++];
         *pool = r->pools[i].settings;
         pool->name = take_text(b, r->pools[i].name);
+        pool->check.rcpt = take_text(b, rcpt_of(&r->pools[i]));
         fill_verdicts(&r->pools[i], pool, b);
         pool->members = b->members;
         pool->weight_sums = b->sums;

@@ -51,7 +51,11 @@ static struct roster_backend *place_of(
         free_place = &r->backends[r->n_backends++];
     if (free_place)
         *free_place = (struct roster_backend){
-            .pool = pool, .source = r->pools[pool].settings.source, .up_since_ms = now_ms};
+            .pool = pool,
+            .source = r->pools[pool].settings.source,
+            .up_since_ms = now_ms,
+            .said.percent = 100,
+        };
     return free_place;
 }
 
@@ -83,6 +87,22 @@ static struct backend_spec configured(const struct config_backend *from)
     return spec;
 }
 
+static struct snapshot_check checking_of(const struct config_pool *from)
+{
+    const struct config_checking *k = &from->check;
+    return (struct snapshot_check){
+        .type = k->type,
+        .starttls = k->starttls != 0,
+        .interval_ms = k->interval_ms,
+        .fast_interval_ms = k->fast_interval_ms,
+        .timeout_ms = k->timeout_ms,
+        .rise = k->rise,
+        .fall = k->fall,
+        .agent_port = (uint16_t)from->agent.port,
+        .agent_interval_ms = from->agent.interval_ms,
+    };
+}
+
 static struct snapshot_pool settings_of(const struct config_pool *from)
 {
     return (struct snapshot_pool){
@@ -98,6 +118,7 @@ static struct snapshot_pool settings_of(const struct config_pool *from)
         .greeting_total_timeout_ms = from->timeouts.greeting_total_ms,
         .idle_timeout_ms = from->timeouts.idle_ms,
         .half_closed_timeout_ms = from->timeouts.half_closed_ms,
+        .check = checking_of(from),
     };
 }
 
@@ -284,6 +305,17 @@ bool roster_is_leaving(const struct roster *r)
         if (r->backends[i].spec.name[0] && !r->backends[i].member)
             return true;
     return false;
+}
+
+bool roster_heed(struct roster *r, uint32_t backend, struct backend_said said, uint64_t now_ms)
+{
+    struct roster_backend *b = &r->backends[backend];
+    const struct backend_said was = b->said;
+
+    b->said = said;
+    if (was.down && !said.down)
+        b->up_since_ms = now_ms;
+    return was.down != said.down || was.percent != said.percent || was.max_sessions != said.max_sessions;
 }
 
 /* ---- nobody left -------------------------------------------------------------------------------------- */

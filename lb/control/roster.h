@@ -39,7 +39,7 @@ struct roster_listener {
 struct roster_pool {
     char name[ROSTER_NAME_BYTES];
     const struct config_pool *config; /* NULL: no longer configured; `settings` are the last ones */
-    struct snapshot_pool settings;    /* without name and members */
+    struct snapshot_pool settings;    /* without name, members and rcpt */
     uint64_t nobody_since_ms[2];      /* for IPv4 and IPv6 clients; UINT64_MAX: somebody is there */
 };
 
@@ -52,13 +52,20 @@ struct backend_spec {
     enum backend_state state;
 };
 
+/* What checks and agent say of a backend, beyond its configuration. */
+struct backend_said {
+    bool down;             /* no new session */
+    uint32_t percent;      /* of the configured weight */
+    uint32_t max_sessions; /* 0: nothing was said */
+};
+
 struct roster_backend {
     struct backend_spec spec; /* the name is empty: a free place */
     uint16_t pool;
     enum pool_source source;  /* as its sessions are dialled, whatever its pool says later */
     bool member;              /* false: it has left its pool, and waits for its last session */
     uint64_t left_at;         /* the version of the first snapshot without it */
-    bool down;                /* health says so */
+    struct backend_said said; /* by its checks and its agent */
     uint64_t up_since_ms;     /* it came, or came back, while we ran; 0: it was there when we started */
     uint32_t weight, reserve; /* effective, as roster_weigh() has found them, and: */
     uint32_t max_sessions;    /* 0: no limit */
@@ -107,6 +114,9 @@ uint64_t roster_judge_ms(const struct roster *r);
 
 /* Computes every backend's weight anew. Returns when weights will change by themselves, or UINT64_MAX. */
 uint64_t roster_weigh(struct roster *r, uint64_t now_ms);
+
+/* Takes note of what is said of a backend now. True when it was something else before. */
+bool roster_heed(struct roster *r, uint32_t backend, struct backend_said said, uint64_t now_ms);
 
 /* The snapshot of how things stand now: one block, freed with snapshot_free(). 0 or -ENOMEM. */
 int roster_publish(struct roster *r, struct snapshot **ret);

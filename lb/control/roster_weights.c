@@ -40,6 +40,12 @@ static void number_gateways(struct zone_list *z, const struct config_gateway *g)
     }
 }
 
+/* Of limits 0 is none. */
+static uint32_t lesser_limit(uint32_t a, uint32_t b)
+{
+    return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
 static uint64_t weigh_pool(struct roster *r, uint16_t pool, uint64_t now_ms)
 {
     static struct zone_list zones; /* large, and the control thread's alone */
@@ -61,8 +67,8 @@ static uint64_t weigh_pool(struct roster *r, uint16_t pool, uint64_t now_ms)
         backends[in.n_backends++] = (struct weights_backend){
             .weight = b->spec.weight,
             .zone = zone_number(&zones, b->spec.zone),
-            .usable = !b->down && b->spec.state == BACKEND_READY,
-            .percent = 100,
+            .usable = !b->said.down && b->spec.state == BACKEND_READY,
+            .percent = b->said.percent,
             .factor = WEIGHTS_FACTOR_ONE,
             .up_since_ms = b->up_since_ms,
         };
@@ -75,7 +81,8 @@ static uint64_t weigh_pool(struct roster *r, uint16_t pool, uint64_t now_ms)
     for (uint16_t k = 0; k < in.n_backends; k++) {
         r->backends[members[k]].weight = weights[k].weight;
         r->backends[members[k]].reserve = weights[k].reserve;
-        r->backends[members[k]].max_sessions = c->max_sessions;
+        r->backends[members[k]].max_sessions =
+            lesser_limit(c->max_sessions, r->backends[members[k]].said.max_sessions);
     }
     return next_ms;
 }

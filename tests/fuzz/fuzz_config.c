@@ -2,14 +2,14 @@
 /*
  * Fuzzes the configuration: whatever stands in the files, loading ends, in order, with either a snapshot that
  * holds what the workers rely on, or with errors that are harmless text. An input is FILE; after a line
- * "#conf.d" it is a file of conf.d. tests/fuzz/run builds this with libFuzzer; without it (no -DLIBFUZZER)
- * main() runs every file and every file of every directory in its arguments once, as a regression test.
+ * "#conf.d" it is a file of conf.d. tests/fuzz/run builds this with libFuzzer; with corpus.c it is a
+ * regression test.
  */
 #include "control/config.h"
 #include "control/roster.h"
+#include "fuzz.h"
 #include "snapshot.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,17 +18,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* Stops with a message; unlike assert() it has no argument that could be left out. */
-#define MUST(condition)                                                                                      \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: must hold: %s\n", __FILE__, __LINE__, #condition);                       \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 static char dir[] = P_tmpdir "/postern-fuzz-XXXXXX";
 static int files[2] = {-1, -1};
@@ -85,6 +74,11 @@ static void check_snapshot(const struct snapshot *s)
         MUST(p->source != SOURCE_GATEWAY || p->proxy != PROXY_OFF); /* the promise */
         MUST(p->source <= SOURCE_GATEWAY && p->proxy <= PROXY_V2 && p->balance <= BALANCE_SOURCE_HASH);
         MUST(p->connect_timeout_ms > 0 && p->idle_timeout_ms > 0 && p->half_closed_timeout_ms > 0);
+        const struct snapshot_check *check = &p->check;
+        MUST(check->type <= POOL_CHECK_OFF && check->rise > 0 && check->fall > 0 && check->rcpt &&
+             !strpbrk(check->rcpt, "\r\n <>"));
+        MUST(check->fast_interval_ms > 0 && check->timeout_ms > 0 && check->agent_interval_ms > 0);
+        MUST(check->fast_interval_ms <= check->interval_ms && check->timeout_ms <= check->interval_ms);
         MUST(p->greeting_timeout_ms > 0 && p->greeting_total_timeout_ms >= p->greeting_timeout_ms);
         MUST(p->n_verdicts >= 1 && p->n_verdicts <= 16 && p->queue_timeout_ms >= 100);
         for (uint16_t k = 0; k < p->n_verdicts; k++)
@@ -140,44 +134,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(text);
     return 0;
 }
-
-#ifndef LIBFUZZER
-static int run_file(int folder, const char *name)
-{
-    static uint8_t data[4 * 1024 * 1024];
-    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
-    if (!f) {
-        perror(name);
-        return 1;
-    }
-    size_t size = fread(data, 1, sizeof(data), f);
-    fclose(f);
-    LLVMFuzzerTestOneInput(data, size);
-    return 0;
-}
-
-int main(int argc, char **argv)
-{
-    int failed = argc < 2, n = 0;
-    int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (int i = 1; i < argc; i++) {
-        int fd = openat(here, argv[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-        if (!folder) {
-            failed |= run_file(here, argv[i]);
-            n++;
-            continue;
-        }
-        for (struct dirent *entry; (entry = readdir(folder));) {
-            if (entry->d_type != DT_REG)
-                continue;
-            failed |= run_file(dirfd(folder), entry->d_name);
-            n++;
-        }
-        closedir(folder);
-    }
-    printf("%d inputs\n", n);
-    return failed || n == 0;
-}
-#endif

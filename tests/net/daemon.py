@@ -67,8 +67,8 @@ def backend_lines(backends, port=25, families=(4, 6), **extra):
 
 
 def pool(backends, name="inbound", source="client", **settings):
-    """One pool; `backends` as backend_lines() makes them."""
-    return {"name": name, "source": source, **settings, "backends": backends}
+    """One pool; `backends` as backend_lines() makes them. Scripted servers see no checks unless the story asks for them."""
+    return {"name": name, "source": source, "check": {"type": "off"}, **settings, "backends": backends}
 
 
 class Engine:

@@ -35,6 +35,15 @@ static void what_is_not_written_has_its_default(void **state)
     assert_int_equal(s->pools[0].greeting_total_timeout_ms, 90000);
     assert_int_equal(s->pools[0].idle_timeout_ms, 660000);
     assert_int_equal(s->pools[0].half_closed_timeout_ms, 660000);
+    assert_int_equal(s->pools[0].check.type, POOL_CHECK_SMTP);
+    assert_int_equal(s->pools[0].check.interval_ms, 30000);
+    assert_int_equal(s->pools[0].check.fast_interval_ms, 5000);
+    assert_int_equal(s->pools[0].check.timeout_ms, 15000);
+    assert_int_equal(s->pools[0].check.rise, 2);
+    assert_int_equal(s->pools[0].check.fall, 3);
+    assert_false(s->pools[0].check.starttls);
+    assert_string_equal(s->pools[0].check.rcpt, "");
+    assert_int_equal(s->pools[0].check.agent_port, 0);
     assert_int_equal(s->backends[0].weight, 100 * SNAPSHOT_WEIGHT_SCALE);
     assert_string_equal(s->backends[0].zone, "");
     snapshot_free(s);
@@ -55,6 +64,9 @@ static const char whole[] =
     "    dissolve: off\n"
     "    timeouts: {connect: 250ms, greeting: 5s, greeting_total: 5s, idle: 24h, half_closed: 1s}\n"
     "    retries: 0\n"
+    "    check: {interval: 1h, fast_interval: 100ms, timeout: 5m, rise: 1, fall: 100, starttls: required, "
+    "rcpt: postmaster@example.org}\n"
+    "    agent: {port: 65535, interval: 2s}\n"
     "    backends:\n"
     "      - {name: local, address: 127.0.0.1:10025, weight: 0}\n"
     "  - name: inbound\n"
@@ -64,6 +76,7 @@ static const char whole[] =
     "    greeting: [{reply: \"421*busy*\", then: retry}, {reply: \"*\", then: pass}]\n"
     "    proxy_protocol: \"off\"\n"
     "    dissolve: on\n"
+    "    check: {type: tcp}\n"
     "    backends:\n"
     "      - {name: mta1, address: 10.2.0.11:25, zone: eu-west-1a, weight: 256}\n"
     "      - {name: mta2, address: [\"[2001:db8:2::12]:25\", 10.2.0.12:2525], zone: eu-west-1b}\n";
@@ -102,6 +115,17 @@ static void what_is_written_is_published(void **state)
     assert_int_equal(inbound->queue_timeout_ms, 100);
     assert_int_equal(s->backends[0].max_sessions, 0);
     assert_int_equal(s->backends[1].max_sessions, 50);
+    assert_int_equal(relay->check.type, POOL_CHECK_SMTP);
+    assert_int_equal(relay->check.interval_ms, 3600000);
+    assert_int_equal(relay->check.fast_interval_ms, 100);
+    assert_int_equal(relay->check.timeout_ms, 300000);
+    assert_int_equal(relay->check.rise, 1);
+    assert_int_equal(relay->check.fall, 100);
+    assert_true(relay->check.starttls);
+    assert_string_equal(relay->check.rcpt, "postmaster@example.org");
+    assert_int_equal(relay->check.agent_port, 65535);
+    assert_int_equal(relay->check.agent_interval_ms, 2000);
+    assert_int_equal(inbound->check.type, POOL_CHECK_TCP);
     assert_int_equal(relay->members[0], 0);
     assert_int_equal(relay->n_members, 1);
     assert_int_equal(inbound->members[0], 1);

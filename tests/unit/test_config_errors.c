@@ -1,25 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every kind of configuration error, word for word: place, what is wrong, what would be right, line, caret.
- */
-#include "config_files.h"
-
-struct error_case {
-    const char *name, *text, *errors;
-};
-
-#define ZONED "pools:\n  - name: p\n    backends: [{name: b, address: 10.0.0.1:25, zone: eu-west-1a}]\n"
+/* Single keys and values that are wrong: place, what is wrong, what would be right, line, caret. */
+#include "config_error_cases.h"
 
 static const struct error_case cases[] = {
     {"unknown_key_close", "gateway: {worker: 2}\n" LISTENER POOL,
         "postern.yaml:1:11: error: unknown key \"worker\" in gateway; the nearest known key is \"workers\"\n"
         "    1 | gateway: {worker: 2}\n"
         "      |           ^~~~~~\n"},
-    {"unknown_key_far", LISTENER POOL "    check: {type: smtp}\n",
-        "postern.yaml:5:5: error: unknown key \"check\" in pool \"p\"; the nearest known key is \"name\" "
+    {"unknown_key_far", LISTENER POOL "    affinity: source\n",
+        "postern.yaml:5:5: error: unknown key \"affinity\" in pool \"p\"; the nearest known key is \"agent\" "
         "(known are: name, source, proxy_protocol, balance, zones, slow_start, overload_brake, outlier, "
-        "dissolve, timeouts, retries, greeting, max_sessions, queue_length, queue_timeout, backends)\n"
-        "    5 |     check: {type: smtp}\n"
-        "      |     ^~~~~\n"},
+        "dissolve, check, agent, timeouts, retries, greeting, max_sessions, queue_length, queue_timeout, "
+        "backends)\n"
+        "    5 |     affinity: source\n"
+        "      |     ^~~~~~~~\n"},
     {"unknown_key_of_another_section", LISTENER POOL "    idle: 5m\n",
         "postern.yaml:5:5: error: unknown key \"idle\" in pool \"p\"; it is a key of timeouts\n"
         "    5 |     idle: 5m\n"
@@ -391,200 +385,6 @@ static const struct error_case cases[] = {
         "postern.yaml:4:36. For another server add another backend\n"
         "    4 |     backends: [{name: b, address: [10.0.0.1:25, 10.0.0.2:25]}]\n"
         "      |                                                 ^~~~~~~~~~~\n"},
-    {"open_relay",
-        LISTENER POOL "    source: gateway\n"
-                      "    proxy_protocol: off\n",
-        "postern.yaml:5:13: error: source: gateway with proxy_protocol: off would hide every sender behind "
-        "the gateway's own address; to the backends they would all look like a trusted inside host, an open "
-        "relay in waiting. Use source: client, or proxy_protocol: v1 or v2\n"
-        "    5 |     source: gateway\n"
-        "      |             ^~~~~~~\n"},
-    {"open_relay_quoted",
-        LISTENER POOL "    source: \"gateway\"\n"
-                      "    proxy_protocol: \"off\"\n",
-        "postern.yaml:5:14: error: source: gateway with proxy_protocol: off would hide every sender behind "
-        "the gateway's own address; to the backends they would all look like a trusted inside host, an open "
-        "relay in waiting. Use source: client, or proxy_protocol: v1 or v2\n"
-        "    5 |     source: \"gateway\"\n"
-        "      |              ^~~~~~~\n"},
-    {"open_relay_by_default", LISTENER POOL "    source: gateway\n",
-        "postern.yaml:5:13: error: source: gateway with proxy_protocol: off would hide every sender behind "
-        "the gateway's own address; to the backends they would all look like a trusted inside host, an open "
-        "relay in waiting. Use source: client, or proxy_protocol: v1 or v2\n"
-        "    5 |     source: gateway\n"
-        "      |             ^~~~~~~\n"},
-    {"unknown_pool",
-        "listeners: [{name: l, address: 192.0.2.1:25, pool: inbuond}]\n"
-        "pools:\n"
-        "  - name: inbound\n"
-        "    backends: [{name: b, address: 10.0.0.1:25}]\n",
-        "postern.yaml:1:52: error: there is no pool \"inbuond\"; the nearest is \"inbound\"\n"
-        "    1 | listeners: [{name: l, address: 192.0.2.1:25, pool: inbuond}]\n"
-        "      |                                                    ^~~~~~~\n"},
-    {"unknown_pool_far", "listeners: [{name: l, address: 192.0.2.1:25, pool: relay}]\n" POOL,
-        "postern.yaml:1:52: error: there is no pool \"relay\"; add it under \"pools\"\n"
-        "    1 | listeners: [{name: l, address: 192.0.2.1:25, pool: relay}]\n"
-        "      |                                                    ^~~~~\n"},
-    {"listener_twice",
-        "listeners:\n"
-        "  - {name: l, address: 192.0.2.1:25, pool: p}\n"
-        "  - {name: l, address: 192.0.2.2:25, pool: p}\n" POOL,
-        "postern.yaml:3:12: error: a listener is called \"l\" a second time; the first is at "
-        "postern.yaml:2:12\n"
-        "    3 |   - {name: l, address: 192.0.2.2:25, pool: p}\n"
-        "      |            ^\n"},
-    {"pool_twice",
-        LISTENER POOL "  - name: p\n"
-                      "    backends: [{name: b, address: 10.0.0.1:25}]\n",
-        "postern.yaml:5:11: error: a pool is called \"p\" a second time; the first is at postern.yaml:3:11\n"
-        "    5 |   - name: p\n"
-        "      |           ^\n"},
-    {"backend_twice",
-        LISTENER "pools:\n"
-                 "  - name: p\n"
-                 "    backends:\n"
-                 "      - {name: b, address: 10.0.0.1:25}\n"
-                 "      - {name: b, address: 10.0.0.2:25}\n",
-        "postern.yaml:6:16: error: a backend of this pool is called \"b\" a second time; the first is at "
-        "postern.yaml:5:16\n"
-        "    6 |       - {name: b, address: 10.0.0.2:25}\n"
-        "      |                ^\n"},
-    {"vip_twice", "listeners: [{name: l, address: [192.0.2.1:25, 192.0.2.1/32:25], pool: p}]\n" POOL,
-        "postern.yaml:1:47: error: a listener has the address \"192.0.2.1/32:25\" a second time; the first "
-        "is at postern.yaml:1:33\n"
-        "    1 | listeners: [{name: l, address: [192.0.2.1:25, 192.0.2.1/32:25], pool: p}]\n"
-        "      |                                               ^~~~~~~~~~~~~~~\n"},
-    {"loop",
-        LISTENER "pools:\n"
-                 "  - name: p\n"
-                 "    backends: [{name: b, address: 192.0.2.1:25}]\n",
-        "postern.yaml:4:35: error: \"192.0.2.1:25\" is caught by a listener of this gateway "
-        "(postern.yaml:1:32): sessions would go round in a loop; give the backend's own address\n"
-        "    4 |     backends: [{name: b, address: 192.0.2.1:25}]\n"
-        "      |                                   ^~~~~~~~~~~~\n"},
-    {"loop_in_prefix", "listeners: [{name: l, address: 10.0.0.0/24:25, pool: p}]\n" POOL,
-        "postern.yaml:4:35: error: \"10.0.0.1:25\" is caught by a listener of this gateway "
-        "(postern.yaml:1:32): sessions would go round in a loop; give the backend's own address\n"
-        "    4 |     backends: [{name: b, address: 10.0.0.1:25}]\n"
-        "      |                                   ^~~~~~~~~~~\n"},
-    {"own_address",
-        LISTENER "pools:\n"
-                 "  - name: p\n"
-                 "    backends: [{name: b, address: 192.0.2.1:2525}]\n",
-        "postern.yaml:4:35: error: \"192.0.2.1:2525\" has an address that this gateway takes as its own "
-        "(postern.yaml:1:32), so it cannot be another host; give the backend's own address\n"
-        "    4 |     backends: [{name: b, address: 192.0.2.1:2525}]\n"
-        "      |                                   ^~~~~~~~~~~~~~\n"},
-    {"loopback_with_client_source",
-        LISTENER "pools:\n"
-                 "  - name: p\n"
-                 "    backends: [{name: b, address: 127.0.0.1:25}]\n",
-        "postern.yaml:4:35: error: 127.0.0.1 is this host's loopback address, which cannot answer a client's "
-        "address; use an address of another host, or source: gateway with a PROXY header\n"
-        "    4 |     backends: [{name: b, address: 127.0.0.1:25}]\n"
-        "      |                                   ^~~~~~~~~~~~\n"},
-    {"zone_that_nobody_is_in", "gateway: {zone: eu-west-1}\n" LISTENER ZONED,
-        "postern.yaml:1:17: error: no backend stands in the zone \"eu-west-1\"; the nearest is "
-        "\"eu-west-1a\". If that is so, list it under gateway.zones\n"
-        "    1 | gateway: {zone: eu-west-1}\n"
-        "      |                 ^~~~~~~~~\n"},
-    {"gateway_without_zone", LISTENER ZONED,
-        "postern.yaml:3:5: error: this pool goes by zones (zones: prefer-local by default) and its backends "
-        "name them (postern.yaml:4:54), but nobody has said where this gateway stands; set gateway.zone, or "
-        "zones: off\n"
-        "    3 |   - name: p\n"
-        "      |     ^\n"},
-    {"balanced_without_gateways", "gateway: {zone: eu-west-1a}\n" LISTENER ZONED "    zones: balanced\n",
-        "postern.yaml:6:12: error: zones: balanced must know how many gateways stand in each zone; list them "
-        "under gateway.zones, like {name: a, gateways: 2}\n"
-        "    6 |     zones: balanced\n"
-        "      |            ^~~~~~~~\n"},
-    {"zones_not_listed",
-        "gateway:\n"
-        "  zone: b\n"
-        "  zones:\n"
-        "    - {name: eu-west-1b, gateways: 1}\n"
-        "    - {name: eu-west-1b, gateways: 1}\n" LISTENER ZONED,
-        "postern.yaml:2:9: error: the zone \"b\" is not listed under gateway.zones\n"
-        "    2 |   zone: b\n"
-        "      |         ^\n"
-        "postern.yaml:5:14: error: the zone \"eu-west-1b\" a second time; the first is at postern.yaml:4:14\n"
-        "    5 |     - {name: eu-west-1b, gateways: 1}\n"
-        "      |              ^~~~~~~~~~\n"
-        "postern.yaml:9:54: error: the zone \"eu-west-1a\" is not listed under gateway.zones; the nearest is "
-        "\"eu-west-1b\"\n"
-        "    9 |     backends: [{name: b, address: 10.0.0.1:25, zone: eu-west-1a}]\n"
-        "      |                                                      ^~~~~~~~~~\n"},
-    {"no_gateway_in_own_zone",
-        "gateway:\n"
-        "  zone: eu-west-1a\n"
-        "  zones: [{name: eu-west-1a, gateways: 0}]\n" LISTENER ZONED,
-        "postern.yaml:3:40: error: this gateway stands in the zone \"eu-west-1a\", so there is at least 1\n"
-        "    3 |   zones: [{name: eu-west-1a, gateways: 0}]\n"
-        "      |                                        ^\n"},
-    {"greeting_total_short", LISTENER POOL "    timeouts: {greeting: 30s, greeting_total: 20s}\n",
-        "postern.yaml:5:47: error: greeting is 30s but greeting_total, which covers all backends tried, is "
-        "20s; make it at least as long\n"
-        "    5 |     timeouts: {greeting: 30s, greeting_total: 20s}\n"
-        "      |                                               ^~~\n"},
-    {"greeting_long_for_default", LISTENER POOL "    timeouts: {greeting: 2m}\n",
-        "postern.yaml:5:26: error: greeting is 2m but greeting_total, which covers all backends tried, is "
-        "90s by default; make it at least as long\n"
-        "    5 |     timeouts: {greeting: 2m}\n"
-        "      |                          ^~\n"},
-    {"greeting_would_retry_5xx", LISTENER POOL "    greeting: [{reply: \"5*\", then: retry}]\n",
-        "postern.yaml:5:25: error: then: retry with the pattern \"5*\", which is not one of 4xx replies "
-        "alone: a "
-        "5xx reply is a verdict about the client, who must not be passed on until some backend takes him. "
-        "Begin the "
-        "pattern with 4\n"
-        "    5 |     greeting: [{reply: \"5*\", then: retry}]\n"
-        "      |                         ^~\n"},
-    {"greeting_would_retry_everything", LISTENER POOL "    greeting: [{reply: \"*\", then: retry}]\n",
-        "postern.yaml:5:25: error: then: retry with the pattern \"*\", which is not one of 4xx replies "
-        "alone: a "
-        "5xx reply is a verdict about the client, who must not be passed on until some backend takes him. "
-        "Begin the "
-        "pattern with 4\n"
-        "    5 |     greeting: [{reply: \"*\", then: retry}]\n"
-        "      |                         ^\n"},
-    {"greeting_stars", LISTENER POOL "    greeting: [{reply: \"4*a*b*c*d*\", then: retry}]\n",
-        "postern.yaml:5:25: error: reply: \"4*a*b*c*d*\" has more than 4 stars\n"
-        "    5 |     greeting: [{reply: \"4*a*b*c*d*\", then: retry}]\n"
-        "      |                         ^~~~~~~~~~\n"},
-    {"greeting_empty", LISTENER POOL "    greeting: [{reply: \"\", then: retry}]\n",
-        "postern.yaml:5:25: error: reply: \"\" is too short; a pattern has from 1 to 128 characters\n"
-        "    5 |     greeting: [{reply: \"\", then: retry}]\n"
-        "      |                         ^\n"},
-    {"greeting_incomplete", LISTENER POOL "    greeting: [{reply: \"421 4.3.*\"}]\n",
-        "postern.yaml:5:16: error: this reply has no \"then\": what becomes of such a reply\n"
-        "    5 |     greeting: [{reply: \"421 4.3.*\"}]\n"
-        "      |                ^\n"},
-    {"queue_without_limit", LISTENER POOL "    queue_timeout: 5s\n",
-        "postern.yaml:5:20: error: queue_timeout without max_sessions: nobody ever waits where there is no "
-        "limit. "
-        "Set max_sessions as well, or remove it\n"
-        "    5 |     queue_timeout: 5s\n"
-        "      |                    ^~\n"},
 };
 
-static void says(void **state)
-{
-    const struct error_case *c = *state;
-    struct config *config = NULL;
-    char *errors;
-    write_text(FILE_NAME, c->text);
-    assert_int_equal(load(&config, &errors), -EINVAL);
-    assert_string_equal(errors, c->errors);
-    assert_null(config);
-    free(errors);
-}
-
-int main(void)
-{
-    static struct CMUnitTest tests[COUNT(cases)];
-    for (size_t i = 0; i < COUNT(cases); i++)
-        tests[i] = (struct CMUnitTest){
-            .name = cases[i].name, .test_func = says, .initial_state = (void *)(uintptr_t)&cases[i]};
-    return cmocka_run_group_tests_name("config_errors", tests, set_up_files, tear_down_files);
-}
+RUN_CASES("config_errors")

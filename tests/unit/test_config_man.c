@@ -57,6 +57,9 @@ static char *introduction(const struct config_key *key)
     case CONFIG_WORD:
         put_words(out, key->words);
         break;
+    case CONFIG_MAILBOX:
+        fputs("mail address", out);
+        break;
     case CONFIG_VIPS:
     case CONFIG_BACKEND:
         fputs("address or list of addresses", out);

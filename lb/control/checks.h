@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All checks: who is checked when, by which probes, and what follows. A check of a backend is one probe of
+ * each of its addresses, and passes when all pass: a server that answers in one family only would fail the
+ * clients of the other. Thread: control; nothing here waits.
+ */
+#ifndef POSTERN_CONTROL_CHECKS_H
+#define POSTERN_CONTROL_CHECKS_H
+
+#include "control/roster.h"
+#include "loads.h"
+#include "snapshot.h"
+
+#include <systemd/sd-event.h>
+
+#define CHECKS_PROBES_MAX 64  /* at a time */
+#define CHECKS_SPREAD_MS 1000 /* over which the first round begins */
+
+struct checks;
+
+struct checks_given {
+    sd_event *loop;
+    struct load *loads; /* of all backends; a check that passes begins the bad sessions in a row anew */
+    /* How often sessions were greeted by a backend, ever. */
+    uint64_t (*greetings)(void *arg, uint16_t backend);
+    /* What checks_said() tells has changed; from the loop, once for all that changed at a time. */
+    void (*on_change)(void *arg);
+    void *arg;
+    uint64_t seed; /* of the jitter */
+};
+
+int checks_new(const struct checks_given *given, struct checks **ret);
+
+/*
+ * Takes over who is to be checked and how, by the indices of the snapshot, to which it refers no longer
+ * afterwards. Who is checked already stays as healthy as he is; probes of those that have left end. 0 or
+ * -ENOMEM.
+ */
+int checks_apply(struct checks *c, const struct snapshot *s);
+
+/* Some backend may have HEALTH_BAD_SESSIONS bad sessions in a row: looks at the loads. */
+void checks_look_at_sessions(struct checks *c);
+
+/* What checks and agent say; of a backend with neither: that it is up, with all of its weight. */
+struct backend_said checks_said(const struct checks *c, uint16_t backend);
+
+/* How many probes are under way. */
+uint32_t checks_probes(const struct checks *c);
+
+/* Ends all probes. NULL is accepted. */
+void checks_free(struct checks *c);
+
+#endif
