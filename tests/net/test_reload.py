@@ -203,6 +203,9 @@ def test_a_pool_without_anybody_refuses_connections_after_thirty_seconds_and_ser
     serve_all(lab)
     with Postern(lab, ready) as postern:
         postern.reload(drained)
+        s = lab.connect()
+        assert receive_all(s).startswith(b"421 4.3.2 ")
+        s.close()
         line = postern.wait(event="vip", state="refused", count=2, deadline=45)
         assert line["listener"] == "mx"
         expect_refused(lambda: lab.connect(VIP4))
