@@ -2,11 +2,14 @@
 /*
  * Effective weights.
  *
- * Happy path: what a backend can carry now is its capacity; slow start takes from that inside the zone only,
- * since a backend that warms up is no reason to leave the zone. The zones' shares are then laid over it, the
- * largest factor being 1, so that weights stay as exact as their units allow. A usable backend in a zone
- * without a share gets nothing by weight, and stands in reserve. Failure paths: nobody is usable: all weights
- * are 0.
+ * Happy path: the zones' shares follow from which backends are usable, and for how long: a zone that comes
+ * back is as cold as its backends, and takes its sessions back as they warm up. Agents and outliers only
+ * divide a zone's share among its backends: they follow load, and a zone that lost sessions for being busy
+ * would get them back for being idle. Shares are laid over weights with a factor of at most 1, so that
+ * weights stay as exact as their units allow. A usable backend in a zone without a share gets nothing by
+ * weight, and stands in reserve; that is where a zone's sessions go when it is full.
+ *
+ * Failure path: nobody is usable: all weights are 0.
  *
  * Called on the control thread whenever something of the input changes, and by the simulator.
  */
@@ -27,32 +30,31 @@ static uint32_t scale(uint32_t weight, uint32_t part, uint32_t whole)
     return scaled == 0 && weight > 0 && part > 0 ? 1 : scaled;
 }
 
+static uint32_t warmth_of(const struct weights_input *in, const struct weights_backend *b)
+{
+    return slow_start_factor(in->now_ms, b->up_since_ms, in->slow_start_ms);
+}
+
 static uint32_t total_of(const struct weights_backend *b)
 {
     return b->weight * SNAPSHOT_WEIGHT_SCALE;
 }
 
-static uint32_t capacity_of(const struct weights_backend *b)
+/* What the zones go by. */
+static uint32_t healthy_of(const struct weights_input *in, const struct weights_backend *b)
+{
+    if (!b->usable || b->percent == 0)
+        return 0;
+    return scale(total_of(b), warmth_of(in, b), SLOW_START_ONE);
+}
+
+/* What it should get inside its zone. */
+static uint32_t weight_of(const struct weights_input *in, const struct weights_backend *b)
 {
     uint32_t percent = b->percent < PERCENT_MAX ? b->percent : PERCENT_MAX;
     uint32_t factor = b->factor < WEIGHTS_FACTOR_ONE ? b->factor : WEIGHTS_FACTOR_ONE;
 
-    if (!b->usable)
-        return 0;
-    return scale(scale(total_of(b), percent, PERCENT_MAX), factor, WEIGHTS_FACTOR_ONE);
-}
-
-/* What it should get inside its zone. */
-static uint32_t warm_of(const struct weights_input *in, const struct weights_backend *b)
-{
-    return scale(
-        capacity_of(b), slow_start_factor(in->now_ms, b->up_since_ms, in->slow_start_ms), SLOW_START_ONE);
-}
-
-static bool warms_up(const struct weights_input *in, const struct weights_backend *b)
-{
-    return capacity_of(b) > 0 &&
-           slow_start_factor(in->now_ms, b->up_since_ms, in->slow_start_ms) < SLOW_START_ONE;
+    return scale(scale(healthy_of(in, b), percent, PERCENT_MAX), factor, WEIGHTS_FACTOR_ONE);
 }
 
 /* Those in no zone stand together beside the others. */
@@ -65,7 +67,7 @@ static uint16_t zone_of(const struct weights_input *in, const struct weights_bac
 static bool zone_factors(const struct weights_input *in, double factors[SNAPSHOT_BACKENDS_MAX + 1])
 {
     struct zone zones[SNAPSHOT_BACKENDS_MAX + 1] = {0};
-    uint64_t warm[SNAPSHOT_BACKENDS_MAX + 1] = {0};
+    uint64_t weights[SNAPSHOT_BACKENDS_MAX + 1] = {0};
     double largest = 0;
 
     for (uint16_t i = 0; i < in->n_zones && in->gateways; i++)
@@ -73,13 +75,13 @@ static bool zone_factors(const struct weights_input *in, double factors[SNAPSHOT
     for (uint16_t i = 0; i < in->n_backends; i++) {
         uint16_t z = zone_of(in, &in->backends[i]);
         zones[z].total += total_of(&in->backends[i]);
-        zones[z].healthy += capacity_of(&in->backends[i]);
-        warm[z] += warm_of(in, &in->backends[i]);
+        zones[z].healthy += healthy_of(in, &in->backends[i]);
+        weights[z] += weight_of(in, &in->backends[i]);
     }
     if (!zones_shares(in->zones, in->gateway_zone, zones, (uint16_t)(in->n_zones + 1), factors))
         return false;
     for (uint16_t z = 0; z <= in->n_zones; z++) {
-        factors[z] = warm[z] > 0 ? factors[z] / (double)warm[z] : 0;
+        factors[z] = weights[z] > 0 ? factors[z] / (double)weights[z] : 0;
         largest = fmax(largest, factors[z]);
     }
     for (uint16_t z = 0; z <= in->n_zones; z++)
@@ -95,14 +97,14 @@ uint64_t weights_compute(const struct weights_input *in, struct weights *ret)
     assert(in->n_backends <= SNAPSHOT_BACKENDS_MAX && in->n_zones <= SNAPSHOT_BACKENDS_MAX);
     bool zoned = zone_factors(in, factors);
     for (uint16_t i = 0; i < in->n_backends; i++) {
-        uint32_t warm = warm_of(in, &in->backends[i]);
+        uint32_t weight = weight_of(in, &in->backends[i]);
         double factor = zoned ? factors[zone_of(in, &in->backends[i])] : 1;
-        ret[i] = (struct weights){.weight = (uint32_t)lround(warm * factor)};
-        if (warm > 0 && factor > 0 && ret[i].weight == 0)
+        ret[i] = (struct weights){.weight = (uint32_t)lround(weight * factor)};
+        if (weight > 0 && factor > 0 && ret[i].weight == 0)
             ret[i].weight = 1;
         if (ret[i].weight == 0)
-            ret[i].reserve = warm;
-        any_warms_up |= warms_up(in, &in->backends[i]);
+            ret[i].reserve = weight;
+        any_warms_up |= weight > 0 && warmth_of(in, &in->backends[i]) < SLOW_START_ONE;
     }
     return any_warms_up ? in->now_ms - in->now_ms % SLOW_START_STEP_MS + SLOW_START_STEP_MS : WEIGHTS_NEVER;
 }

@@ -2,12 +2,13 @@
 /*
  * Zones: a gateway keeps its sessions in its own zone while that is well enough, and spills over smoothly.
  *
- * Happy path: all goes to the local zone. As it loses capacity, a part goes elsewhere, to where there is
- * capacity; when it has none, all does. The parts follow from health alone, never from load, and without a
- * step: what spills over cannot feed back on itself, so it cannot oscillate. Failure paths: a gateway in no
- * zone, or in one where this pool has no backend: zones do not matter.
+ * Happy path: all goes to the local zone. As it loses backends, a part goes elsewhere, to where there are
+ * some; when it has none, all does. The parts follow from health alone, never from load, and without a step:
+ * what spills over cannot feed back on itself, so it cannot oscillate.
  *
- * Called by weights.c on the control thread, and by the simulator. Capacities stay below 2^40, gateways below
+ * Failure paths: a gateway in no zone, or in one where this pool has no backend: zones do not matter.
+ *
+ * Called by weights.c on the control thread, and by the simulator. Weights stay below 2^40, gateways below
  * 2^20, so that the products fit.
  */
 #include "control/zones.h"

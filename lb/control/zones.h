@@ -12,8 +12,8 @@ enum zones_policy { ZONES_PREFER_LOCAL, ZONES_BALANCED, ZONES_OFF };
 
 /* A zone as one pool sees it. */
 struct zone {
-    uint64_t total;    /* capacity of all its backends, were they well */
-    uint64_t healthy;  /* capacity that is usable now, at most total */
+    uint64_t total;    /* weight of all its backends, were they well */
+    uint64_t healthy;  /* weight that is usable now, at most total */
     uint32_t gateways; /* how many gateways stand in it; only matters for balanced */
 };
 

@@ -4,8 +4,11 @@
  *
  * Happy path: one of the pool's balances finds a backend among those that are eligible: weight, reachable in
  * the client's family, not tried, below its limit. Policy arrives as effective weights (0: no new session),
- * so that this file knows of neither health nor zones. Failure paths: nobody is eligible by weight: the
- * reserve is asked (other zones, say), by the same rules. Nobody there either: why_none().
+ * so that this file knows of neither health nor zones.
+ *
+ * Failure paths: nobody is eligible by weight: the reserve is asked (other zones, say), by the same rules.
+ * For a session that has failed once already, those backends come last whose latest session failed as well:
+ * when many die at once, nobody knows of it yet, and retries are few. Nobody at all: why_none().
  *
  * Called by connect.c in a worker, by the simulator and the tests. The live counts may move while they are
  * read; what is found is eligible all the same, if a little less well chosen.
@@ -25,17 +28,24 @@
 #define BOUND_NUMERATOR 5u
 #define BOUND_DENOMINATOR 4u
 
-/* What is being looked for, and by which of the two weights. */
+/* Who is asked, one after the other. A session's first attempt begins in the middle. */
+static const struct pass {
+    bool proven;  /* only those whose latest session did not fail */
+    bool reserve; /* by the other one of the two weights */
+} passes[] = {{true, false}, {true, true}, {false, false}, {false, true}};
+enum { PASSES = 4, PASS_FIRST_ATTEMPT = 2 };
+
+/* What is being looked for. */
 struct search {
     const struct choose_input *in;
     const struct snapshot_backend *backends;
-    bool reserve;
+    struct pass pass;
 };
 
 static uint32_t weight_of(const struct search *s, uint16_t backend)
 {
     const struct snapshot_backend *b = &s->backends[backend];
-    return s->reserve ? b->reserve : b->weight;
+    return s->pass.reserve ? b->reserve : b->weight;
 }
 
 static bool was_tried(const struct choose_input *in, uint16_t backend)
@@ -58,8 +68,15 @@ static bool is_full(const struct choose_input *in, uint16_t backend)
     return max > 0 && load_sessions(&in->loads[backend]) >= max;
 }
 
+static bool failed_last(const struct choose_input *in, uint16_t backend)
+{
+    return atomic_load_explicit(&in->loads[backend].bad_in_row, memory_order_relaxed) > 0;
+}
+
 static bool eligible(const struct search *s, uint16_t backend)
 {
+    if (s->pass.proven && failed_last(s->in, backend))
+        return false;
     return weight_of(s, backend) > 0 && reachable(s->in, &s->backends[backend]) &&
            !was_tried(s->in, backend) && !is_full(s->in, backend);
 }
@@ -194,7 +211,7 @@ static int two_choices(struct choose_state *state, const struct search *s)
 
 static int least_sessions(struct choose_state *state, const struct search *s)
 {
-    bool draws = s->in->pool->n_members > SCAN_MAX && !s->reserve; /* the sums are of the weights */
+    bool draws = s->in->pool->n_members > SCAN_MAX && !s->pass.reserve; /* the sums are of the weights */
     int found = draws ? two_choices(state, s) : -EAGAIN;
 
     return found >= 0 ? found : scan(state, s);
@@ -280,10 +297,10 @@ static int find(struct choose_state *state, const struct search *s)
 int choose_backend(struct choose_state *state, const struct choose_input *in)
 {
     struct search s = {.in = in, .backends = in->snapshot->backends};
-    int found = find(state, &s);
+    int found = -EAGAIN;
 
-    if (found < 0) {
-        s.reserve = true;
+    for (int i = in->n_tried > 0 ? 0 : PASS_FIRST_ATTEMPT; found < 0 && i < PASSES; i++) {
+        s.pass = passes[i];
         found = find(state, &s);
     }
     return found >= 0 ? found : why_none(in);

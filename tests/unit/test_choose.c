@@ -170,6 +170,25 @@ static void the_reserve_is_asked_when_nobody_else_can(void **state)
     }
 }
 
+static void a_retry_avoids_who_has_just_failed(void **state)
+{
+    for (enum pool_balance b = BALANCE_LEAST_SESSIONS; b <= BALANCE_SOURCE_HASH; b++) {
+        struct fixture f;
+        set_up(&f, b, 4);
+        f.backends[3].weight = 0;
+        f.backends[3].reserve = 1;
+        f.loads[0].bad_in_row = f.loads[1].bad_in_row = f.loads[2].bad_in_row = 1;
+        assert_in_range(choose_backend(&f.state, &f.in), 0, 2); /* a first attempt finds out who is back */
+        f.tried[f.in.n_tried++] = 0;
+        f.loads[2].bad_in_row = 0;
+        assert_int_equal(choose_backend(&f.state, &f.in), 2);
+        f.loads[2].bad_in_row = 1;
+        assert_int_equal(choose_backend(&f.state, &f.in), 3);
+        f.loads[3].bad_in_row = 1;
+        assert_in_range(choose_backend(&f.state, &f.in), 1, 2);
+    }
+}
+
 static void a_sender_s_network_meets_one_backend(void **state)
 {
     static const char *const networks[][3] = {
@@ -239,6 +258,7 @@ int main(void)
         cmocka_unit_test(a_retry_takes_another_backend),
         cmocka_unit_test(a_full_backend_is_left_alone),
         cmocka_unit_test(the_reserve_is_asked_when_nobody_else_can),
+        cmocka_unit_test(a_retry_avoids_who_has_just_failed),
         cmocka_unit_test(a_sender_s_network_meets_one_backend),
         cmocka_unit_test(a_transparent_pool_keeps_the_family),
         cmocka_unit_test(a_gateway_source_crosses_families),

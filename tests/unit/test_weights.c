@@ -101,6 +101,20 @@ static void without_zones_every_weight_is_its_own(void **state)
     assert_int_equal(ret[3].weight, 25 * SNAPSHOT_WEIGHT_SCALE);
 }
 
+static void busy_agents_and_outliers_move_nothing_between_zones(void **state)
+{
+    set_up(8);
+    for (uint16_t i = 0; i < 4; i++)
+        backends[i].percent = 5;
+    backends[0].percent = 10;
+    backends[1].factor = WEIGHTS_FACTOR_ONE / 10;
+    assert_share(0, 4, 1);
+    assert_share(0, 1, 10 / (10 + 0.5 + 5 + 5));
+    for (uint16_t i = 0; i < 4; i++)
+        backends[i].percent = 0; /* nothing is left */
+    assert_share(0, 4, 0);
+}
+
 static void balanced_uses_the_gateways(void **state)
 {
     static const uint32_t gateways[] = {3, 1};
@@ -130,7 +144,7 @@ static void slow_start_is_linear_in_steps_of_a_second(void **state)
     assert_in_range(changes, 55, 62);
 }
 
-static void a_backend_that_warms_up_gets_less_in_its_zone_only(void **state)
+static void a_backend_that_warms_up_gets_less(void **state)
 {
     set_up(8);
     backends[0].up_since_ms = in.now_ms;
@@ -145,6 +159,21 @@ static void a_backend_that_warms_up_gets_less_in_its_zone_only(void **state)
     backends[0].up_since_ms = in.now_ms;
     backends[0].usable = false; /* nothing to come */
     assert_int_equal(weights_compute(&in, ret), WEIGHTS_NEVER);
+}
+
+static void a_zone_that_comes_back_takes_its_sessions_back_as_it_warms_up(void **state)
+{
+    double before = 0;
+    set_up(8);
+    for (uint16_t i = 0; i < 4; i++)
+        backends[i].up_since_ms = in.now_ms;
+    assert_share(0, 4, 0.14);
+    for (int s = 0; s < 60; s++, in.now_ms += 1000) {
+        weights_compute(&in, ret);
+        assert_true(share_of(0, 4) >= before && share_of(0, 4) < before + 0.15);
+        before = share_of(0, 4);
+    }
+    assert_share(0, 4, 1);
 }
 
 static void whoever_may_take_sessions_keeps_some_weight(void **state)
@@ -184,9 +213,11 @@ int main(void)
         cmocka_unit_test(the_own_zone_keeps_seven_in_ten_when_half_of_it_is_lost),
         cmocka_unit_test(other_zones_stand_in_reserve),
         cmocka_unit_test(without_zones_every_weight_is_its_own),
+        cmocka_unit_test(busy_agents_and_outliers_move_nothing_between_zones),
         cmocka_unit_test(balanced_uses_the_gateways),
         cmocka_unit_test(slow_start_is_linear_in_steps_of_a_second),
-        cmocka_unit_test(a_backend_that_warms_up_gets_less_in_its_zone_only),
+        cmocka_unit_test(a_backend_that_warms_up_gets_less),
+        cmocka_unit_test(a_zone_that_comes_back_takes_its_sessions_back_as_it_warms_up),
         cmocka_unit_test(whoever_may_take_sessions_keeps_some_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

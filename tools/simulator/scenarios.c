@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is simulated. A run's length is fixed; more sessions mean more of them at a time on backends that can
+ * take more. Backends of a zone follow one another.
+ */
+#include "scenarios.h"
+
+const struct scenario scenarios[] = {
+    {"steady", "least-sessions against a balancer with perfect knowledge", .balance = BALANCE_LEAST_SESSIONS,
+        .policy = ZONES_OFF, .backends = 100, .joined = 100, .zones = 1, .gateways = {4}, .seconds = 1800,
+        .load = 0.7, .sessions = 223000, .limits = {.over_perfect = 1.1, .refused = 1}},
+    {"uneven", "the same with weights from 50 to 200, in a pool that is scanned",
+        .balance = BALANCE_LEAST_SESSIONS, .policy = ZONES_OFF, .backends = 12, .joined = 12, .zones = 1,
+        .gateways = {2}, .seconds = 1800, .load = 0.7, .uneven = true, .sessions = 100000,
+        .limits = {.over_perfect = 1.1, .refused = 1}},
+    {"day", "load rises and falls; backends fail and return, one is slow", .balance = BALANCE_LEAST_SESSIONS,
+        .policy = ZONES_OFF, .backends = 40, .joined = 40, .zones = 1, .gateways = {3}, .seconds = 7200,
+        .load = 0.5, .day = 0.4, .outlier = true, .sessions = 1000000,
+        .events = {{900, BACKENDS_FAIL, 0, 3}, {1500, BACKENDS_RETURN, 0, 3}, {2400, BACKENDS_SLOW, 5, 1},
+            {3600, BACKENDS_FAIL, 10, 1}, {3660, BACKENDS_RETURN, 10, 1}, {4800, GATEWAYS_LEAVE, 2, 1},
+            {5400, GATEWAYS_JOIN, 2, 1}},
+        .limits = {.refused = 100}},
+    {"round-robin", "one after the other, for comparison: heavy tails pile up",
+        .balance = BALANCE_ROUND_ROBIN, .policy = ZONES_OFF, .backends = 100, .joined = 100, .zones = 1,
+        .gateways = {4}, .seconds = 1800, .load = 0.7, .sessions = 500000, .limits = {.imbalance = 1.6}},
+    {"churn", "source-hash while backends come and go", .balance = BALANCE_SOURCE_HASH, .policy = ZONES_OFF,
+        .backends = 24, .joined = 20, .zones = 1, .gateways = {2}, .seconds = 3600, .load = 0.6,
+        .sessions = 300000,
+        .events = {{600, BACKENDS_LEAVE, 3, 1}, {1200, BACKENDS_JOIN, 3, 1}, {1800, BACKENDS_FAIL, 7, 1},
+            {2400, BACKENDS_RETURN, 7, 1}, {3000, BACKENDS_JOIN, 20, 1}},
+        .limits = {.moved_points = 2, .imbalance = 1.3, .refused = 100}},
+    {"zone-loss", "prefer-local: a zone loses one backend, two, all, and gets them back",
+        .balance = BALANCE_LEAST_SESSIONS, .policy = ZONES_PREFER_LOCAL, .backends = 8, .joined = 8,
+        .zones = 2, .gateways = {1, 1}, .seconds = 5400, .load = 0.4, .sessions = 400000,
+        .events = {{900, BACKENDS_FAIL, 0, 1}, {1800, BACKENDS_FAIL, 1, 1}, {2700, BACKENDS_FAIL, 2, 2},
+            {3600, BACKENDS_RETURN, 0, 4}},
+        .limits = {.cross_least = 9, .cross_most = 13, .refused = 100, .calm = true}},
+    {"zone-agents", "prefer-local where agents take weight from busy backends: spilling over must not swing",
+        .balance = BALANCE_LEAST_SESSIONS, .policy = ZONES_PREFER_LOCAL, .backends = 20, .joined = 20,
+        .zones = 2, .gateways = {3, 1}, .seconds = 5400, .load = 0.58, .agents = true, .capped = true,
+        .sessions = 600000, .limits = {.calm = true}},
+    {"balanced", "three zones, one without a gateway: every backend gets its part",
+        .balance = BALANCE_LEAST_SESSIONS, .policy = ZONES_BALANCED, .backends = 30, .joined = 30, .zones = 3,
+        .gateways = {4, 1, 0}, .seconds = 3600, .load = 0.6, .sessions = 600000,
+        .events = {{1800, BACKENDS_FAIL, 0, 5}}, .limits = {.imbalance = 1.2, .refused = 100, .calm = true}},
+    {"overload", "more than backends can take; the brake is on", .balance = BALANCE_LEAST_SESSIONS,
+        .policy = ZONES_OFF, .backends = 10, .joined = 10, .zones = 1, .gateways = {2}, .seconds = 3600,
+        .load = 0.8, .day = 0.4, .brake = true, .sessions = 200000},
+    {"large", "1000 backends in four zones, 64 gateways", .balance = BALANCE_LEAST_SESSIONS,
+        .policy = ZONES_PREFER_LOCAL, .backends = 1000, .joined = 980, .zones = 4,
+        .gateways = {16, 16, 16, 16}, .seconds = 3600, .load = 0.6, .day = 0.2, .uneven = true,
+        .sessions = 2000000,
+        .events = {{900, BACKENDS_FAIL, 0, 150}, {1800, BACKENDS_RETURN, 0, 150},
+            {2400, GATEWAYS_LEAVE, 0, 8}, {3000, BACKENDS_JOIN, 980, 20}},
+        .limits = {.refused = 1000}},
+};
+const size_t n_scenarios = sizeof(scenarios) / sizeof(scenarios[0]);
