@@ -62,9 +62,8 @@ struct config_timeouts {
 };
 
 struct config_checking {
-    uint32_t type; /* enum pool_check */
+    uint32_t type, starttls; /* enum pool_check; 1: required */
     uint32_t interval_ms, fast_interval_ms, timeout_ms, rise, fall;
-    uint32_t starttls; /* 1: required */
     const char *rcpt;
 };
 
