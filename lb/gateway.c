@@ -17,6 +17,7 @@
 #include "control/checks.h"
 #include "control/dissolve_left.h"
 #include "control/dissolve_load.h"
+#include "control/experience.h"
 #include "control/host.h"
 #include "control/preflight.h"
 #include "control/routes.h"
@@ -55,6 +56,8 @@ struct gateway {
     struct counters *counters;
     struct load *loads;
     struct checks *checks;
+    struct experience *experience;
+    uint64_t experience_ms; /* when to look again at what sessions have met */
     struct worker *workers;
     uint32_t n_workers; /* running */
     sd_event *loop;
@@ -207,6 +210,16 @@ static void on_health(void *arg)
         (void)serving_publish(&g->serving); /* has said what failed */
 }
 
+/* What sessions have met becomes weights and limits. */
+static void heed_experience(struct gateway *g, uint64_t now)
+{
+    if (now < g->experience_ms || !experience_is_wanted(g->serving.roster))
+        return;
+    g->experience_ms = now + EXPERIENCE_MS;
+    if (experience_step(g->experience, g->serving.roster, now))
+        (void)serving_publish(&g->serving); /* has said what failed */
+}
+
 /* After a reload: who is to be checked, and what is known of those that stay. */
 static void follow_reload(struct gateway *g)
 {
@@ -229,6 +242,9 @@ static int start_checks(struct gateway *g)
     };
 
     int error = checks_new(&given, &g->checks);
+    g->experience = experience_new(g->counters, g->n_workers, g->loads);
+    if (!error && !g->experience)
+        error = -ENOMEM;
     if (!error)
         error = checks_apply(g->checks, current(g));
     return error ? fail("cannot start the checks", error) : 0;
@@ -289,8 +305,10 @@ static void tend(struct gateway *g)
 {
     uint64_t now = clock_now_ms();
 
-    if (g->phase == PHASE_SERVING)
+    if (g->phase == PHASE_SERVING) {
+        heed_experience(g, now);
         serving_tend(&g->serving, now);
+    }
     if (g->phase != PHASE_SERVING || serving_is_settled(&g->serving))
         checks_tell(g->checks);
     if (g->phase == PHASE_HANDSHAKES)
@@ -321,6 +339,8 @@ static uint64_t next_ms(const struct gateway *g)
         at = sooner(at, g->report_ms);
     if (g->phase == PHASE_SERVING)
         at = sooner(at, serving_next_ms(&g->serving, now));
+    if (g->phase == PHASE_SERVING && experience_is_wanted(g->serving.roster))
+        at = sooner(at, g->experience_ms);
     if (at == UINT64_MAX)
         return UINT64_MAX;
     return at > now ? at - now : 0;
@@ -427,6 +447,7 @@ static int gateway_start(struct gateway *g)
 static void gateway_stop(struct gateway *g)
 {
     checks_free(g->checks);
+    experience_free(g->experience);
     sd_event_unref(g->loop); /* before what it watches is closed */
     bpf_catch_detach(g->serving.kernel.bpf);
     for (uint32_t i = 0; i < g->n_workers; i++)

@@ -6,6 +6,8 @@
  */
 #include "control/roster.h"
 
+#include "control/weights.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +57,7 @@ static struct roster_backend *place_of(
             .source = r->pools[pool].settings.source,
             .up_since_ms = now_ms,
             .said.percent = 100,
+            .factor = WEIGHTS_FACTOR_ONE,
         };
     return free_place;
 }

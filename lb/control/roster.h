@@ -66,6 +66,8 @@ struct roster_backend {
     bool member;              /* false: it has left its pool, and waits for its last session */
     uint64_t left_at;         /* the version of the first snapshot without it */
     struct backend_said said; /* by its checks and its agent */
+    uint32_t braked;          /* sessions that it may have while it is overloaded; 0: it is not */
+    uint32_t factor;          /* WEIGHTS_FACTOR_ONE; less while it greets far later than others */
     uint64_t up_since_ms;     /* it came, or came back, while we ran; 0: it was there when we started */
     uint32_t weight, reserve; /* effective, as roster_weigh() has found them, and: */
     uint32_t max_sessions;    /* 0: no limit */

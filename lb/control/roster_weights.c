@@ -69,7 +69,7 @@ static uint64_t weigh_pool(struct roster *r, uint16_t pool, uint64_t now_ms)
             .zone = zone_number(&zones, b->spec.zone),
             .usable = !b->said.down && b->spec.state == BACKEND_READY,
             .percent = b->said.percent,
-            .factor = WEIGHTS_FACTOR_ONE,
+            .factor = b->factor,
             .up_since_ms = b->up_since_ms,
         };
     }
@@ -79,10 +79,10 @@ static uint64_t weigh_pool(struct roster *r, uint16_t pool, uint64_t now_ms)
     in.gateways = gateway->zones.n > 0 ? zones.gateways : NULL;
     uint64_t next_ms = weights_compute(&in, weights);
     for (uint16_t k = 0; k < in.n_backends; k++) {
-        r->backends[members[k]].weight = weights[k].weight;
-        r->backends[members[k]].reserve = weights[k].reserve;
-        r->backends[members[k]].max_sessions =
-            lesser_limit(c->max_sessions, r->backends[members[k]].said.max_sessions);
+        struct roster_backend *b = &r->backends[members[k]];
+        b->weight = weights[k].weight;
+        b->reserve = weights[k].reserve;
+        b->max_sessions = lesser_limit(lesser_limit(c->max_sessions, b->said.max_sessions), b->braked);
     }
     return next_ms;
 }

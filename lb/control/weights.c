@@ -21,7 +21,7 @@
 #include <assert.h>
 #include <math.h>
 
-#define PERCENT_MAX 100
+#define WEIGHT_MAX (SNAPSHOT_WEIGHT_MAX * SNAPSHOT_WEIGHT_SCALE)
 
 /* Never rounded to 0 unless it is 0. */
 static uint32_t scale(uint32_t weight, uint32_t part, uint32_t whole)
@@ -51,10 +51,10 @@ static uint32_t healthy_of(const struct weights_input *in, const struct weights_
 /* What it should get inside its zone. */
 static uint32_t weight_of(const struct weights_input *in, const struct weights_backend *b)
 {
-    uint32_t percent = b->percent < PERCENT_MAX ? b->percent : PERCENT_MAX;
     uint32_t factor = b->factor < WEIGHTS_FACTOR_ONE ? b->factor : WEIGHTS_FACTOR_ONE;
+    uint32_t asked = scale(healthy_of(in, b), b->percent, 100); /* of more than 100 too, as HAProxy has it */
 
-    return scale(scale(healthy_of(in, b), percent, PERCENT_MAX), factor, WEIGHTS_FACTOR_ONE);
+    return scale(asked < WEIGHT_MAX ? asked : WEIGHT_MAX, factor, WEIGHTS_FACTOR_ONE);
 }
 
 /* Those in no zone stand together beside the others. */

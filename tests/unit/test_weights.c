@@ -198,8 +198,10 @@ static void whoever_may_take_sessions_keeps_some_weight(void **state)
         for (uint16_t i = 0; i < in.n_backends; i++) {
             bool usable = backends[i].usable && backends[i].weight > 0 && backends[i].percent > 0;
             assert_int_equal(ret[i].weight > 0 || ret[i].reserve > 0, usable);
-            assert_true(ret[i].weight <= backends[i].weight * SNAPSHOT_WEIGHT_SCALE);
-            assert_true(ret[i].reserve <= backends[i].weight * SNAPSHOT_WEIGHT_SCALE);
+            uint32_t percent = backends[i].percent > 100 ? backends[i].percent : 100;
+            uint32_t most = backends[i].weight * SNAPSHOT_WEIGHT_SCALE / 100 * percent + percent;
+            assert_true(ret[i].weight <= most && ret[i].reserve <= most);
+            assert_true(ret[i].weight <= SNAPSHOT_WEIGHT_MAX * SNAPSHOT_WEIGHT_SCALE);
             any_usable |= usable;
             any_weight |= ret[i].weight > 0;
         }
