@@ -40,19 +40,34 @@ static uint32_t total_of(const struct weights_backend *b)
     return b->weight * SNAPSHOT_WEIGHT_SCALE;
 }
 
-/* What the zones go by. */
-static uint32_t healthy_of(const struct weights_input *in, const struct weights_backend *b)
+static bool can_serve(const struct weights_backend *b)
 {
-    if (!b->usable || b->percent == 0)
-        return 0;
-    return scale(total_of(b), warmth_of(in, b), SLOW_START_ONE);
+    return b->usable && b->percent > 0 && b->weight > 0;
+}
+
+/* Where all come back at once nobody is spared, since there is nobody else. */
+static uint32_t warmest_of(const struct weights_input *in)
+{
+    uint32_t warmest = SLOW_START_FLOOR;
+
+    for (uint16_t i = 0; i < in->n_backends; i++)
+        if (can_serve(&in->backends[i]) && warmth_of(in, &in->backends[i]) > warmest)
+            warmest = warmth_of(in, &in->backends[i]);
+    return warmest;
+}
+
+/* What the zones go by. */
+static uint32_t healthy_of(const struct weights_input *in, const struct weights_backend *b, uint32_t warmest)
+{
+    return can_serve(b) ? scale(total_of(b), warmth_of(in, b), warmest) : 0;
 }
 
 /* What it should get inside its zone. */
-static uint32_t weight_of(const struct weights_input *in, const struct weights_backend *b)
+static uint32_t weight_of(const struct weights_input *in, const struct weights_backend *b, uint32_t warmest)
 {
     uint32_t factor = b->factor < WEIGHTS_FACTOR_ONE ? b->factor : WEIGHTS_FACTOR_ONE;
-    uint32_t asked = scale(healthy_of(in, b), b->percent, 100); /* of more than 100 too, as HAProxy has it */
+    /* More than 100 is more than all, as with HAProxy. */
+    uint32_t asked = scale(healthy_of(in, b, warmest), b->percent, 100);
 
     return scale(asked < WEIGHT_MAX ? asked : WEIGHT_MAX, factor, WEIGHTS_FACTOR_ONE);
 }
@@ -64,7 +79,8 @@ static uint16_t zone_of(const struct weights_input *in, const struct weights_bac
 }
 
 /* The factor of each zone's backends; the largest is 1. False: zones do not matter. */
-static bool zone_factors(const struct weights_input *in, double factors[SNAPSHOT_BACKENDS_MAX + 1])
+static bool zone_factors(
+    const struct weights_input *in, uint32_t warmest, double factors[SNAPSHOT_BACKENDS_MAX + 1])
 {
     struct zone zones[SNAPSHOT_BACKENDS_MAX + 1] = {0};
     uint64_t weights[SNAPSHOT_BACKENDS_MAX + 1] = {0};
@@ -75,8 +91,8 @@ static bool zone_factors(const struct weights_input *in, double factors[SNAPSHOT
     for (uint16_t i = 0; i < in->n_backends; i++) {
         uint16_t z = zone_of(in, &in->backends[i]);
         zones[z].total += total_of(&in->backends[i]);
-        zones[z].healthy += healthy_of(in, &in->backends[i]);
-        weights[z] += weight_of(in, &in->backends[i]);
+        zones[z].healthy += healthy_of(in, &in->backends[i], warmest);
+        weights[z] += weight_of(in, &in->backends[i], warmest);
     }
     if (!zones_shares(in->zones, in->gateway_zone, zones, (uint16_t)(in->n_zones + 1), factors))
         return false;
@@ -92,12 +108,13 @@ static bool zone_factors(const struct weights_input *in, double factors[SNAPSHOT
 uint64_t weights_compute(const struct weights_input *in, struct weights *ret)
 {
     double factors[SNAPSHOT_BACKENDS_MAX + 1];
+    const uint32_t warmest = warmest_of(in);
     bool any_warms_up = false;
 
     assert(in->n_backends <= SNAPSHOT_BACKENDS_MAX && in->n_zones <= SNAPSHOT_BACKENDS_MAX);
-    bool zoned = zone_factors(in, factors);
+    bool zoned = zone_factors(in, warmest, factors);
     for (uint16_t i = 0; i < in->n_backends; i++) {
-        uint32_t weight = weight_of(in, &in->backends[i]);
+        uint32_t weight = weight_of(in, &in->backends[i], warmest);
         double factor = zoned ? factors[zone_of(in, &in->backends[i])] : 1;
         ret[i] = (struct weights){.weight = (uint32_t)lround(weight * factor)};
         if (weight > 0 && factor > 0 && ret[i].weight == 0)

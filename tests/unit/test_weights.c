@@ -176,6 +176,15 @@ static void a_zone_that_comes_back_takes_its_sessions_back_as_it_warms_up(void *
     assert_share(0, 4, 1);
 }
 
+static void who_comes_back_with_all_others_is_not_spared(void **state)
+{
+    set_up(8);
+    for (uint16_t i = 0; i < 8; i++)
+        backends[i].up_since_ms = in.now_ms;
+    assert_share(0, 4, 1);
+    assert_int_equal(ret[0].weight, 100 * SNAPSHOT_WEIGHT_SCALE);
+}
+
 static void whoever_may_take_sessions_keeps_some_weight(void **state)
 {
     static const uint32_t gateways[3] = {5, 1, 0};
@@ -220,6 +229,7 @@ int main(void)
         cmocka_unit_test(slow_start_is_linear_in_steps_of_a_second),
         cmocka_unit_test(a_backend_that_warms_up_gets_less),
         cmocka_unit_test(a_zone_that_comes_back_takes_its_sessions_back_as_it_warms_up),
+        cmocka_unit_test(who_comes_back_with_all_others_is_not_spared),
         cmocka_unit_test(whoever_may_take_sessions_keeps_some_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
