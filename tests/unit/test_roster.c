@@ -162,17 +162,18 @@ static void nobody_left_is_refused_after_thirty_seconds_and_served_again_at_once
 static void who_comes_back_starts_slowly_and_who_was_there_does_not(void **state)
 {
     const uint32_t whole = 100 * SNAPSHOT_WEIGHT_SCALE;
-    struct roster *r = follow(NULL, HEAD POOL_OF("", ONE), 5000);
+    struct roster *r = follow(NULL, HEAD POOL_OF("", ONE ", " TWO), 5000);
     assert_int_equal(r->backends[0].weight, whole);
     (void)roster_heed(r, 0, (struct backend_said){.down = true, .percent = 100}, 6000);
     (void)roster_heed(r, 0, (struct backend_said){.percent = 100}, 7000);
     assert_true(roster_weigh(r, 7000) < 8100);
     assert_in_range(r->backends[0].weight, whole / 20, whole / 5);
+    assert_int_equal(r->backends[1].weight, whole);
     assert_true(roster_weigh(r, 17000) == UINT64_MAX);
     assert_int_equal(r->backends[0].weight, whole);
-    r = follow(r, HEAD POOL_OF("", ONE ", " TWO), 20000);
-    assert_int_equal(r->backends[0].weight, whole);
-    assert_in_range(r->backends[1].weight, whole / 20, whole / 5);
+    r = follow(r, HEAD POOL_OF("", ONE ", " TWO ", {name: three, address: 10.0.0.3:25}"), 20000);
+    assert_int_equal(r->backends[1].weight, whole);
+    assert_in_range(r->backends[2].weight, whole / 20, whole / 5);
     roster_free(r);
 }
 
