@@ -26,6 +26,8 @@
 
 #define OP_BIT(kind) (1u << (kind))
 
+#define FRAGMENT_BYTES 9 /* "421 4.3.2" */
+
 /* The one operation of a session that outlives its backend. */
 #define OPS_KEPT OP_BIT(OP_WATCH_CLIENT)
 
@@ -82,6 +84,15 @@ static enum greeting_verdict judge_held(struct worker *w, const struct conn *c, 
     return greeting_judge(session_pool(w, c), ring_buffer(&w->ring, c->held), c->held_bytes, last);
 }
 
+/* Too little of a 4xx reply to tell why: no enhanced code, no end of a line. Whoever fails so has not
+ * replied. */
+static bool is_fragment(struct worker *w, const struct conn *c)
+{
+    const uint8_t *bytes = ring_buffer(&w->ring, c->held);
+
+    return c->held_bytes < FRAGMENT_BYTES && bytes[0] == '4' && !memchr(bytes, '\n', c->held_bytes);
+}
+
 /* What a reply says of its backend, whatever it says of the client. */
 static void note_reply(struct worker *w, const struct conn *c, enum greeting_verdict verdict)
 {
@@ -120,6 +131,13 @@ static enum failover_action backend_received(struct worker *w, struct conn *c, i
         return FAILOVER_PASS; /* relay_step() knows what is an error */
     else
         c->greeting_over = true;
+    if (c->greeting_over && is_fragment(w, c)) {
+        if (*result == 0)
+            failover_closed(w, c);
+        else
+            retry_start(w, c, REASON_backend_silent, COUNTER_retries_silent, 0);
+        return FAILOVER_TAKEN;
+    }
     enum greeting_verdict verdict = judge_held(w, c, c->greeting_over);
     if (verdict == GREETING_HOLD)
         return FAILOVER_HOLD;
@@ -179,7 +197,7 @@ static void retry(struct worker *w, struct conn *c)
 
     read_last_words(w, c);
     const uint8_t *held = c->held_bytes > 0 ? ring_buffer(&w->ring, c->held) : NULL;
-    bool refused = held && (held[0] == '4' || held[0] == '5');
+    bool refused = held && (held[0] == '4' || held[0] == '5') && !is_fragment(w, c);
     if (refused) {
         verdict = judge_held(w, c, true);
         note_reply(w, c, verdict);

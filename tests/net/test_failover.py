@@ -66,13 +66,19 @@ def say_busy_unfinished(s):
     s.close()
 
 
-def say_busy_in_lines(s):
-    s.sendall(BUSY.replace(b"421 ", b"421-") + BUSY)
+def say_half_a_code(s):
+    s.sendall(b"42")
     s.close()
 
 
-def greet_and_reset(s):
+def say_half_a_code_and_reset(s):
+    s.sendall(b"421 4.")
     reset(s)
+
+
+def say_busy_in_lines(s):
+    s.sendall(BUSY.replace(b"421 ", b"421-") + BUSY)
+    s.close()
 
 
 FAILURES = {
@@ -81,6 +87,8 @@ FAILURES = {
     "is_busy": (say_busy, "retries_reply"),
     "is_busy_slowly": (say_busy_slowly, "retries_reply"),
     "is_busy_unfinished": (say_busy_unfinished, "retries_reply"),
+    "says_half_a_code": (say_half_a_code, "retries_closed"),
+    "says_half_a_code_and_resets": (say_half_a_code_and_reset, "retries_reset"),
     "is_busy_in_lines": (say_busy_in_lines, "retries_reply"),
     "is_busy_and_resets": (say_busy_and_reset, None),  # whichever is seen first
 }
@@ -117,21 +125,27 @@ def test_a_silent_backend_is_replaced_after_the_greeting_timeout(lab):
         assert postern.counters()["retries_silent"] == 1
 
 
+@pytest.mark.parametrize("said, counter", [(BUSY[:12], "retries_reply"), (BUSY[:2], "retries_silent"), (b"450 4.7.1 not", None)],
+                         ids=["busy", "half_a_code", "verdict"])
 @pytest.mark.topology(backends=2)
-def test_a_reply_that_stays_unfinished_is_judged_when_the_time_to_greet_is_over(lab):
+def test_a_reply_that_stays_unfinished_is_judged_when_the_time_to_greet_is_over(lab, said, counter):
     with staged(lab, timeouts={"greeting": "1s"}) as (postern, (first, second)):
         s = lab.connect()
-        first.accept()[0].sendall(BUSY[:12])
-        expect_session(postern, s, second.accept()[0])
-        s = lab.connect()
-        backend, _ = first.accept()
-        backend.sendall(b"450 4.7.1 not")
-        assert receive(s, 13) == b"450 4.7.1 not"
-        backend.sendall(b" you\r\n")
-        assert receive(s, 6) == b" you\r\n"
-        for peer in (s, backend):
-            peer.close()
-        assert postern.wait_sessions(2)[1]["smtp_code"] == "450"
+        unfinished, _ = first.accept()
+        unfinished.sendall(said)
+        if counter:
+            line = expect_session(postern, s, second.accept()[0])
+            assert line["retries"] == "1" and postern.counters()[counter] == 1
+        else:
+            assert receive(s, len(said)) == said
+            unfinished.sendall(b" you\r\n")
+            assert receive(s, 6) == b" you\r\n"
+            s.close()
+            unfinished.close()
+            line = postern.wait_sessions(1)[0]
+            assert (line["retries"], line["smtp_code"]) == ("0", "450")
+        assert int(line["banner_ms"]) >= 1000
+        unfinished.close()
 
 
 PASSED = {
