@@ -291,6 +291,8 @@ static void tend(struct gateway *g)
 
     if (g->phase == PHASE_SERVING)
         serving_tend(&g->serving, now);
+    if (g->phase != PHASE_SERVING || serving_is_settled(&g->serving))
+        checks_tell(g->checks);
     if (g->phase == PHASE_HANDSHAKES)
         await_handshakes(g);
     if (now >= g->tend_ms) {

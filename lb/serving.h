@@ -44,6 +44,12 @@ bool serving_reload(struct serving *v);
 void serving_tend(struct serving *v, uint64_t now_ms);
 uint64_t serving_next_ms(const struct serving *v, uint64_t now_ms);
 
+/* Every worker has the newest snapshot. */
+static inline bool serving_is_settled(const struct serving *v)
+{
+    return v->catch_version == 0;
+}
+
 /* The snapshot in force: the control thread is the only one to replace it. */
 static inline const struct snapshot *serving_snapshot(const struct serving *v)
 {

@@ -30,31 +30,37 @@ struct checks {
     uint16_t n_patients; /* places looked at */
     uint16_t turn;       /* who is looked at first: nobody starves when places are few */
     uint32_t n_probes;
+    bool changing; /* on_change is still to come */
+    bool untold;   /* some patient has news */
 };
 
 static void changed(struct checks *c)
 {
+    c->changing = true;
     (void)sd_event_source_set_enabled(c->change, SD_EVENT_ONESHOT);
 }
 
 static int on_change(sd_event_source *source, void *arg)
 {
     struct checks *c = arg;
+    c->changing = false;
     c->given.on_change(c->given.arg);
     return 0;
 }
 
-static void tell_health(const struct patient *p, const struct health_change *change)
+void checks_tell(struct checks *c)
 {
-    log_event(change->state == HEALTH_UP ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "health",
-        "backend=%s pool=%s state=%s reason=\"%s\" check_ms=%u", p->name, p->pool,
-        health_state_name(change->state), change->reason, p->ms);
+    if (!c->untold || c->changing)
+        return;
+    c->untold = false;
+    for (uint16_t i = 0; i < c->n_patients; i++)
+        if (c->patients[i])
+            patient_tell(c->patients[i]);
 }
 
 /* The last probe of a check has ended. */
 static void conclude(struct checks *c, struct patient *p)
 {
-    struct health_change change;
     uint64_t greetings = c->given.greetings(c->given.arg, p->backend);
     const struct health_check check = {
         .ok = !p->reason[0],
@@ -66,10 +72,11 @@ static void conclude(struct checks *c, struct patient *p)
     if (check.ok)
         atomic_store_explicit(&c->given.loads[p->backend].bad_in_row, 0, memory_order_relaxed);
     bool was_down = p->health.state == HEALTH_DOWN;
-    if (!health_checked(&p->health, &p->rules, &check, &change))
+    if (!health_checked(&p->health, &p->rules, &check, &p->news))
         return;
-    tell_health(p, &change);
-    if (was_down != (change.state == HEALTH_DOWN))
+    p->news_ms = p->ms;
+    p->untold = c->untold = true;
+    if (was_down != (p->health.state == HEALTH_DOWN))
         changed(c);
 }
 
@@ -96,8 +103,10 @@ static void on_agent(void *arg, const struct check_result *result)
     probe->running = NULL;
     c->n_probes--;
     p->agent_next_ms = clock_now_ms() + p->agent_interval_ms;
-    if (patient_heed_agent(p, result))
+    if (patient_heed_agent(p, result)) {
+        c->untold = true;
         changed(c);
+    }
     schedule(c);
 }
 
@@ -246,14 +255,15 @@ int checks_apply(struct checks *c, const struct snapshot *s)
 
 void checks_look_at_sessions(struct checks *c)
 {
-    struct health_change change;
     for (uint16_t i = 0; i < c->n_patients; i++) {
         struct patient *p = c->patients[i];
         if (!p || p->n_addresses == 0)
             continue;
         uint32_t bad = atomic_load_explicit(&c->given.loads[i].bad_in_row, memory_order_relaxed);
-        if (health_sessions(&p->health, &p->rules, bad, clock_now_ms(), &change))
-            tell_health(p, &change);
+        if (health_sessions(&p->health, &p->rules, bad, clock_now_ms(), &p->news)) {
+            p->news_ms = p->ms;
+            p->untold = c->untold = true;
+        }
     }
     schedule(c);
 }

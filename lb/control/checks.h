@@ -44,6 +44,12 @@ void checks_look_at_sessions(struct checks *c);
 /* What checks and agent say; of a backend with neither: that it is up, with all of its weight. */
 struct backend_said checks_said(const struct checks *c, uint16_t backend);
 
+/*
+ * Logs what has changed since the last call. To be called when it is in force: a line about a backend is true
+ * for the next session. Does nothing while on_change is still to come.
+ */
+void checks_tell(struct checks *c);
+
 /* How many probes are under way. */
 uint32_t checks_probes(const struct checks *c);
 

@@ -165,10 +165,22 @@ bool patient_heed_agent(struct patient *p, const struct check_result *result)
     if (is_same_state(&p->agent, &result->agent))
         return false;
     p->agent = result->agent;
-    log_event(LOG_LEVEL_INFO, "agent",
-        "backend=%s pool=%s state=%s percent=%u max_sessions=%u reason=\"%s\" check_ms=%u", p->name, p->pool,
-        agent_state_name(&p->agent), p->agent.percent, p->agent.max_sessions, result->reason, result->ms);
+    p->agent_untold = true;
+    snprintf(p->agent_reason, sizeof(p->agent_reason), "%s", result->reason);
     return true;
+}
+
+void patient_tell(struct patient *p)
+{
+    if (p->untold)
+        log_event(p->news.state == HEALTH_UP ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "health",
+            "backend=%s pool=%s state=%s reason=\"%s\" check_ms=%u", p->name, p->pool,
+            health_state_name(p->news.state), p->news.reason, p->news_ms);
+    if (p->agent_untold)
+        log_event(LOG_LEVEL_INFO, "agent",
+            "backend=%s pool=%s state=%s percent=%u max_sessions=%u reason=\"%s\"", p->name, p->pool,
+            agent_state_name(&p->agent), p->agent.percent, p->agent.max_sessions, p->agent_reason);
+    p->untold = p->agent_untold = false;
 }
 
 static void cancel(struct patient_probe *probe, uint32_t *n_probes)

@@ -37,6 +37,11 @@ struct patient {
     uint32_t agent_interval_ms;
     uint64_t agent_next_ms;
     bool agent_failing; /* was said already */
+    /* What the log has not said yet. */
+    bool untold, agent_untold;
+    struct health_change news;
+    uint32_t news_ms;
+    char agent_reason[CHECK_REASON_MAX];
 };
 
 /* True when this place of the snapshot has a backend of a pool, with a check or an agent. */
@@ -61,8 +66,11 @@ bool patient_is_probed(const struct patient *p);
 void patient_note(
     struct patient *p, const struct patient_probe *probe, bool ok, const char *reason, uint32_t ms);
 
-/* Takes over what the agent said, and logs what is new. True when it changes the backend's part. */
+/* Takes over what the agent said; logs that it cannot be asked. True when the backend's part changes. */
 bool patient_heed_agent(struct patient *p, const struct check_result *result);
+
+/* Logs what has changed. */
+void patient_tell(struct patient *p);
 
 /* Ends its probes, which are taken off *n_probes. */
 void patient_cancel_check(struct patient *p, uint32_t *n_probes);

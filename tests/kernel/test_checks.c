@@ -69,6 +69,7 @@ static void run_until(bool (*so)(void))
     while (!so()) {
         assert_true(clock_now_ms() < end_ms);
         assert_true(sd_event_run(loop, 50000) >= 0);
+        checks_tell(checks);
         most_probes = checks_probes(checks) > most_probes ? checks_probes(checks) : most_probes;
     }
 }
@@ -348,6 +349,7 @@ static void bad_sessions_bring_the_check_forward(void **state)
     unsigned before = peers.accepted;
     loads[0].bad_in_row = 5;
     checks_look_at_sessions(checks);
+    checks_tell(checks);
     assert_logged("state=suspect reason=\"5 bad sessions in a row\"");
     while (peers.accepted == before)
         assert_true(sd_event_run(loop, 2000000) > 0);
