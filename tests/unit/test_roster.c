@@ -12,8 +12,8 @@ static int set_up(void **state)
     if (!r)
         return -1;
     r->n_backends = 1;
-    r->backends[0] = (struct roster_backend){
-        .spec = {.name = "b", .weight = 100}, .member = true, .said.percent = 100};
+    r->backends[0] =
+        (struct roster_backend){.spec = {.name = "b", .weight = 100}, .member = true, .said.percent = 100};
     return 0;
 }
 
