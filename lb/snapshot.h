@@ -59,6 +59,7 @@ struct snapshot {
     uint64_t version;       /* each is one more than the last */
     struct snapshot *older; /* a list of the control thread's */
     const char *gateway_name;
+    const char *host_name; /* what mail servers are told that this is */
     const char *gateway_zone;
     const char *unavailable; /* what clients are told when no backend can serve them: a whole reply */
     uint32_t workers;

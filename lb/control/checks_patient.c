@@ -89,7 +89,7 @@ void patient_set_rules(struct patient *p, const struct snapshot *s)
         .proxy = pool->proxy,
         .timeout_ms = k->timeout_ms,
     };
-    snprintf(p->task.plan.host, sizeof(p->task.plan.host), "%s", s->gateway_name);
+    snprintf(p->task.plan.host, sizeof(p->task.plan.host), "%s", s->host_name);
     snprintf(p->task.plan.rcpt, sizeof(p->task.plan.rcpt), "%s", k->rcpt);
     p->agent_interval_ms = k->agent_port ? k->agent_interval_ms : 0;
 }

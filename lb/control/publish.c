@@ -79,7 +79,8 @@ static const char *rcpt_of(const struct roster_pool *p)
 
 static size_t text_bytes(const struct roster *r)
 {
-    size_t n = strlen(r->config->gateway.name) + strlen(r->config->gateway.zone) + 2 + unavailable_bytes(r);
+    size_t n = strlen(r->config->gateway.name) + strlen(r->config->gateway.zone) +
+               strlen(r->config->gateway.host_name) + 3 + unavailable_bytes(r);
 
     for (uint32_t i = 0; i < r->n_listeners; i++)
         n += strlen(r->listeners[i].name) + 1;
@@ -179,6 +180,7 @@ int roster_publish(struct roster *r, struct snapshot **ret)
     b.sums = take(&b, r->n_backends * sizeof(*b.sums));
     b.members = take(&b, r->n_backends * sizeof(*b.members));
     s->gateway_name = take_text(&b, r->config->gateway.name);
+    s->host_name = take_text(&b, r->config->gateway.host_name);
     s->gateway_zone = take_text(&b, r->config->gateway.zone);
     char *unavailable = take(&b, unavailable_bytes(r));
     sprintf(unavailable, UNAVAILABLE, r->config->gateway.host_name);

@@ -35,7 +35,7 @@ static unsigned n_changes, most_probes;
 static struct snapshot_backend backends[BACKENDS];
 static uint16_t members[BACKENDS];
 static struct snapshot_pool pool;
-static struct snapshot snapshot = {.gateway_name = "gw1", .n_pools = 1, .pools = &pool, .backends = backends};
+static struct snapshot snapshot = {.host_name = "gw1", .n_pools = 1, .pools = &pool, .backends = backends};
 
 static union addr address(const char *host, uint16_t port)
 {

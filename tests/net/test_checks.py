@@ -98,7 +98,8 @@ def smtp_servers(*backends, **kw):
 
 
 def checked(lab, check=None, **settings):
-    return configuration([pool(backend_lines(lab.backends), check=check or QUICK, **settings)])
+    """A server that is back takes its full share at once."""
+    return configuration([pool(backend_lines(lab.backends), check=check or QUICK, slow_start="0s", **settings)])
 
 
 def wait_state(postern, backend, state, since=0):
@@ -180,6 +181,20 @@ def test_a_killed_postfix_is_found_and_comes_back(lab, tmp_path):
         mta.start()
         wait_state(postern, one, "up")
         assert banners(lab) == {"mta2", mta.name}
+
+
+def test_bad_sessions_bring_the_check_forward(lab):
+    one, two = lab.backends
+    seldom = {"interval": "20s", "fast_interval": "20s", "timeout": "1s", "fall": 1}
+    config = configuration([pool(backend_lines(lab.backends), check=seldom, balance="round-robin")])
+    with smtp_servers(one, two) as (server, _), watched(one) as wire, Postern(lab, config) as postern:
+        wire.wait_over(2)
+        server.act = busy
+        assert banners(lab, 20) == {"mta2"}
+        suspect = postern.wait(event="health", backend="mta1", state="suspect")
+        assert suspect["reason"] == "5 bad sessions in a row"
+        down = postern.wait(event="health", backend="mta1", state="down", deadline=5)
+        assert "greeting 421 4.3.2" in down["reason"]
 
 
 @pytest.mark.topology(backends=1)
