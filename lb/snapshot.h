@@ -47,12 +47,13 @@ struct snapshot_backend {
     const char *zone; /* "" when none was given */
     union addr v4;    /* AF_UNSPEC when the backend has no address of this family */
     union addr v6;
-    uint64_t identity;     /* of the name, alike on every gateway: snapshot_identity() */
-    uint32_t weight;       /* effective, 0..SNAPSHOT_WEIGHT_MAX * SNAPSHOT_WEIGHT_SCALE */
-    uint32_t reserve;      /* its weight for a session that nobody by `weight` can take */
-    uint32_t max_sessions; /* over all workers; 0: no limit */
-    uint16_t pool;         /* index into pools */
-    enum pool_source source;
+    uint64_t identity;       /* of the name, alike on every gateway: snapshot_identity() */
+    uint32_t weight;         /* effective, 0..SNAPSHOT_WEIGHT_MAX * SNAPSHOT_WEIGHT_SCALE */
+    uint32_t reserve;        /* its weight for a session that nobody by `weight` can take */
+    uint32_t max_sessions;   /* over all workers; 0: no limit */
+    uint16_t pool;           /* index into pools */
+    enum pool_source source; /* how its sessions are dialled, for as long as it has this place */
+    enum pool_proxy proxy;   /* and introduced */
 };
 
 struct snapshot {

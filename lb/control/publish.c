@@ -106,6 +106,7 @@ static void fill_backends(const struct roster *r, struct snapshot *s, struct blo
             .max_sessions = from->max_sessions,
             .pool = from->pool,
             .source = from->source,
+            .proxy = from->proxy,
         };
     }
 }

@@ -26,15 +26,15 @@ static bool same_addr(const union addr *a, const union addr *b)
 }
 
 /*
- * Another address is another backend, whatever its name, and so is another source: sessions go on with the
- * old one.
+ * Another address is another backend, whatever its name, and so is another source or header: sessions go on
+ * with the old one, and none is dialled by one rule and introduced by another.
  */
 static bool is_same(
     const struct roster *r, const struct roster_backend *b, uint16_t pool, const struct backend_spec *spec)
 {
     return b->pool == pool && b->source == r->pools[pool].settings.source &&
-           strcmp(b->spec.name, spec->name) == 0 && same_addr(&b->spec.v4, &spec->v4) &&
-           same_addr(&b->spec.v6, &spec->v6);
+           b->proxy == r->pools[pool].settings.proxy && strcmp(b->spec.name, spec->name) == 0 &&
+           same_addr(&b->spec.v4, &spec->v4) && same_addr(&b->spec.v6, &spec->v6);
 }
 
 static struct roster_backend *place_of(
@@ -55,6 +55,7 @@ static struct roster_backend *place_of(
         *free_place = (struct roster_backend){
             .pool = pool,
             .source = r->pools[pool].settings.source,
+            .proxy = r->pools[pool].settings.proxy,
             .up_since_ms = now_ms,
             .said.percent = 100,
             .factor = WEIGHTS_FACTOR_ONE,

@@ -62,7 +62,8 @@ struct backend_said {
 struct roster_backend {
     struct backend_spec spec; /* the name is empty: a free place */
     uint16_t pool;
-    enum pool_source source;  /* as its sessions are dialled, whatever its pool says later */
+    enum pool_source source;  /* as its sessions are dialled, whatever its pool says later... */
+    enum pool_proxy proxy;    /* ...and introduced */
     bool member;              /* false: it has left its pool, and waits for its last session */
     uint64_t left_at;         /* the version of the first snapshot without it */
     struct backend_said said; /* by its checks and its agent */

@@ -20,6 +20,7 @@
 #include "path/repute.h"
 #include "path/worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -83,17 +84,18 @@ int connect_reserve(struct worker *w, struct conn *c)
 /* The reserved backend becomes the present one. */
 static void backend_enter(struct worker *w, struct conn *c)
 {
-    const struct snapshot_pool *pool = session_pool(w, c);
+    const struct snapshot_backend *b = &w->snapshot->backends[c->next_backend];
 
+    /* config_check() has refused it; whatever may have gone wrong since, it ends here. */
+    assert(b->source == SOURCE_CLIENT || b->proxy != PROXY_OFF);
     c->backend = c->next_backend;
     c->next_backend = CONN_NO_BACKEND;
     c->tried[c->n_tried++] = c->backend;
     c->counted = true;
     repute_tried(w, c);
     c->port_changed = false;
-    /* As they are now: a reload in mid-connect must not dial by one rule and introduce by another. */
-    c->source_mode = (uint8_t)pool->source;
-    c->proxy = (uint8_t)pool->proxy;
+    c->source_mode = (uint8_t)b->source;
+    c->proxy = (uint8_t)b->proxy;
     if (c->n_tried > 1) {
         counter_inc(w->counters, COUNTER_connect_retries);
         counter_inc(w->counters, c->retry_kind);

@@ -86,7 +86,7 @@ static void who_comes_back_finds_its_place(void **state)
     roster_free(r);
 }
 
-static void another_address_or_source_is_another_backend(void **state)
+static void another_address_source_or_header_is_another_backend(void **state)
 {
     struct roster *r = follow(NULL, HEAD POOL_OF("", ONE), 1);
     r = follow(r, HEAD POOL_OF("", "{name: one, address: 10.0.0.9:25}"), 2);
@@ -97,6 +97,12 @@ static void another_address_or_source_is_another_backend(void **state)
     assert_int_equal(place_of(r, "one"), 2);
     assert_int_equal(r->backends[1].source, SOURCE_CLIENT);
     assert_int_equal(r->backends[2].source, SOURCE_GATEWAY);
+    r = follow(r,
+        HEAD POOL_OF("    source: gateway\n    proxy_protocol: v1\n", "{name: one, address: 10.0.0.9:25}"),
+        4);
+    assert_int_equal(place_of(r, "one"), 3);
+    assert_int_equal(r->backends[2].proxy, PROXY_V2);
+    assert_int_equal(r->backends[3].proxy, PROXY_V1);
     roster_free(r);
 }
 
@@ -260,7 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(places_are_kept_and_those_who_leave_keep_theirs),
         TEST(who_comes_back_finds_its_place),
-        TEST(another_address_or_source_is_another_backend),
+        TEST(another_address_source_or_header_is_another_backend),
         TEST(without_places_nothing_changes),
         TEST(addresses_leave_when_no_session_is_seen_on_them),
         TEST(an_address_within_another_s_prefix_is_that_one_s_at_once),
