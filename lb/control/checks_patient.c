@@ -59,7 +59,7 @@ bool patient_is_same(const struct patient *p, const struct snapshot *s, uint16_t
     unsigned n = addresses_of(b, own);
     bool agent = pool->check.agent_port != 0;
     if (strcmp(p->name, b->name) != 0 || strcmp(p->pool, pool->name) != 0 ||
-        p->task.kind != kinds[pool->check.type] || p->task.proxy != pool->proxy ||
+        p->task.kind != kinds[pool->check.type] || p->task.proxy != b->proxy ||
         (p->agent_interval_ms != 0) != agent)
         return false;
     if (agent && (!addr_same_host(&p->agent_probe.address, &own[0]) ||
@@ -86,7 +86,7 @@ void patient_set_rules(struct patient *p, const struct snapshot *s)
     p->task = (struct check_task){
         .kind = kinds[k->type],
         .plan.starttls = k->starttls,
-        .proxy = pool->proxy,
+        .proxy = s->backends[p->backend].proxy,
         .timeout_ms = k->timeout_ms,
     };
     snprintf(p->task.plan.host, sizeof(p->task.plan.host), "%s", s->host_name);

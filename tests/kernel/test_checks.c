@@ -294,7 +294,7 @@ static void a_header_comes_first_and_is_local(void **state)
 {
     struct script proxied = good;
     proxied.header = 16;
-    pool.proxy = PROXY_V2;
+    backends[0].proxy = PROXY_V2;
     serve(0, "10.2.0.11", PORT, &proxied);
     apply();
     run_until(two_checks);
@@ -315,7 +315,7 @@ static void a_header_of_version_1_names_the_probe_itself(void **state)
     proxied.says[1] = good.says[0];
     proxied.says[2] = good.says[1];
     proxied.says[3] = good.says[2];
-    pool.proxy = PROXY_V1;
+    backends[0].proxy = PROXY_V1;
     serve(0, "10.2.0.11", PORT, &proxied);
     apply();
     run_until(two_checks);
