@@ -454,6 +454,8 @@ static void gateway_stop(struct gateway *g)
         worker_stop(&g->workers[i]);
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_join(&g->workers[i]);
+    for (uint32_t i = 0; i < g->n_workers; i++)
+        worker_close(&g->workers[i]);
     if (g->started_ms) {
         gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
         log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",

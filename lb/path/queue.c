@@ -28,9 +28,15 @@ void queues_init(struct queues *q)
         q->line[i] = (struct queue_line){CONN_NONE, CONN_NONE};
 }
 
+/* Acquires what the other worker's start has written: whoever sees it waiting may wake it. */
 static uint32_t waiting_at(const struct worker *w, uint32_t worker, uint16_t pool)
 {
-    return counter_get(&w->all_counters[worker].waiting[pool]);
+    return atomic_load_explicit(&w->all_counters[worker].waiting[pool], memory_order_acquire);
+}
+
+static void set_waiting(struct worker *w, uint16_t pool, uint32_t n)
+{
+    atomic_store_explicit(&w->counters->waiting[pool], n, memory_order_release);
 }
 
 static uint32_t waiting(const struct worker *w, uint16_t pool)
@@ -67,7 +73,7 @@ static void line_up(struct worker *w, struct conn *c, bool front)
         *(front ? &l->last : &l->first) = c->slot;
     c->waits = true;
     w->queues.n++;
-    counter_set(&w->counters->waiting[c->pool], waiting_at(w, w->index, c->pool) + 1);
+    set_waiting(w, c->pool, waiting_at(w, w->index, c->pool) + 1);
 }
 
 void queue_leave(struct worker *w, struct conn *c)
@@ -82,7 +88,7 @@ void queue_leave(struct worker *w, struct conn *c)
     c->waits = false;
     c->waited_ms += w->now_ms - c->queued_ms;
     w->queues.n--;
-    counter_set(&w->counters->waiting[c->pool], waiting_at(w, w->index, c->pool) - 1);
+    set_waiting(w, c->pool, waiting_at(w, w->index, c->pool) - 1);
     deadline_clear(&w->deadlines, c->slot);
     if (c->ops & 1u << OP_WATCH_CLIENT)
         op_cancel(w, c, OP_WATCH_CLIENT);

@@ -392,5 +392,9 @@ void worker_join(struct worker *w)
 {
     pthread_join(w->thread, NULL);
     sem_destroy(&w->started);
+}
+
+void worker_close(struct worker *w)
+{
     close_descriptors(w);
 }

@@ -111,7 +111,10 @@ void worker_stop(struct worker *w);
 /* Makes the worker look round. Any thread, while the worker runs. */
 void worker_wake(struct worker *w);
 
-/* Waits for the thread and frees what the worker had. */
+/* Waits for the thread. */
 void worker_join(struct worker *w);
+
+/* Closes what the worker had. Not before all of them have been joined: they wake one another. */
+void worker_close(struct worker *w);
 
 #endif

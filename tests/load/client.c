@@ -435,6 +435,7 @@ void crowd_run(struct crowd *c)
         c->end_ns = now_ns();
     json_open();
     json_count("ok", c->ok);
+    json_count("greeted", c->banner_times.count);
     json_errors(&c->errors);
     json_count("port_changed", c->port_changed);
     json_count("via_port_changed", c->via_port_changed);

@@ -380,3 +380,28 @@ def test_the_last_word_names_the_configured_host(lab):
         assert receive_all(s := lab.connect()) == b"421 4.3.2 mx1.example.org Service not available, try again later\r\n"
         s.close()
         assert endpoint(VIP4, 25) == postern.wait_sessions(1)[0]["vip"]
+
+
+@pytest.mark.parametrize("said", [b"", BUSY, b"554 5.7.1 go away\r\n", GOOD], ids=["nothing", "busy", "verdict", "greeting"])
+@pytest.mark.topology(backends=2)
+def test_a_reset_that_comes_before_the_connect_was_seen_to_succeed_came_before_the_greeting(lab, said):
+    """The handshake and its end happen while the worker stands still: the end of its connect reports the reset."""
+    with staged(lab) as (postern, (first, second)):
+        lab.drop_tcp_to_port(lab.backends[0], 25)
+        s = lab.connect()
+        postern.wait_counter(sessions_accepted=1)
+        with postern.workers_held():
+            lab.stop_dropping(lab.backends[0])
+            backend, _ = first.accept()  # its SYN is repeated after a second
+            backend.sendall(said)
+            reset(backend)
+        if said.startswith(b"554"):
+            assert receive_all(s) == said
+            s.close()
+            line = postern.wait_sessions(1)[0]
+            assert (line["reason"], line["smtp_code"], line["retries"]) == ("backend_reset", "554", "0")
+        else:
+            line = expect_session(postern, s, second.accept()[0])
+            assert (line["retries"], line["smtp_code"]) == ("1", "220")
+        counters = postern.counters()
+        assert not counters["connects_failed"] and counters["retries_reset"] == (0 if said.startswith(b"554") else 1), counters

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """max_sessions is exact over all workers; who finds all backends full waits in line, for a while."""
+import signal
+
 import pytest
 
 from daemon import Postern, backend_lines, configuration, pool
 from lab import VIP4, VIP6
 from load import client, serve_all
-from peers import converse, expect_unavailable, receive, reset, scripted_server, smtp_session
+from peers import converse, expect_reset, expect_unavailable, receive, reset, scripted_server, smtp_session
 
 
 def limited(lab, engine=None, workers=2, **settings):
@@ -151,3 +153,24 @@ def test_a_held_reply_is_passed_when_all_others_are_full(lab):
         for s in (busy, held, one, two):
             s.close()
         assert {s["retries"] for s in postern.wait_sessions(2)} == {"0"}
+
+
+@pytest.mark.tsan
+@pytest.mark.topology(backends=1)
+def test_a_daemon_told_to_end_at_once_leaves_nobody_waiting(lab):
+    """One session before its greeting, one in the queue, one that has just been told: all end with the daemon."""
+    with Postern(lab, limited(lab, max_sessions=1, queue_length=1)) as postern, scripted_server(lab.backends[0]) as server:
+        held = lab.connect()
+        backend, _ = server.accept()
+        waiting = lab.connect()
+        postern.wait_counter(queued=1)
+        told = lab.connect()
+        postern.wait_counter(told_unavailable=1)
+        postern.send(signal.SIGINT)
+        postern.wait_end()
+        reasons = sorted(s["reason"] for s in postern.sessions())
+        assert reasons == ["shutdown"] * 3
+        expect_reset(held)
+        expect_reset(waiting)
+        expect_unavailable(told)
+        backend.close()
