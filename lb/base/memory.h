@@ -20,4 +20,10 @@ static inline void memory_release(void *p, size_t bytes)
         munmap(p, bytes);
 }
 
+/* Gives the pages back, not the addresses: it is zeroed memory again. */
+static inline void memory_discard(void *p, size_t bytes)
+{
+    (void)madvise(p, bytes, MADV_DONTNEED);
+}
+
 #endif

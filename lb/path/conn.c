@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define REST_SLOTS 256 /* fewer are not worth a system call */
+
 #define MAY(state) (1u << (state))
 
 /* A backend is being looked for: it is dialled, waited for, or there is none. */
@@ -38,6 +40,14 @@ void conn_enter(struct conn *c, enum conn_state to)
     c->state = to;
 }
 
+/* The lowest slot on top: few sessions use few pages. */
+static void fill_stock(struct conn_table *t)
+{
+    t->n_stock = 0;
+    for (uint32_t i = t->capacity; i-- > 0;)
+        t->stock[t->n_stock++] = i;
+}
+
 int conn_table_init(struct conn_table *t, uint32_t capacity)
 {
     *t = (struct conn_table){.capacity = capacity};
@@ -47,9 +57,18 @@ int conn_table_init(struct conn_table *t, uint32_t capacity)
         conn_table_done(t);
         return -ENOMEM;
     }
-    for (uint32_t i = capacity; i-- > 0;)
-        t->stock[t->n_stock++] = i;
+    fill_stock(t);
     return 0;
+}
+
+bool conn_table_rest(struct conn_table *t)
+{
+    if (t->n_stock < t->capacity || t->most_used < REST_SLOTS)
+        return false;
+    memory_discard(t->conns, (size_t)t->capacity * sizeof(*t->conns));
+    fill_stock(t);
+    t->most_used = 0;
+    return true;
 }
 
 void conn_table_done(struct conn_table *t)
@@ -64,10 +83,12 @@ struct conn *conn_new(struct conn_table *t)
     if (t->n_stock == 0)
         return NULL;
     uint32_t slot = t->stock[--t->n_stock];
+    uint32_t used = t->capacity - t->n_stock;
     struct conn *c = &t->conns[slot];
     uint32_t generation = c->generation + 1;
 
     assert(c->state == CONN_FREE);
+    t->most_used = used > t->most_used ? used : t->most_used;
     *c = (struct conn){
         .slot = slot,
         .generation = generation,

@@ -118,11 +118,15 @@ struct conn_table {
     uint32_t *stock;    /* free slots, the last used on top */
     uint32_t n_stock;
     uint32_t capacity;
+    uint32_t most_used; /* slots at a time, since the table last rested */
 };
 
 /* Takes the address space. 0 or -ENOMEM. */
 int conn_table_init(struct conn_table *t, uint32_t capacity);
 void conn_table_done(struct conn_table *t);
+
+/* When no slot is in use and many were: gives their pages back. True when it has. */
+bool conn_table_rest(struct conn_table *t);
 
 /* A free slot, entered into ACCEPTED with everything else reset, or NULL when all are in use. */
 struct conn *conn_new(struct conn_table *t);

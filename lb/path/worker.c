@@ -33,6 +33,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define REST_MS 1000 /* between two times that memory is given back */
+
 /* Of a session: its client's flow has one, the greeting's stage two more (what is held, what is kept). One
  * besides is on its way from one of these to another. */
 #define BUFFERS_KEPT 3
@@ -267,6 +269,13 @@ static void worker_done(struct worker *w)
     w->deadline_entries = NULL;
 }
 
+/* After a crowd that has ended or dissolved: most gateways are quiet most of the time. */
+static void rest(struct worker *w)
+{
+    if (w->now_ms >= w->rest_ms && conn_table_rest(&w->table))
+        w->rest_ms = w->now_ms + REST_MS;
+}
+
 static void take_snapshot(struct worker *w)
 {
     w->snapshot = atomic_load_explicit(&w->published, memory_order_acquire);
@@ -300,6 +309,7 @@ static void *worker_main(void *arg)
         accept_start(w);
         dissolved_listen(w);
         tell_idle(w);
+        rest(w);
     }
     worker_done(w);
     return NULL;

@@ -65,6 +65,7 @@ struct worker {
     uint64_t next_session;
     uint16_t port_first, port_last; /* what the kernel chooses ports from */
     uint64_t port_seed;
+    uint64_t rest_ms;         /* when memory may be given back again */
     uint64_t accept_again_ms; /* when accepting pauses for want of descriptors; 0: it does not */
     uint64_t wake_value;
     bool accepting_v4, accepting_v6;

@@ -5,6 +5,8 @@
 #include "path/op.h"
 #include "unit.h"
 
+#include <sys/mman.h>
+
 static void only_the_moves_of_the_table_are_allowed(void **state)
 {
     /* A row for each state, a column for each state it may move to, in the order of enum conn_state. */
@@ -66,6 +68,34 @@ static void slots_come_back_with_a_new_generation(void **state)
     conn_table_done(&t);
 }
 
+static void a_table_rests_when_a_crowd_has_left_and_not_before(void **state)
+{
+    enum { SLOTS = 4096 };
+    static struct conn *c[SLOTS];
+    struct conn_table t;
+    unsigned char resident[SLOTS];
+    size_t pages = (SLOTS * sizeof(struct conn) + 4095) / 4096, touched = 0;
+
+    assert_int_equal(conn_table_init(&t, SLOTS), 0);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < SLOTS; i++)
+            assert_non_null(c[i] = conn_new(&t));
+        assert_null(conn_new(&t));
+        for (int i = 0; i < SLOTS; i++) {
+            assert_false(conn_table_rest(&t));
+            conn_enter(c[i], CONN_CLOSING);
+            conn_free(&t, c[i]);
+        }
+        assert_true(conn_table_rest(&t));
+        assert_false(conn_table_rest(&t)); /* nobody has come since */
+    }
+    assert_int_equal(mincore(t.conns, pages * 4096, resident), 0);
+    for (size_t i = 0; i < pages; i++)
+        touched += resident[i] & 1;
+    assert_int_equal(touched, 0);
+    conn_table_done(&t);
+}
+
 static void user_data_keeps_kind_generation_and_slot(void **state)
 {
     static const uint32_t generations[] = {0, 1, OP_GENERATION_MASK}, slots[] = {0, 1, UINT32_MAX};
@@ -86,6 +116,7 @@ int main(void)
         cmocka_unit_test(only_the_moves_of_the_table_are_allowed),
         cmocka_unit_test(every_state_with_a_relay_leads_to_closing_and_each_end_to_free),
         cmocka_unit_test(slots_come_back_with_a_new_generation),
+        cmocka_unit_test(a_table_rests_when_a_crowd_has_left_and_not_before),
         cmocka_unit_test(user_data_keeps_kind_generation_and_slot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
