@@ -30,6 +30,7 @@ def test_a_backend_that_says_that_it_is_busy_may_have_fewer_sessions_for_a_while
         assert {b["backend"] for b in postern.lines(event="brake")} <= {b.label for b in lab.backends}
 
 
+@pytest.mark.heavy
 @pytest.mark.topology(backends=3)
 def test_a_backend_that_greets_far_later_than_the_others_loses_weight(lab):
     """One window of comparison is a minute."""

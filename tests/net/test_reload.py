@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from daemon import Postern, backend_lines, configuration, pool
+from daemon import DISSOLVED, Postern, backend_lines, configuration, pool
 from lab import VIP4, VIP6, hostport
 from load import client, serve_all, start_client
 from peers import converse, expect_refused, expect_reset, receive, receive_all, scripted_server
@@ -197,9 +197,10 @@ def test_a_hundred_reloads_under_load_cut_nothing(lab, engine):
         assert {s["reason"] for s in postern.wait_sessions(20000)} <= {"client_fin", "backend_fin"}
 
 
+@pytest.mark.heavy
 @pytest.mark.topology(backends=1)
-def test_a_pool_without_anybody_refuses_connections_after_thirty_seconds_and_serves_again_at_once(lab, engine):
-    ready, drained = (config(lab, engine, backend_lines(lab.backends, state=s)) for s in ("ready", "drain"))
+def test_a_pool_without_anybody_refuses_connections_after_thirty_seconds_and_serves_again_at_once(lab):
+    ready, drained = (config(lab, DISSOLVED, backend_lines(lab.backends, state=s)) for s in ("ready", "drain"))
     serve_all(lab)
     with Postern(lab, ready) as postern:
         postern.reload(drained)
