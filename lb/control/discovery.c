@@ -27,7 +27,7 @@
 
 #define LOOK_MIN_MS 5000
 #define LOOK_FILE_MS 60000 /* where no event comes: network file systems, or no directory yet */
-#define RETRY_MAX_MS 60000
+#define RETRY_MAX_MS 30000
 #define SETTLE_MS 50 /* several events of a directory are one */
 #define ACCURACY_US 10000
 
@@ -52,6 +52,7 @@ struct discovery {
     struct discovery_given given;
     const struct config *c;
     struct dns *dns; /* NULL: not needed yet, or it could not be made */
+    bool dns_failed; /* a lookup with it has */
     struct source **sources;
     uint32_t n;
     uint64_t random;
@@ -81,7 +82,7 @@ static void look_in(struct source *s, uint64_t ms)
 
 static void keep(struct source *s, const char *why)
 {
-    uint64_t ms = LOOK_MIN_MS << (s->failures < 4 ? s->failures : 4);
+    uint64_t ms = LOOK_MIN_MS << (s->failures < 3 ? s->failures : 3);
 
     s->failures++;
     look_in(s, with_jitter(s->d, ms < RETRY_MAX_MS ? ms : RETRY_MAX_MS));
@@ -152,10 +153,25 @@ static void on_dns(void *arg, const char *why, const struct discovery_set *set, 
     uint64_t ms = (uint64_t)(ttl < DNS_TTL_MAX ? ttl + 1 : DNS_TTL_MAX + 1) * 1000;
 
     s->lookup = NULL;
+    s->d->dns_failed |= why != NULL;
     if (why)
         keep(s, why);
     else
         judge(s, set, ms > LOOK_MIN_MS ? ms : LOOK_MIN_MS);
+}
+
+/* It remembers which servers were dead, and would wait for them longer and longer: another one asks anew. */
+static void replace_failed_dns(struct discovery *d)
+{
+    bool in_use = false;
+
+    for (uint32_t i = 0; i < d->n; i++)
+        in_use |= d->sources[i]->lookup != NULL;
+    if (!d->dns_failed || in_use)
+        return;
+    dns_free(d->dns);
+    d->dns = NULL;
+    d->dns_failed = false;
 }
 
 static void look_in_dns(struct source *s)
@@ -164,6 +180,7 @@ static void look_in_dns(struct source *s)
 
     if (s->lookup)
         return;
+    replace_failed_dns(d);
     int error = d->dns ? 0 : dns_new(d->given.loop, d->c->gateway.resolver, &d->dns);
     if (!error)
         error = dns_lookup_start(d->dns, d->c, s->pool, on_dns, s, &s->lookup);
@@ -279,6 +296,7 @@ static struct source *source_for(struct discovery *d, const struct config_pool *
         return NULL;
     s->pool = p;
     s->again = true;
+    s->failures = 0;
     discovery_judge_confirm(&s->judge);
     look_in(s, 0);
     return s;
@@ -302,6 +320,7 @@ static void forget_questions(struct discovery *d)
     }
     dns_free(d->dns);
     d->dns = NULL;
+    d->dns_failed = false;
 }
 
 int discovery_apply(struct discovery *d, const struct config *c)
