@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "control/bpf_load.h"
 #include "control/checks.h"
+#include "control/discovery.h"
 #include "control/dissolve_left.h"
 #include "control/dissolve_load.h"
 #include "control/experience.h"
@@ -58,6 +59,7 @@ struct gateway {
     struct checks *checks;
     struct experience *experience;
     uint64_t experience_ms; /* when to look again at what sessions have met */
+    struct discovery *discovery;
     struct worker *workers;
     uint32_t n_workers; /* running */
     sd_event *loop;
@@ -180,6 +182,8 @@ static void drain(struct gateway *g)
 {
     uint64_t now = clock_now_ms();
 
+    discovery_free(g->discovery);
+    g->discovery = NULL;
     g->phase = PHASE_HANDSHAKES;
     g->handshakes_end_ms = now + HANDSHAKES_MS;
     g->report_ms = now + DRAIN_REPORT_MS;
@@ -220,13 +224,43 @@ static void heed_experience(struct gateway *g, uint64_t now)
         (void)serving_publish(&g->serving); /* has said what failed */
 }
 
-/* After a reload: who is to be checked, and what is known of those that stay. */
-static void follow_reload(struct gateway *g)
+/* After a change of backends: who is to be checked, and what is known of those that stay. */
+static void follow_change(struct gateway *g)
 {
     limit_clients_mss(g);
     if (checks_apply(g->checks, current(g)))
         log_event(LOG_LEVEL_ERROR, "check_skipped", "error=\"%s\"", strerror(ENOMEM));
     on_health(g);
+}
+
+static const char *on_found(void *arg, const char *pool, const struct backend_spec *specs, uint32_t n)
+{
+    struct gateway *g = arg;
+    const char *why = serving_take_found(&g->serving, pool, specs, n);
+
+    if (!why)
+        follow_change(g);
+    return why;
+}
+
+static void discover(struct gateway *g)
+{
+    int error = discovery_apply(g->discovery, g->serving.config);
+    if (error)
+        log_event(LOG_LEVEL_ERROR, "discovery_skipped", "error=\"%s\"", strerror(-error));
+}
+
+/* The first look is taken when the loop begins. */
+static int start_discovery(struct gateway *g)
+{
+    const struct discovery_given given = {
+        .loop = g->loop, .on_found = on_found, .arg = g, .seed = clock_now_ms() ^ (uint64_t)getpid() << 32};
+
+    int error = discovery_new(&given, &g->discovery);
+    if (error)
+        return fail("cannot start discovery", error);
+    discover(g);
+    return 0;
 }
 
 /* The first checks begin when the loop does. */
@@ -248,6 +282,12 @@ static int start_checks(struct gateway *g)
     if (!error)
         error = checks_apply(g->checks, current(g));
     return error ? fail("cannot start the checks", error) : 0;
+}
+
+static void follow_reload(struct gateway *g)
+{
+    follow_change(g);
+    discover(g);
 }
 
 /* ---- signals and time --------------------------------------------------------------------------------- */
@@ -424,6 +464,8 @@ static int gateway_start(struct gateway *g)
         error = watch_routes(g);
     if (!error)
         error = start_checks(g);
+    if (!error)
+        error = start_discovery(g);
     if (error)
         return error;
     limit_clients_mss(g);
@@ -446,6 +488,7 @@ static int gateway_start(struct gateway *g)
 
 static void gateway_stop(struct gateway *g)
 {
+    discovery_free(g->discovery);
     checks_free(g->checks);
     experience_free(g->experience);
     sd_event_unref(g->loop); /* before what it watches is closed */

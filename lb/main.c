@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command line: check a configuration, show its plan, or run it. */
 #include "control/config.h"
+#include "control/config_discover.h"
 #include "control/roster.h"
 #include "gateway.h"
 #include "snapshot.h"
@@ -84,6 +85,16 @@ static int make_snapshot(const struct config *config, struct snapshot **ret)
     return error;
 }
 
+static void print_discovering(const struct config *config, FILE *out)
+{
+    const struct config_pool *pools = config->pools.items;
+
+    for (uint32_t i = 0; i < config->pools.n; i++)
+        if (config_discovers(&pools[i]))
+            fprintf(out, "# pool %s discovers backends while it runs: what these need is not known now\n",
+                pools[i].name);
+}
+
 /* What only looks at the configuration, or at the host by it. */
 static int look(enum mode mode, const char *file, const struct config *config)
 {
@@ -92,9 +103,11 @@ static int look(enum mode mode, const char *file, const struct config *config)
     int error = make_snapshot(config, &s);
     if (!error && mode == MODE_PLAN)
         error = gateway_print_plan(s, stdout);
-    else if (!error && mode == MODE_FLUSH)
+    if (!error && mode == MODE_PLAN)
+        print_discovering(config, stdout);
+    if (!error && mode == MODE_FLUSH)
         error = gateway_flush(s, stdout);
-    else if (!error)
+    if (!error && mode == MODE_CHECK)
         printf("%s: good: %u listeners with %u addresses, %u pools with %u backends\n", file, s->n_listeners,
             s->n_vips, s->n_pools, s->n_backends);
     snapshot_free(s);

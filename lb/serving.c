@@ -126,15 +126,16 @@ static void tell_change(const char *path, const char *before, const char *after,
         before ? before : "", after ? after : "");
 }
 
-/* Both or neither: the roster and the kernel's side follow a configuration. 0, or why not. */
-static const char *apply(struct serving *v, struct config *config, char text[ERROR_TEXT_MAX])
+/*
+ * Both or neither: a new roster, which `error` says whether there is, takes the place of ours, and the
+ * kernel's side follows it. NULL, or why not.
+ */
+static const char *follow(struct serving *v, int error, struct roster *roster, char text[ERROR_TEXT_MAX])
 {
-    struct roster *roster = NULL;
     struct snapshot *s = NULL;
-
     uint64_t weigh_ms = UINT64_MAX;
 
-    int error = roster_next(v->roster, config, clock_now_ms(), &roster);
+    text[0] = '\0';
     if (error == -ENOSPC)
         return "too many backends, pools or listeners, those included that still carry sessions; try again "
                "when "
@@ -153,13 +154,24 @@ static const char *apply(struct serving *v, struct config *config, char text[ERR
     v->weigh_ms = weigh_ms;
     publication_put(&v->publication, s);
     v->catch_version = s->version;
+    v->leave_ms = clock_now_ms();
     return NULL;
+}
+
+const char *serving_take_found(
+    struct serving *v, const char *pool, const struct backend_spec *specs, uint32_t n)
+{
+    struct roster *roster = NULL;
+
+    int error = roster_next_found(v->roster, pool, specs, n, clock_now_ms(), &roster);
+    return follow(v, error, roster, v->error_text);
 }
 
 bool serving_reload(struct serving *v)
 {
     struct config *config = NULL;
-    char text[ERROR_TEXT_MAX] = "";
+    struct roster *roster = NULL;
+    char text[ERROR_TEXT_MAX];
 
     int error = config_load(v->file, stderr, &config);
     if (error) {
@@ -168,7 +180,9 @@ bool serving_reload(struct serving *v)
     }
     const char *why = needs_restart(v->config, config);
     if (!why)
-        why = apply(v, config, text);
+        error = roster_next(v->roster, config, clock_now_ms(), &roster);
+    if (!why)
+        why = follow(v, error, roster, text);
     if (why) {
         refuse_reload(why);
         config_free(config);
@@ -178,7 +192,6 @@ bool serving_reload(struct serving *v)
     v->reloading = true;
     config_free(v->config);
     v->config = config;
-    v->leave_ms = clock_now_ms();
     return true;
 }
 

@@ -25,6 +25,7 @@ struct serving {
     unsigned changes; /* of that reload */
     uint64_t catch_version; /* catching follows when all workers know this snapshot; 0: it has */
     uint64_t weigh_ms;      /* when weights change by themselves; UINT64_MAX: they do not */
+    char error_text[512];   /* what serving_take_found() returns may lie here */
     uint64_t leave_ms;      /* when to look at what is leaving; UINT64_MAX: nothing is */
 };
 
@@ -35,6 +36,10 @@ void serving_close(struct serving *v); /* the workers and the kernel's side are 
 
 /* Hands the roster as it is now to the workers. 0 or -errno, after logging it. */
 int serving_publish(struct serving *v);
+
+/* A pool's backends that were found are these from now on. NULL, or why nothing has changed. */
+const char *serving_take_found(
+    struct serving *v, const char *pool, const struct backend_spec *specs, uint32_t n);
 
 /* Reads the file again and applies it whole, or not at all; logs what has changed, or why not. True: applied.
  */

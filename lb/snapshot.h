@@ -17,10 +17,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SNAPSHOT_BACKENDS_MAX 1024               /* over all pools */
-#define SNAPSHOT_POOLS_MAX SNAPSHOT_BACKENDS_MAX /* each has one at least */
-#define SNAPSHOT_WEIGHT_MAX 256                  /* as configured */
-#define SNAPSHOT_WEIGHT_SCALE 256                /* an effective weight is in 1/256 of a configured one */
+#define SNAPSHOT_BACKENDS_MAX 1024 /* over all pools */
+#define SNAPSHOT_POOLS_MAX SNAPSHOT_BACKENDS_MAX
+#define SNAPSHOT_WEIGHT_MAX 256   /* as configured */
+#define SNAPSHOT_WEIGHT_SCALE 256 /* an effective weight is in 1/256 of a configured one */
 
 enum vip_state {
     VIP_SERVED,

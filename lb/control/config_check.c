@@ -12,6 +12,7 @@
  * Called by config_parse.c after all files are read.
  */
 #include "control/config_check.h"
+#include "control/config_discover.h"
 #include "control/config_zones.h"
 #include "control/config_values.h"
 #include "control/config_yaml.h"
@@ -79,10 +80,11 @@ static int check_listener_names(struct config *c, struct config_report *r)
     return 0;
 }
 
-static int check_backend_names(struct config *c, struct config_report *r, const struct config_pool *p)
+static int check_backend_names(
+    struct config_arena *arena, struct config_report *r, const struct config_pool *p)
 {
     const struct config_backend *backends = p->backends.items;
-    struct unique *u = config_arena_take(&c->arena, p->backends.n * sizeof(*u));
+    struct unique *u = config_arena_take(arena, p->backends.n * sizeof(*u));
     uint32_t n = 0;
     if (!u)
         return -ENOMEM;
@@ -283,6 +285,11 @@ static bool check_limits(const struct config *c, struct config_report *r)
             r, excess->node->place, "more than %d backends over all pools", SNAPSHOT_BACKENDS_MAX);
         ok = false;
     }
+    if (c->pools.n > SNAPSHOT_POOLS_MAX) {
+        config_report_error(
+            r, pools[SNAPSHOT_POOLS_MAX].node->place, "more than %d pools", SNAPSHOT_POOLS_MAX);
+        ok = false;
+    }
     return ok;
 }
 
@@ -352,7 +359,8 @@ int config_check(struct config *c, struct config_report *r)
         check_queue(&pools[i], r);
         check_checking(&pools[i], r);
         check_agent(&pools[i], r);
-        if (check_backend_names(c, r, &pools[i]) < 0)
+        config_check_discover(&pools[i], r);
+        if (check_backend_names(&c->arena, r, &pools[i]) < 0)
             return -ENOMEM;
         for (uint32_t j = 0; j < pools[i].backends.n; j++) {
             check_loopback(&pools[i], &backends[j], r);
@@ -361,4 +369,24 @@ int config_check(struct config *c, struct config_report *r)
         }
     }
     return 0;
+}
+
+int config_check_found(const struct config *c, const struct config_pool *found, struct config_arena *arena,
+    struct config_report *r)
+{
+    char quoted[CONFIG_QUOTE_MAX];
+    const struct config_backend *backends = found->backends.items;
+
+    if (found->backends.n > CONFIG_FOUND_MAX)
+        config_report_error(r, backends[CONFIG_FOUND_MAX].node->place,
+            "more than %d backends found for one pool", CONFIG_FOUND_MAX);
+    for (uint32_t i = 0; i < found->backends.n; i++)
+        for (int family = 0; family < 2; family++) {
+            const struct config_endpoint *e = &backends[i].address[family];
+            const char *trouble = e->node ? config_found_trouble(c, found->source, &e->addr) : NULL;
+            if (trouble)
+                config_report_error(r, e->node->place, "%s %s", config_quote(e->node->text, quoted), trouble);
+        }
+    config_check_backend_zones(c, found, r);
+    return check_backend_names(arena, r, found);
 }

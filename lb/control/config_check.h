@@ -9,4 +9,11 @@
 /* Adds every violation to the report. 0 or -ENOMEM. */
 int config_check(struct config *c, struct config_report *r);
 
+/*
+ * The same for backends of a pool that were read from a file of their own, all of whose places are in `r`.
+ * Names of others are not compared: what is configured wins over what is found.
+ */
+int config_check_found(const struct config *c, const struct config_pool *found, struct config_arena *arena,
+    struct config_report *r);
+
 #endif

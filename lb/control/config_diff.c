@@ -53,6 +53,9 @@ static const char *value_text(const struct config_key *key, const void *field, c
     case CONFIG_NAME:
     case CONFIG_PATTERN:
     case CONFIG_MAILBOX:
+    case CONFIG_HOST:
+    case CONFIG_PATH:
+    case CONFIG_RESOLVER:
         return *(const char *const *)field;
     case CONFIG_DURATION:
         return config_duration_format(*n, buf);
@@ -171,6 +174,9 @@ static void diff_key(struct diff *d, const struct config_key *key, const void *a
     case CONFIG_DURATION:
     case CONFIG_WORD:
     case CONFIG_MAILBOX:
+    case CONFIG_HOST:
+    case CONFIG_PATH:
+    case CONFIG_RESOLVER:
         diff_value(d, key, a, b);
         break;
     case CONFIG_VIPS:

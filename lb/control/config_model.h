@@ -19,6 +19,8 @@ struct config_node;
 #define CONFIG_MAILBOX_MAX 254 /* RFC 5321, 4.5.3.1.3, without the angle brackets */
 #define CONFIG_ZONES_MAX 64
 #define CONFIG_VERDICTS_MAX 16 /* rows of a pool's table */
+#define CONFIG_HOST_MAX 253    /* RFC 1035, 2.3.4, without the final dot */
+#define CONFIG_FOUND_MAX 256   /* backends found for one pool */
 #define CONFIG_STARS_MAX 4     /* of a pattern: each more would multiply the work on a hostile line */
 
 struct config_array {
@@ -76,6 +78,16 @@ struct config_agent {
     uint32_t port, interval_ms;
 };
 
+/* Where a pool's backends come from, beside those that are written. */
+struct config_discover {
+    const char *dns; /* "": not from there, as with: */
+    uint32_t type;   /* enum discover_type */
+    uint32_t port;   /* 0: none was given */
+    const char *file;
+};
+
+enum discover_type { DISCOVER_A, DISCOVER_SRV };
+
 struct config_pool {
     const struct config_node *node;
     const char *name;
@@ -90,6 +102,7 @@ struct config_pool {
     uint32_t retries;
     struct config_array greeting; /* struct config_verdict; none written: the default */
     uint32_t max_sessions, queue_length, queue_timeout_ms;
+    struct config_discover discover;
     struct config_array backends; /* struct config_backend */
 };
 
@@ -106,6 +119,7 @@ struct config_gateway {
     const struct config_node *zone_node; /* of the value; NULL when it was not written */
     struct config_array zones;           /* struct config_zone */
     const char *host_name;
+    const char *resolver; /* ADDRESS or ADDRESS:PORT; "": as the host */
     uint32_t workers, max_sessions;
 };
 

@@ -109,7 +109,9 @@ static int read_value(
     struct parser *p, const struct config_key *key, const struct config_node *n, void *field)
 {
     char why[CONFIG_WHY_MAX];
-    if (key->type != CONFIG_NAME && key->type != CONFIG_PATTERN && key->type != CONFIG_MAILBOX)
+    bool is_text = key->type == CONFIG_NAME || key->type == CONFIG_PATTERN || key->type == CONFIG_MAILBOX ||
+                   key->type == CONFIG_HOST || key->type == CONFIG_PATH || key->type == CONFIG_RESOLVER;
+    if (!is_text)
         *(uint32_t *)field = CONFIG_UNKNOWN;
     /* An empty name in quotes is for the value's own check. */
     if (!expect_kind(p, key, n, CONFIG_NODE_VALUE))
@@ -206,6 +208,9 @@ static int read_key(struct parser *p, const struct config_key *key, const struct
     case CONFIG_DURATION:
     case CONFIG_WORD:
     case CONFIG_MAILBOX:
+    case CONFIG_HOST:
+    case CONFIG_PATH:
+    case CONFIG_RESOLVER:
         return read_value(p, key, n, field);
     case CONFIG_VIPS:
         ((struct config_array *)field)->items =
@@ -417,6 +422,55 @@ int config_load(const char *file, FILE *errors, struct config **ret)
     free(p.report);
     if (rc == 0)
         *ret = p.config;
+    else
+        config_free(p.config);
+    return rc;
+}
+
+/* The root of a file of backends: a list, nothing else. */
+static int read_backends(struct parser *p, const char *file, struct config_pool *pool)
+{
+    const struct config_section *pools = config_find_key(&config_root, "pools")->section;
+    const struct config_key *key = config_find_key(pools, "backends");
+    struct config_node *root = NULL;
+    char *name = strdup(file);
+    int number = name ? config_report_file(p->report, name) : -ENOMEM;
+    int rc = number < 0 ? number : config_yaml_read(p->report, (uint32_t)number, &p->config->arena, &root);
+    if (rc == -EINVAL)
+        return 0; /* is in the report */
+    if (rc < 0)
+        return rc;
+    if (root && root->kind == CONFIG_NODE_LIST)
+        return read_list(p, key, root, &pool->backends);
+    config_report_error(p->report, root ? root->place : CONFIG_WHOLE_FILE(0),
+        "expected a list of backends here, like \"- {name: mta1, address: 10.2.0.11:25}\", not %s",
+        root ? kind_text(root->kind) : "nothing");
+    return 0;
+}
+
+int config_load_backends(const char *file, const struct config *c, const struct config_pool *pool,
+    FILE *errors, struct config_backends *ret)
+{
+    struct config_pool found = *pool;
+    struct parser p = {
+        .config = calloc(1, sizeof(*p.config)),
+        .report = calloc(1, sizeof(*p.report)),
+    };
+    found.backends = (struct config_array){0};
+    int rc = p.config && p.report ? read_backends(&p, file, &found) : -ENOMEM;
+    if (rc == 0)
+        rc = config_check_found(c, &found, &p.config->arena, p.report);
+    if (rc == 0 && p.report->out_of_memory)
+        rc = -ENOMEM;
+    if (rc == 0 && p.report->n_errors > 0) {
+        config_report_write(p.report, errors);
+        rc = -EINVAL;
+    }
+    if (p.report)
+        config_report_done(p.report);
+    free(p.report);
+    if (rc == 0)
+        *ret = (struct config_backends){.list = found.backends, .owner = p.config};
     else
         config_free(p.config);
     return rc;

@@ -9,6 +9,7 @@
 #include "control/zones.h"
 #include "snapshot.h"
 
+#include <limits.h>
 #include <string.h>
 
 const char config_fallback_hostname[] = "the host name";
@@ -23,8 +24,10 @@ static const char *const then_words[] = {"pass", "retry", NULL};
 static const char *const switch_words[] = {"off", "on", NULL};
 static const char *const state_words[] = {"ready", "drain", "maint", NULL};
 static const char *const check_words[] = {"smtp", "tcp", "off", NULL};
+static const char *const discover_words[] = {"a", "srv", NULL};
 static const char *const starttls_words[] = {"off", "required", NULL};
 _Static_assert(POOL_CHECK_SMTP == 0 && POOL_CHECK_TCP == 1 && POOL_CHECK_OFF == 2, "check_words");
+_Static_assert(DISCOVER_A == 0 && DISCOVER_SRV == 1, "discover_words");
 _Static_assert(SOURCE_CLIENT == 0 && SOURCE_GATEWAY == 1, "source_words");
 _Static_assert(BACKEND_READY == 0 && BACKEND_DRAIN == 1 && BACKEND_MAINT == 2, "state_words");
 _Static_assert(PROXY_OFF == 0 && PROXY_V1 == 1 && PROXY_V2 == 2, "proxy_words");
@@ -64,6 +67,8 @@ static const struct config_key gateway_keys[] = {
     {"host_name", CONFIG_NAME, AT(struct config_gateway, host_name), .min = 1, .max = 255,
         .fallback = config_fallback_hostname,
         .help = "the domain that clients are told when no backend can serve them"},
+    {"resolver", CONFIG_RESOLVER, AT(struct config_gateway, resolver), .fallback = "",
+        .help = "the DNS server that is asked for backends, instead of those in /etc/resolv.conf"},
     {"workers", CONFIG_NUMBER, AT(struct config_gateway, workers), .min = 1, .max = 64,
         .fallback = config_fallback_cpus, .help = "threads that carry sessions"},
     {"max_sessions", CONFIG_NUMBER, AT(struct config_gateway, max_sessions), .min = 1, .max = 1000000,
@@ -151,6 +156,19 @@ static const struct config_key backend_keys[] = {
 static const struct config_section backend_section =
     SECTION("backend", "this backend", struct config_backend, backend_keys);
 
+static const struct config_key discover_keys[] = {
+    {"dns", CONFIG_HOST, AT(struct config_discover, dns), .max = CONFIG_HOST_MAX, .fallback = "",
+        .help = "the name whose records are the backends"},
+    {"type", CONFIG_WORD, AT(struct config_discover, type), .words = discover_words, .fallback = "a",
+        .help = "which records: a for addresses (A and AAAA), srv for servers"},
+    {"port", CONFIG_NUMBER, AT(struct config_discover, port), .min = 0, .max = UINT16_MAX, .fallback = "0",
+        .help = "where the addresses listen"},
+    {"file", CONFIG_PATH, AT(struct config_discover, file), .max = PATH_MAX - 1, .fallback = "",
+        .help = "a file with a list of backends, which is watched"},
+};
+static const struct config_section discover_section =
+    SECTION("discover", NULL, struct config_discover, discover_keys);
+
 static const struct config_key pool_keys[] = {
     {"name", CONFIG_NAME, .required = true, AT(struct config_pool, name), .min = 1, .max = CONFIG_NAME_MAX,
         .help = "what listeners call it by"},
@@ -187,7 +205,9 @@ static const struct config_key pool_keys[] = {
         .fallback = "200", .help = "sessions that wait while all backends are at max_sessions"},
     {"queue_timeout", CONFIG_DURATION, AT(struct config_pool, queue_timeout_ms), .min = 100,
         .max = 4 * MINUTES, .fallback = "30s", .help = "how long a session waits for a backend"},
-    {"backends", CONFIG_LIST, .required = true, AT(struct config_pool, backends), .section = &backend_section,
+    {"discover", CONFIG_MAP, AT(struct config_pool, discover), .section = &discover_section,
+        .help = "where further backends come from"},
+    {"backends", CONFIG_LIST, AT(struct config_pool, backends), .section = &backend_section,
         .help = "the servers of this pool"},
 };
 static const struct config_section pool_section = SECTION("pool", "this pool", struct config_pool, pool_keys);

@@ -20,6 +20,9 @@ enum config_type {
     CONFIG_DURATION, /* uint32_t, milliseconds */
     CONFIG_WORD,     /* uint32_t, index into words */
     CONFIG_MAILBOX,  /* const char *; "" when there is none */
+    CONFIG_HOST,     /* const char *; a name of the DNS; "" when there is none */
+    CONFIG_PATH,     /* const char *; absolute; "" when there is none */
+    CONFIG_RESOLVER, /* const char *; "" when there is none */
     CONFIG_VIPS,     /* struct config_array of struct config_vip: one or a list */
     CONFIG_BACKEND,  /* struct config_endpoint[2]: one, or one per family */
     CONFIG_MAP,      /* the struct of its section */

@@ -19,6 +19,8 @@
 #include <string.h>
 
 #define PORT_SMTP 25
+#define PORT_DNS 53
+#define HOST_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
 /* A VIP takes its whole prefix away from the gateway's own use; beyond this it is surely a mistake. */
 #define VIP_WIDEST_V4 8
@@ -195,6 +197,69 @@ static int parse_mailbox(
     return 0;
 }
 
+/* Letters, digits, '-' and '_' in labels; a final dot is left to the resolver. */
+static int parse_host(
+    const struct config_key *key, const char *text, const char **ret, char why[CONFIG_WHY_MAX])
+{
+    char quoted[CONFIG_QUOTE_MAX];
+    size_t len = strlen(text), label = 0;
+    bool good = len <= key->max;
+    *ret = text;
+    for (const char *s = text; *s && good; s++) {
+        label = *s == '.' ? 0 : label + 1;
+        good = label <= 63 && (*s == '.' ? s > text && s[-1] != '.' : strchr(HOST_LETTERS, *s) != NULL);
+    }
+    if (!good)
+        return refuse(why, "%s is not a name of the DNS; write it like backends.example.org",
+            config_quote(text, quoted));
+    return 0;
+}
+
+static int parse_path(
+    const struct config_key *key, const char *text, const char **ret, char why[CONFIG_WHY_MAX])
+{
+    char quoted[CONFIG_QUOTE_MAX];
+    size_t len = strlen(text);
+    *ret = text;
+    if (len > 0 && (text[0] != '/' || text[len - 1] == '/' || len > key->max))
+        return refuse(why, "%s is not the path of a file from the root; write it like /etc/postern/mta.list",
+            config_quote(text, quoted));
+    for (const char *s = text; *s; s++)
+        if ((unsigned char)*s < ' ' || *s == '"' || *s == '\\' || *s == 127)
+            return refuse(
+                why, "%s has a character that a path must not have here", config_quote(text, quoted));
+    return 0;
+}
+
+int config_resolver_parse(const char *text, union addr *ret)
+{
+    char with_port[CONFIG_QUOTE_MAX];
+    bool bare_v6 = text[0] != '[' && strchr(text, ':') != strrchr(text, ':');
+    union addr a;
+    if (addr_parse(text, &a) < 0) {
+        int n = snprintf(with_port, sizeof(with_port), bare_v6 ? "[%s]:%d" : "%s:%d", text, PORT_DNS);
+        if (n >= (int)sizeof(with_port) || addr_parse(with_port, &a) < 0)
+            return -EINVAL;
+    }
+    if (addr_port(&a) == 0 || config_addr_useless(&a))
+        return -EINVAL;
+    *ret = a;
+    return 0;
+}
+
+static int parse_resolver(const char *text, const char **ret, char why[CONFIG_WHY_MAX])
+{
+    char quoted[CONFIG_QUOTE_MAX];
+    union addr a;
+    *ret = text;
+    if (text[0] && config_resolver_parse(text, &a) < 0)
+        return refuse(why,
+            "%s is not ADDRESS or ADDRESS:PORT of a DNS server, like 192.0.2.53 or "
+            "\"[2001:db8::53]:53\"",
+            config_quote(text, quoted));
+    return 0;
+}
+
 int config_value_parse(
     const struct config_key *key, const char *text, void *ret, char ret_why[CONFIG_WHY_MAX])
 {
@@ -211,6 +276,12 @@ int config_value_parse(
         return parse_word(key, text, ret, ret_why);
     case CONFIG_MAILBOX:
         return parse_mailbox(key, text, ret, ret_why);
+    case CONFIG_HOST:
+        return parse_host(key, text, ret, ret_why);
+    case CONFIG_PATH:
+        return parse_path(key, text, ret, ret_why);
+    case CONFIG_RESOLVER:
+        return parse_resolver(text, ret, ret_why);
     case CONFIG_VIPS:
     case CONFIG_BACKEND:
     case CONFIG_MAP:
@@ -285,8 +356,7 @@ bool config_addr_is_loopback(const union addr *a)
                : a->sa.sa_family == AF_INET && ntohl(a->v4.sin_addr.s_addr) >> 24 == 127;
 }
 
-/* Why no TCP connection could go to or come for this address; NULL when it could. */
-static const char *useless_because(const union addr *a)
+const char *config_addr_useless(const union addr *a)
 {
     if (a->sa.sa_family == AF_INET6) {
         const struct in6_addr *v6 = &a->v6.sin6_addr;
@@ -324,7 +394,7 @@ int config_vip_parse(
     union addr a = {.sa.sa_family = p.family};
     memcpy(p.family == AF_INET6 ? (void *)&a.v6.sin6_addr : (void *)&a.v4.sin_addr, p.bytes,
         p.family == AF_INET6 ? 16 : 4);
-    const char *useless = useless_because(&a);
+    const char *useless = config_addr_useless(&a);
     if (useless)
         return refuse(ret_why, "%s %s", quoted, useless);
     if (config_addr_is_loopback(&a))
@@ -343,7 +413,7 @@ int config_backend_parse(const char *text, union addr *ret, char ret_why[CONFIG_
     config_quote(text, quoted);
     if (addr_port(&a) == 0)
         return refuse(ret_why, "%s: no server listens on port 0", quoted);
-    const char *useless = useless_because(&a);
+    const char *useless = config_addr_useless(&a);
     if (useless)
         return refuse(ret_why, "%s %s", quoted, useless);
     *ret = a;

@@ -29,6 +29,12 @@ int config_duration_parse(const char *text, uint32_t *ret_ms);
 /* "11m": the largest unit that is exact. Returns buf. */
 char *config_duration_format(uint32_t ms, char buf[16]);
 
+/* "192.0.2.53", "192.0.2.53:53" or "[2001:db8::53]:53", as text; 0 or -EINVAL. */
+int config_resolver_parse(const char *text, union addr *ret);
+
+/* Why no TCP connection could go to or come for this address; NULL when it could. */
+const char *config_addr_useless(const union addr *a);
+
 bool config_addr_is_loopback(const union addr *a);
 
 #endif

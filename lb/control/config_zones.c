@@ -60,6 +60,16 @@ static bool any_backend_in(const struct config *c, const char *zone)
     return false;
 }
 
+/* Backends of a file may stand anywhere, and are not known yet. */
+static bool any_file(const struct config *c)
+{
+    const struct config_pool *pools = c->pools.items;
+    for (uint32_t i = 0; i < c->pools.n; i++)
+        if (pools[i].discover.file && pools[i].discover.file[0])
+            return true;
+    return false;
+}
+
 /* "; the nearest is ..." of gateway.zones, or else of the backends' zones; "" when none is near. */
 static const char *nearest(const struct config *c, const char *name, char buf[CONFIG_NAME_MAX + 32])
 {
@@ -91,7 +101,7 @@ static void check_own_zone(const struct config *c, struct config_report *r)
     if (!zone || !zone[0] || !c->gateway.zone_node)
         return;
     if (c->gateway.zones.n == 0) {
-        if (any_backend_in(c, NULL) && !any_backend_in(c, zone))
+        if (!any_file(c) && any_backend_in(c, NULL) && !any_backend_in(c, zone))
             config_report_error(r, c->gateway.zone_node->place,
                 "no backend stands in the zone %s%s. If that is so, list it under gateway.zones",
                 config_quote(zone, quoted), nearest(c, zone, near));
@@ -126,7 +136,7 @@ static bool check_list(const struct config *c, struct config_report *r)
     return true;
 }
 
-static void check_backend_zones(const struct config *c, const struct config_pool *p, struct config_report *r)
+void config_check_backend_zones(const struct config *c, const struct config_pool *p, struct config_report *r)
 {
     char quoted[CONFIG_QUOTE_MAX], near[CONFIG_NAME_MAX + 32];
     const struct config_backend *backends = p->backends.items;
@@ -168,7 +178,7 @@ void config_check_zones(const struct config *c, struct config_report *r)
         return;
     check_own_zone(c, r);
     for (uint32_t i = 0; i < c->pools.n; i++) {
-        check_backend_zones(c, &pools[i], r);
+        config_check_backend_zones(c, &pools[i], r);
         check_policy(c, &pools[i], r);
     }
 }

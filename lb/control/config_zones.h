@@ -9,4 +9,7 @@
 /* Reports what is wrong with them. */
 void config_check_zones(const struct config *c, struct config_report *r);
 
+/* The same for the backends of one pool alone. */
+void config_check_backend_zones(const struct config *c, const struct config_pool *p, struct config_report *r);
+
 #endif

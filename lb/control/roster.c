@@ -6,6 +6,7 @@
  */
 #include "control/roster.h"
 
+#include "control/config_discover.h"
 #include "control/weights.h"
 
 #include <errno.h>
@@ -64,7 +65,7 @@ static struct roster_backend *place_of(
 }
 
 /* now_ms is 0 for the first configuration: whoever is in it needs no slow start. */
-static int join(struct roster *r, uint16_t pool, const struct backend_spec *spec, uint64_t now_ms)
+static int join(struct roster *r, uint16_t pool, const struct backend_spec *spec, bool found, uint64_t now_ms)
 {
     struct roster_backend *b = place_of(r, pool, spec, now_ms);
 
@@ -73,11 +74,12 @@ static int join(struct roster *r, uint16_t pool, const struct backend_spec *spec
     if (b->spec.state == BACKEND_MAINT && spec->state != BACKEND_MAINT)
         b->up_since_ms = now_ms;
     b->spec = *spec;
+    b->found = found;
     b->member = true;
     return 0;
 }
 
-static struct backend_spec configured(const struct config_backend *from)
+struct backend_spec roster_spec(const struct config_backend *from)
 {
     struct backend_spec spec = {
         .v4 = from->address[0].addr,
@@ -89,6 +91,61 @@ static struct backend_spec configured(const struct config_backend *from)
     set_name(spec.name, from->name);
     set_name(spec.zone, from->zone);
     return spec;
+}
+
+/* ---- backends that were found ------------------------------------------------------------------------- */
+
+/* What is configured has this name, or one of these addresses. */
+static bool is_configured(const struct roster *r, uint16_t pool, const struct backend_spec *spec)
+{
+    for (uint32_t i = 0; i < r->n_backends; i++) {
+        const struct roster_backend *b = &r->backends[i];
+        if (!b->member || b->found || b->pool != pool)
+            continue;
+        bool same_v4 = spec->v4.sa.sa_family != AF_UNSPEC && same_addr(&b->spec.v4, &spec->v4);
+        bool same_v6 = spec->v6.sa.sa_family != AF_UNSPEC && same_addr(&b->spec.v6, &spec->v6);
+        if (same_v4 || same_v6 || strcmp(b->spec.name, spec->name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Asked again for each configuration: its VIPs and the pool's source may be others. */
+static bool is_allowed(const struct roster *r, uint16_t pool, const struct backend_spec *spec)
+{
+    const union addr *both[2] = {&spec->v4, &spec->v6};
+
+    for (int i = 0; i < 2; i++)
+        if (both[i]->sa.sa_family != AF_UNSPEC &&
+            config_found_trouble(r->config, r->pools[pool].settings.source, both[i]))
+            return false;
+    return true;
+}
+
+static int join_found(struct roster *r, uint16_t pool, const struct backend_spec *spec, uint64_t now_ms)
+{
+    if (is_configured(r, pool, spec) || !is_allowed(r, pool, spec))
+        return 0;
+    return join(r, pool, spec, true, now_ms);
+}
+
+static bool discovers(const struct roster *r, uint32_t pool)
+{
+    return r->pools[pool].config && config_discovers(r->pools[pool].config);
+}
+
+/* Those that everything's leaving in leave_all() has just made leave, and only they, come back. */
+static int keep_found(struct roster *r, uint16_t pool, uint64_t now_ms)
+{
+    int error = 0;
+
+    for (uint32_t i = 0; i < r->n_backends && !error && discovers(r, pool); i++) {
+        const struct roster_backend *b = &r->backends[i];
+        struct backend_spec spec = b->spec;
+        if (b->found && b->pool == pool && !b->member && b->left_at == r->version + 1)
+            error = join_found(r, pool, &spec, now_ms);
+    }
+    return error;
 }
 
 static struct snapshot_check checking_of(const struct config_pool *from)
@@ -149,12 +206,12 @@ static int apply_pool(struct roster *r, const struct config_pool *from, uint64_t
     r->pools[at].config = from;
     r->pools[at].settings = settings_of(from);
     for (uint32_t i = 0; i < from->backends.n; i++) {
-        struct backend_spec spec = configured(&backends[i]);
-        int error = join(r, (uint16_t)at, &spec, now_ms);
+        struct backend_spec spec = roster_spec(&backends[i]);
+        int error = join(r, (uint16_t)at, &spec, false, now_ms);
         if (error)
             return error;
     }
-    return 0;
+    return keep_found(r, (uint16_t)at, now_ms);
 }
 
 static int find_listener(const struct roster *r, const char *name)
@@ -196,6 +253,33 @@ static int apply_listener(struct roster *r, const struct config_listener *from)
         v->leaving = false;
     }
     return 0;
+}
+
+int roster_next_found(const struct roster *before, const char *pool, const struct backend_spec *specs,
+    uint32_t n, uint64_t now_ms, struct roster **ret)
+{
+    int at = find_pool(before, pool), error = 0;
+
+    if (at < 0 || !discovers(before, (uint32_t)at))
+        return -ENOENT;
+    struct roster *r = malloc(sizeof(*r));
+    if (!r)
+        return -ENOMEM;
+    *r = *before;
+    for (uint32_t i = 0; i < r->n_backends; i++) {
+        struct roster_backend *b = &r->backends[i];
+        if (!b->member || !b->found || b->pool != at)
+            continue;
+        b->member = false;
+        b->left_at = r->version + 1;
+    }
+    for (uint32_t i = 0; i < n && !error; i++)
+        error = join_found(r, (uint16_t)at, &specs[i], now_ms);
+    if (error)
+        roster_free(r);
+    else
+        *ret = r;
+    return error;
 }
 
 static void leave_all(struct roster *r)
@@ -330,13 +414,22 @@ static bool reaches(const struct roster_backend *b, sa_family_t family)
     return b->member && (b->source == SOURCE_GATEWAY || own->sa.sa_family == family);
 }
 
+/* Nobody has been found yet, and nobody is configured. */
+static bool awaits_all(const struct roster *r, uint16_t pool)
+{
+    for (uint32_t i = 0; i < r->n_backends; i++)
+        if (r->backends[i].member && r->backends[i].pool == pool)
+            return false;
+    return discovers(r, pool);
+}
+
 /* Of a family that no backend of the pool has an address of, nobody is missing: those clients are refused one
  * by one, with a reason of its own (no_family). */
 static void note_absence(struct roster *r, uint16_t pool, int family, uint64_t now_ms)
 {
     static const sa_family_t families[2] = {AF_INET, AF_INET6};
     uint64_t *since = &r->pools[pool].nobody_since_ms[family];
-    bool expected = false, anybody = false;
+    bool expected = awaits_all(r, pool), anybody = false;
 
     for (uint32_t i = 0; i < r->n_backends && !anybody; i++) {
         bool candidate = r->backends[i].pool == pool && reaches(&r->backends[i], families[family]);

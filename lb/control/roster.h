@@ -48,7 +48,8 @@ struct backend_spec {
     char name[ROSTER_NAME_BYTES];
     char zone[ROSTER_NAME_BYTES];
     union addr v4, v6;
-    uint32_t weight; /* as configured */
+    uint32_t weight;   /* as configured */
+    uint32_t priority; /* only the usable backends of the least have a weight; 0 unless the DNS says so */
     enum backend_state state;
 };
 
@@ -64,6 +65,7 @@ struct roster_backend {
     uint16_t pool;
     enum pool_source source;  /* as its sessions are dialled, whatever its pool says later... */
     enum pool_proxy proxy;    /* ...and introduced */
+    bool found;               /* by discovery, not configured */
     bool member;              /* false: it has left its pool, and waits for its last session */
     uint64_t left_at;         /* the version of the first snapshot without it */
     struct backend_said said; /* by its checks and its agent */
@@ -90,6 +92,18 @@ struct roster {
  */
 int roster_next(const struct roster *before, const struct config *c, uint64_t now_ms, struct roster **ret);
 void roster_free(struct roster *r);
+
+/*
+ * The same, in which the backends found for a pool are these: others that were found before leave. What is
+ * configured in that pool wins over what is found with its name or address, and what could not be configured
+ * is left out. A later roster_next() keeps them for as long as the pool is one that discovers.
+ * -ENOENT: it is none.
+ */
+int roster_next_found(const struct roster *before, const char *pool, const struct backend_spec *specs,
+    uint32_t n, uint64_t now_ms, struct roster **ret);
+
+/* A backend as it was written. */
+struct backend_spec roster_spec(const struct config_backend *from);
 
 /*
  * Gives up the places of backends that have left, whose sessions have all ended, and that no snapshot in use

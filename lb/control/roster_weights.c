@@ -66,6 +66,7 @@ static uint64_t weigh_pool(struct roster *r, uint16_t pool, uint64_t now_ms)
         members[in.n_backends] = i;
         backends[in.n_backends++] = (struct weights_backend){
             .weight = b->spec.weight,
+            .priority = b->spec.priority,
             .zone = zone_number(&zones, b->spec.zone),
             .usable = !b->said.down && b->spec.state == BACKEND_READY,
             .percent = b->said.percent,

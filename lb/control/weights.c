@@ -78,9 +78,20 @@ static uint16_t zone_of(const struct weights_input *in, const struct weights_bac
     return b->zone < in->n_zones ? b->zone : in->n_zones;
 }
 
+/* The least priority that can take a session at all. */
+static uint32_t first_priority(const struct weights_input *in, uint32_t warmest)
+{
+    uint32_t first = UINT32_MAX;
+
+    for (uint16_t i = 0; i < in->n_backends; i++)
+        if (in->backends[i].priority < first && weight_of(in, &in->backends[i], warmest) > 0)
+            first = in->backends[i].priority;
+    return first;
+}
+
 /* The factor of each zone's backends; the largest is 1. False: zones do not matter. */
-static bool zone_factors(
-    const struct weights_input *in, uint32_t warmest, double factors[SNAPSHOT_BACKENDS_MAX + 1])
+static bool zone_factors(const struct weights_input *in, uint32_t warmest, uint32_t priority,
+    double factors[SNAPSHOT_BACKENDS_MAX + 1])
 {
     struct zone zones[SNAPSHOT_BACKENDS_MAX + 1] = {0};
     uint64_t weights[SNAPSHOT_BACKENDS_MAX + 1] = {0};
@@ -90,6 +101,8 @@ static bool zone_factors(
         zones[i].gateways = in->gateways[i];
     for (uint16_t i = 0; i < in->n_backends; i++) {
         uint16_t z = zone_of(in, &in->backends[i]);
+        if (in->backends[i].priority != priority)
+            continue;
         zones[z].total += total_of(&in->backends[i]);
         zones[z].healthy += healthy_of(in, &in->backends[i], warmest);
         weights[z] += weight_of(in, &in->backends[i], warmest);
@@ -112,10 +125,12 @@ uint64_t weights_compute(const struct weights_input *in, struct weights *ret)
     bool any_warms_up = false;
 
     assert(in->n_backends <= SNAPSHOT_BACKENDS_MAX && in->n_zones <= SNAPSHOT_BACKENDS_MAX);
-    bool zoned = zone_factors(in, warmest, factors);
+    const uint32_t priority = first_priority(in, warmest);
+    bool zoned = zone_factors(in, warmest, priority, factors);
     for (uint16_t i = 0; i < in->n_backends; i++) {
         uint32_t weight = weight_of(in, &in->backends[i], warmest);
         double factor = zoned ? factors[zone_of(in, &in->backends[i])] : 1;
+        factor = in->backends[i].priority == priority ? factor : 0;
         ret[i] = (struct weights){.weight = (uint32_t)lround(weight * factor)};
         if (weight > 0 && factor > 0 && ret[i].weight == 0)
             ret[i].weight = 1;

@@ -11,6 +11,7 @@
 
 struct weights_backend {
     uint32_t weight;      /* as configured, 0..SNAPSHOT_WEIGHT_MAX */
+    uint32_t priority;    /* the usable ones with the least go first; the others stand in reserve */
     uint16_t zone;        /* below n_zones, or ZONES_NONE */
     bool usable;          /* up, and neither draining nor in maintenance */
     uint32_t percent;     /* what its agent says; 100 where there is none */

@@ -141,7 +141,8 @@ def configuration(pools, listeners=None, gateway=None):
     for p in pools:
         settings = {k: v for k, v in p.items() if k != "backends"}
         first, *rest = [f"{k}: {yaml_flow(v)}" for k, v in settings.items()]
-        lines += [f"  - {first}", *(f"    {line}" for line in rest), "    backends:"]
+        lines += [f"  - {first}", *(f"    {line}" for line in rest)]
+        lines += ["    backends:"] * bool(p["backends"])  # none where all are discovered
         lines += ["      - " + yaml_flow(entry) for entry in p["backends"]]
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The mail servers of the stories, without installing any: Debian lets only one be installed at a time.
+The mail servers of the stories, and a DNS server, without installing any: Debian lets only one be installed at a time.
 
 install() downloads each server's packages, with those libraries that the host lacks, and unpacks them into out/parts/.
 A `Cage` runs a program as if they were installed: a private mount namespace in which the unpacked files lie over the
@@ -160,6 +160,7 @@ PARTS = {part.name: part for part in (
          ["sh", "-c", "! ldd /usr/sbin/smtpd | grep 'not found'"]),
     Part("dovecot", ["dovecot-core", "dovecot-submissiond"], {"dovecot": 64106, "dovenull": 64107, "vmail": 64108},
          ["dovecot", "--version"]),
+    Part("knot", ["knot"], {}, ["knotd", "--version"]),
     Haraka(),
 )}
 

@@ -332,7 +332,7 @@ static void errors_of_all_files_come_together_and_name_both_places(void **state)
         " first is at postern.yaml:2:32\n"
         "    2 | listeners: [{name: l, address: 192.0.2.1:25, pool: p}]\n"
         "      |                                ^~~~~~~~~~~~\n"
-        "conf.d/20-more.yaml:3:9: error: pool \"q\" has no \"backends\": the servers of this pool\n"
+        "conf.d/20-more.yaml:3:9: error: pool \"q\" has neither \"backends\" nor \"discover\": its servers\n"
         "    3 | pools: [{name: q, bakends: []}]\n"
         "      |         ^\n"
         "conf.d/20-more.yaml:3:19: error: unknown key \"bakends\" in pool \"q\"; the nearest known key is"

@@ -11,7 +11,7 @@ static const struct error_case cases[] = {
         "postern.yaml:5:5: error: unknown key \"affinity\" in pool \"p\"; the nearest known key is \"agent\" "
         "(known are: name, source, proxy_protocol, balance, zones, slow_start, overload_brake, outlier, "
         "dissolve, check, agent, timeouts, retries, greeting, max_sessions, queue_length, queue_timeout, "
-        "backends)\n"
+        "discover, backends)\n"
         "    5 |     affinity: source\n"
         "      |     ^~~~~~~~\n"},
     {"unknown_key_of_another_section", LISTENER POOL "    idle: 5m\n",
@@ -82,7 +82,7 @@ static const struct error_case cases[] = {
         "      |   ^\n"},
     {"crlf", "gateway: {nom: a}\r\n" LISTENER POOL,
         "postern.yaml:1:11: error: unknown key \"nom\" in gateway; the nearest known key is \"name\" (known "
-        "are: name, zone, zones, host_name, workers, max_sessions)\n"
+        "are: name, zone, zones, host_name, resolver, workers, max_sessions)\n"
         "    1 | gateway: {nom: a}\n"
         "      |           ^~~\n"},
     {"empty_list", LISTENER "pools: []\n",

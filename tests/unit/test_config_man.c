@@ -60,6 +60,15 @@ static char *introduction(const struct config_key *key)
     case CONFIG_MAILBOX:
         fputs("mail address", out);
         break;
+    case CONFIG_HOST:
+        fputs("DNS name", out);
+        break;
+    case CONFIG_PATH:
+        fputs("absolute path", out);
+        break;
+    case CONFIG_RESOLVER:
+        fputs("address", out);
+        break;
     case CONFIG_VIPS:
     case CONFIG_BACKEND:
         fputs("address or list of addresses", out);

@@ -185,6 +185,27 @@ static void who_comes_back_with_all_others_is_not_spared(void **state)
     assert_int_equal(ret[0].weight, 100 * SNAPSHOT_WEIGHT_SCALE);
 }
 
+/* Priorities of SRV records: the others wait until the first are all gone, whatever zones and warmth say. */
+static void only_the_first_usable_priority_has_weight(void **state)
+{
+    set_up(8);
+    for (uint16_t i = 0; i < 8; i++)
+        backends[i].priority = i % 2 ? 10 : 20;
+    weights_compute(&in, ret);
+    for (uint16_t i = 0; i < 8; i++) {
+        bool works = i % 2 && i < 4;
+        assert_true(works ? ret[i].weight > 0 : ret[i].weight == 0 && ret[i].reserve > 0);
+    }
+    for (uint16_t i = 1; i < 8; i += 2)
+        backends[i].usable = false;
+    weights_compute(&in, ret);
+    assert_share(0, 4, 1);
+    assert_true(ret[0].weight > 0 && ret[1].weight + ret[1].reserve == 0);
+    backends[7].usable = true;
+    weights_compute(&in, ret);
+    assert_share(7, 8, 1);
+}
+
 static void whoever_may_take_sessions_keeps_some_weight(void **state)
 {
     static const uint32_t gateways[3] = {5, 1, 0};
@@ -200,6 +221,7 @@ static void whoever_may_take_sessions_keeps_some_weight(void **state)
             backends[i] = (struct weights_backend){.weight = pick(5) == 0 ? 0 : 1 + pick(SNAPSHOT_WEIGHT_MAX),
                 .zone = pick(4) == 0 ? ZONES_NONE : (uint16_t)pick(3),
                 .usable = pick(2),
+                .priority = pick(3),
                 .percent = pick(3) == 0 ? pick(200) : 100,
                 .factor = pick(3) == 0 ? 1 + pick(WEIGHTS_FACTOR_ONE) : WEIGHTS_FACTOR_ONE,
                 .up_since_ms = pick(2) * (in.now_ms - pick(60000))};
@@ -230,6 +252,7 @@ int main(void)
         cmocka_unit_test(a_backend_that_warms_up_gets_less),
         cmocka_unit_test(a_zone_that_comes_back_takes_its_sessions_back_as_it_warms_up),
         cmocka_unit_test(who_comes_back_with_all_others_is_not_spared),
+        cmocka_unit_test(only_the_first_usable_priority_has_weight),
         cmocka_unit_test(whoever_may_take_sessions_keeps_some_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
