@@ -174,6 +174,35 @@ def test_a_lying_server_cannot_send_sessions_to_this_host_or_nowhere(lab):
 
 
 @pytest.mark.topology(backends=2)
+def test_more_addresses_than_a_pool_takes_are_no_answer(lab):
+    """So many do not fit into a datagram either: they are asked for again over TCP."""
+    with dns_in(lab) as (dns, (a,)):
+        dns.set(*a_records(a))
+        serve(a)
+        with Postern(lab, config(dns)) as postern:
+            postern.wait(event="discovered")
+            dns.set(*[f"mx A 10.3.{i // 100}.{i % 100 + 1}" for i in range(257)])
+            again(postern)
+            assert postern.wait(event="discovery_kept")["reason"] == "more than 256 addresses"
+            assert set(takers(lab)) == {a.label}
+
+
+@pytest.mark.topology(backends=2)
+def test_reloads_leave_no_resolver_behind(lab):
+    with dns_in(lab) as (dns, (a,)):
+        dns.set(*a_records(a))
+        serve(a)
+        with Postern(lab, config(dns)) as postern:
+            postern.wait(event="discovered")
+            tasks, descriptors = len(os.listdir(f"/proc/{postern.pid}/task")), postern.descriptors()
+            for _ in range(30):
+                again(postern)
+            assert len(os.listdir(f"/proc/{postern.pid}/task")) <= tasks
+            assert postern.descriptors() <= descriptors + 10  # questions under way have sockets
+            assert set(takers(lab)) == {a.label}
+
+
+@pytest.mark.topology(backends=2)
 def test_a_server_that_speaks_nonsense_is_no_answer(lab):
     """Every datagram is answered with garbage, with the question itself, and with an answer that nobody asked for."""
     a, host = lab.backends
