@@ -86,7 +86,7 @@ static void keep(struct source *s, const char *why)
 
     s->failures++;
     look_in(s, with_jitter(s->d, ms < RETRY_MAX_MS ? ms : RETRY_MAX_MS));
-    if (strcmp(s->told, why) == 0)
+    if (strncmp(s->told, why, sizeof(s->told) - 1) == 0)
         return;
     snprintf(s->told, sizeof(s->told), "%s", why);
     log_event(LOG_LEVEL_WARNING, "discovery_kept", "pool=%s from=\"%s\" backends=%u reason=\"%s\"", s->name,
@@ -110,6 +110,7 @@ static void take(struct source *s, const struct discovery_set *set, uint64_t ide
     const char *why = s->d->given.on_found(s->d->given.arg, s->name, set->specs, set->n);
 
     if (why) {
+        s->stamp = (struct discovery_stamp){0}; /* the file is right: it is read once more */
         keep(s, why);
         return;
     }
@@ -208,7 +209,7 @@ static void look_in_file(struct source *s)
     if (!s->directory)
         (void)discovery_file_watch(s->d->given.loop, path, on_directory, s, &s->directory);
     bool changed = discovery_file_changed(path, &s->stamp);
-    if (!changed && !s->again && s->judge.held_n == 0) {
+    if (!changed && s->judge.held_n == 0) {
         look_in(s, with_jitter(s->d, LOOK_FILE_MS));
         return;
     }
@@ -297,6 +298,7 @@ static struct source *source_for(struct discovery *d, const struct config_pool *
     s->pool = p;
     s->again = true;
     s->failures = 0;
+    s->stamp = (struct discovery_stamp){0};
     discovery_judge_confirm(&s->judge);
     look_in(s, 0);
     return s;

@@ -101,6 +101,7 @@ static int set_server(struct ub_ctx *ctx, const char *resolver)
 
 int dns_new(sd_event *loop, const char *resolver, struct dns **ret)
 {
+    static const char *const denied[] = {"test.", "home.arpa."};
     struct dns *d = calloc(1, sizeof(*d));
     int error = d ? 0 : -ENOMEM;
 
@@ -112,10 +113,9 @@ int dns_new(sd_event *loop, const char *resolver, struct dns **ret)
         error = set_server(d->ctx, resolver);
     if (!error)
         error = sd_event_add_io(loop, &d->answers, ub_fd(d->ctx), EPOLLIN, on_answers, d);
-    /* By default it would deny this domain without asking (RFC 6761); the last step, for it seals the rest.
-     */
-    if (error >= 0)
-        (void)ub_ctx_zone_remove(d->ctx, "test.");
+    /* It would deny these without asking (RFC 6761, RFC 8375); the last step, for it seals the rest. */
+    for (size_t i = 0; error >= 0 && i < sizeof(denied) / sizeof(denied[0]); i++)
+        (void)ub_ctx_zone_remove(d->ctx, denied[i]);
     if (error < 0) {
         dns_free(d);
         return error;

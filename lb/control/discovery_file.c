@@ -43,8 +43,8 @@ bool discovery_file_changed(const char *path, struct discovery_stamp *stamp)
         return true;
     }
     bool same = st.st_dev == stamp->device && st.st_ino == stamp->inode && st.st_size == stamp->size &&
-                st.st_mtim.tv_sec == stamp->changed.tv_sec && st.st_mtim.tv_nsec == stamp->changed.tv_nsec;
-    *stamp = (struct discovery_stamp){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
+                st.st_ctim.tv_sec == stamp->changed.tv_sec && st.st_ctim.tv_nsec == stamp->changed.tv_nsec;
+    *stamp = (struct discovery_stamp){st.st_dev, st.st_ino, st.st_size, st.st_ctim};
     return !same;
 }
 

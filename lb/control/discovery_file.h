@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <systemd/sd-event.h>
 
-/* Which content was read last. All zero: none. */
+/* Which content was read last, by whom it may be read included. All zero: none. */
 struct discovery_stamp {
     dev_t device;
     ino_t inode;

@@ -360,6 +360,23 @@ def test_a_file_that_is_wrong_changes_nothing_and_is_told_at_its_place_once(lab,
         assert len(postern.lines(event="discovery_kept")) == 2
 
 
+@pytest.mark.topology(backends=1)
+def test_a_file_that_is_wrong_at_start_is_told_once_however_busy_its_directory(lab, mta_list):
+    a, = lab.backends
+    serve(a)
+    mta_list.put("- {name: mta1}\n")
+    with Postern(lab, file_config(mta_list)) as postern:
+        postern.wait(event="discovery_kept", backends="0")
+        for number in range(10):
+            (mta_list.path.parent / f"another{number}").touch()
+            expect_unavailable(lab.connect())
+        postern.wait_sessions(10)
+        mta_list.put_backends([a])
+        postern.wait(event="discovered")
+        assert set(takers(lab)) == {a.label}
+        assert sum("mta.list:1:3: error:" in line for line in postern.log.read()) == 1
+
+
 @pytest.mark.topology(backends=2)
 def test_a_file_that_is_halved_is_held_back_until_it_is_confirmed(lab, mta_list):
     a, b = lab.backends
