@@ -94,6 +94,29 @@ static int check_backend_names(
     return 0;
 }
 
+/* One server under two names would be given twice its share, and twice its limit. */
+static int check_backend_addresses(
+    struct config_arena *arena, struct config_report *r, const struct config_pool *p)
+{
+    const struct config_backend *backends = p->backends.items;
+    struct unique *u = config_arena_take(arena, 2 * p->backends.n * sizeof(*u));
+    char *texts = config_arena_take(arena, 2 * (size_t)p->backends.n * ADDR_TEXT_MAX);
+    uint32_t n = 0;
+    if (!u || !texts)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < p->backends.n; i++)
+        for (int family = 0; family < 2; family++) {
+            const struct config_endpoint *e = &backends[i].address[family];
+            if (!e->node)
+                continue;
+            u[n] = (struct unique){.text = addr_format(&e->addr, texts), .node = e->node, .order = n};
+            texts += ADDR_TEXT_MAX;
+            n++;
+        }
+    report_twice(r, u, n, "a backend of this pool has the address");
+    return 0;
+}
+
 /* The pool that is spelled most like a name. */
 static const char *nearest_pool(const struct unique *pools, uint32_t n, const char *name)
 {
@@ -360,7 +383,8 @@ int config_check(struct config *c, struct config_report *r)
         check_checking(&pools[i], r);
         check_agent(&pools[i], r);
         config_check_discover(&pools[i], r);
-        if (check_backend_names(&c->arena, r, &pools[i]) < 0)
+        if (check_backend_names(&c->arena, r, &pools[i]) < 0 ||
+            check_backend_addresses(&c->arena, r, &pools[i]) < 0)
             return -ENOMEM;
         for (uint32_t j = 0; j < pools[i].backends.n; j++) {
             check_loopback(&pools[i], &backends[j], r);
@@ -388,5 +412,6 @@ int config_check_found(const struct config *c, const struct config_pool *found, 
                 config_report_error(r, e->node->place, "%s %s", config_quote(e->node->text, quoted), trouble);
         }
     config_check_backend_zones(c, found, r);
-    return check_backend_names(arena, r, found);
+    int error = check_backend_names(arena, r, found);
+    return error ? error : check_backend_addresses(arena, r, found);
 }

@@ -64,6 +64,15 @@ static const struct error_case cases[] = {
         "postern.yaml:5:16\n"
         "    6 |       - {name: b, address: 10.0.0.2:25}\n"
         "      |                ^\n"},
+    {"backend_address_twice",
+        LISTENER "pools:\n  - name: p\n    backends:\n"
+                 "      - {name: b, address: 10.0.0.1:25}\n"
+                 "      - {name: c, address: [10.0.0.1:25, \"[2001:db8::1]:25\"]}\n",
+        "postern.yaml:6:29: error: a backend of this pool has the address \"[10.0.0.1]:25\" a second time; "
+        "the "
+        "first is at postern.yaml:5:28\n"
+        "    6 |       - {name: c, address: [10.0.0.1:25, \"[2001:db8::1]:25\"]}\n"
+        "      |                             ^~~~~~~~~~~\n"},
     {"vip_twice", "listeners: [{name: l, address: [192.0.2.1:25, 192.0.2.1/32:25], pool: p}]\n" POOL,
         "postern.yaml:1:47: error: a listener has the address \"192.0.2.1/32:25\" a second time; the first "
         "is at postern.yaml:1:33\n"
