@@ -38,12 +38,12 @@ static void tell_vips(struct roster *r)
 }
 
 /* The roster's weights and VIPs as of now, and the snapshot of them. */
-static int snapshot_now(struct roster *r, uint64_t *ret_weigh_ms, struct snapshot **ret)
+static int snapshot_now(struct serving *v, struct roster *r, uint64_t *ret_weigh_ms, struct snapshot **ret)
 {
     uint64_t now = clock_now_ms();
 
     *ret_weigh_ms = roster_weigh(r, now);
-    (void)roster_judge_vips(r, now);
+    v->vips_changed |= roster_judge_vips(r, now);
     return roster_publish(r, ret);
 }
 
@@ -52,13 +52,13 @@ int serving_publish(struct serving *v)
 {
     struct snapshot *s = NULL;
 
-    int error = snapshot_now(v->roster, &v->weigh_ms, &s);
+    int error = snapshot_now(v, v->roster, &v->weigh_ms, &s);
     if (error) {
         log_event(LOG_LEVEL_ERROR, "publish_failed", "error=\"%s\"", strerror(-error));
         return error;
     }
     publication_put(&v->publication, s);
-    v->catch_version = s->version;
+    v->settle_version = s->version;
     return 0;
 }
 
@@ -67,9 +67,11 @@ static void follow_publication(struct serving *v)
 {
     uint64_t oldest = publication_collect(&v->publication, v->kernel.s);
 
-    if (v->catch_version && oldest >= v->catch_version) {
-        v->catch_version = 0;
-        (void)kernel_catch(&v->kernel, v->publication.newest); /* has said what failed */
+    if (v->settle_version && oldest >= v->settle_version) {
+        v->settle_version = 0;
+        if (v->vips_changed)
+            (void)kernel_catch(&v->kernel, v->publication.newest); /* has said what failed */
+        v->vips_changed = false;
         tell_vips(v->roster);
         if (v->reloading)
             log_event(LOG_LEVEL_INFO, "reload", "file=%s changes=%u", v->file, v->changes);
@@ -141,7 +143,7 @@ static const char *follow(struct serving *v, int error, struct roster *roster, c
                "when "
                "these have ended";
     if (!error)
-        error = snapshot_now(roster, &weigh_ms, &s);
+        error = snapshot_now(v, roster, &weigh_ms, &s);
     if (!error)
         error = kernel_change(&v->kernel, s, text, ERROR_TEXT_MAX);
     if (error) {
@@ -153,7 +155,8 @@ static const char *follow(struct serving *v, int error, struct roster *roster, c
     v->roster = roster;
     v->weigh_ms = weigh_ms;
     publication_put(&v->publication, s);
-    v->catch_version = s->version;
+    v->vips_changed = true;
+    v->settle_version = s->version;
     v->leave_ms = clock_now_ms();
     return NULL;
 }
@@ -202,7 +205,7 @@ int serving_open(struct serving *v, const char *file, struct config *config)
     *v = (struct serving){.file = file, .config = config, .leave_ms = UINT64_MAX};
     int error = roster_next(NULL, config, clock_now_ms(), &v->roster);
 
-    return error ? error : snapshot_now(v->roster, &v->weigh_ms, &v->publication.newest);
+    return error ? error : snapshot_now(v, v->roster, &v->weigh_ms, &v->publication.newest);
 }
 
 void serving_tend(struct serving *v, uint64_t now_ms)
@@ -218,7 +221,7 @@ void serving_tend(struct serving *v, uint64_t now_ms)
 uint64_t serving_next_ms(const struct serving *v, uint64_t now_ms)
 {
     const uint64_t due[] = {v->leave_ms, v->weigh_ms, roster_judge_ms(v->roster)};
-    uint64_t next_ms = v->catch_version ? now_ms + SETTLE_MS : UINT64_MAX;
+    uint64_t next_ms = v->settle_version ? now_ms + SETTLE_MS : UINT64_MAX;
 
     for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++)
         next_ms = due[i] < next_ms ? due[i] : next_ms;

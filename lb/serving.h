@@ -21,12 +21,13 @@ struct serving {
     struct publication publication;
     struct kernel kernel;
     const struct load *loads; /* not owned */
-    bool reloading;   /* a reload has been applied; its line is written once it is in force everywhere */
-    unsigned changes; /* of that reload */
-    uint64_t catch_version; /* catching follows when all workers know this snapshot; 0: it has */
-    uint64_t weigh_ms;      /* when weights change by themselves; UINT64_MAX: they do not */
-    char error_text[512];   /* what serving_take_found() returns may lie here */
-    uint64_t leave_ms;      /* when to look at what is leaving; UINT64_MAX: nothing is */
+    bool reloading;    /* a reload has been applied; its line is written once it is in force everywhere */
+    unsigned changes;  /* of that reload */
+    bool vips_changed; /* catching must follow */
+    uint64_t settle_version; /* it does when all workers know this snapshot; 0: they do */
+    uint64_t weigh_ms;       /* when weights change by themselves; UINT64_MAX: they do not */
+    char error_text[512];    /* what serving_take_found() returns may lie here */
+    uint64_t leave_ms;       /* when to look at what is leaving; UINT64_MAX: nothing is */
 };
 
 /* Makes the first snapshot of a configuration, which it takes over. 0 or -errno; serving_close() in any case.
@@ -52,7 +53,7 @@ uint64_t serving_next_ms(const struct serving *v, uint64_t now_ms);
 /* Every worker has the newest snapshot. */
 static inline bool serving_is_settled(const struct serving *v)
 {
-    return v->catch_version == 0;
+    return v->settle_version == 0;
 }
 
 /* The snapshot in force: the control thread is the only one to replace it. */
