@@ -95,8 +95,8 @@ static void tend_leavers(struct serving *v)
     char error_text[ERROR_TEXT_MAX];
 
     /* A listing that failed would look like none: nothing leaves then. */
-    bool listed = sockets_each(SOCKETS_LIVE, on_live_socket, v->roster) == 0;
-    dissolve_each_vip(v->kernel.dissolve, on_dissolved, v->roster);
+    bool listed = sockets_each(SOCKETS_LIVE, on_live_socket, v->roster) == 0 &&
+                  dissolve_each_vip(v->kernel.dissolve, on_dissolved, v->roster) == 0;
     uint32_t vips = listed ? roster_drop_vips(v->roster) : 0;
     uint32_t backends = roster_sweep(v->roster, v->loads, publication_collect(&v->publication, v->kernel.s));
     if (vips + backends > 0 && serving_publish(v) == 0) {

@@ -30,6 +30,7 @@
 #define TCX_INGRESS 46        /* BPF_TCX_INGRESS; Debian 12's headers lack the name */
 #define ENTRIES_PER_SESSION 2 /* those that have ended stay for some seconds */
 #define ENTRIES_MIN 1024u
+#define ENTRIES_BATCH 128 /* on the stack: 32 KiB */
 #define NOTICES_BYTES (256 * 1024)
 #define INTERFACES_MAX 256
 
@@ -401,14 +402,25 @@ uint32_t dissolve_alive(const struct dissolve *d)
     return n;
 }
 
-void dissolve_each_vip(const struct dissolve *d, void (*each)(const union addr *vip, void *arg), void *arg)
+/* Through the kernel, not through the mapping: entries belong to their workers, who write them as they like.
+ */
+int dissolve_each_vip(const struct dissolve *d, void (*each)(const union addr *vip, void *arg), void *arg)
 {
-    for (uint32_t i = 0; d->table.entries && i < d->table.n_entries; i++) {
-        const struct dissolve_entry *e = &d->table.entries[i];
-        const union addr vip = entry_addr(&e->vip, e->vip_port);
-        if (e->state == DISSOLVE_DISSOLVED)
-            each(&vip, arg);
+    struct dissolve_entry entries[ENTRIES_BATCH];
+    uint32_t keys[ENTRIES_BATCH], next = 0;
+    int error = 0;
+
+    for (bool first = true; d->table.entries && error == 0; first = false) {
+        uint32_t n = ENTRIES_BATCH;
+        int fd = bpf_map__fd(d->skeleton->maps.dissolve_entries);
+        error = bpf_map_lookup_batch(fd, first ? NULL : &next, &next, keys, entries, &n, NULL) ? -errno : 0;
+        for (uint32_t i = 0; i < n && (error == 0 || error == -ENOENT); i++) {
+            const union addr vip = entry_addr(&entries[i].vip, entries[i].vip_port);
+            if (entries[i].state == DISSOLVE_DISSOLVED)
+                each(&vip, arg);
+        }
     }
+    return error == -ENOENT ? 0 : error; /* that was the last batch */
 }
 
 const struct dissolve_table *dissolve_table(const struct dissolve *d)

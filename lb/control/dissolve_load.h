@@ -46,8 +46,8 @@ uint16_t dissolve_mss(const struct dissolve *d, int v6);
 /* Sessions that live in the table now, whoever counts them; 0 for NULL. */
 uint32_t dissolve_alive(const struct dissolve *d);
 
-/* Calls `each` with the VIP of every session that lives in the table now. */
-void dissolve_each_vip(const struct dissolve *d, void (*each)(const union addr *vip, void *arg), void *arg);
+/* Calls `each` with the VIP of every session that lives in the table now. 0 or -errno: not all were seen. */
+int dissolve_each_vip(const struct dissolve *d, void (*each)(const union addr *vip, void *arg), void *arg);
 
 /* Where the table of this configuration is pinned. 0 or -errno. */
 int dissolve_pins(const struct snapshot *s, struct pins *ret);
