@@ -185,7 +185,6 @@ static void leave(struct worker *w, struct conn *c)
     else
         fd_close(&c->fd[SIDE_BACKEND]);
     c->hung_up[SIDE_BACKEND] = false;
-    c->source = (union addr){0};
     backend_leave(w, c);
     dissolve_forget(w, c);
 }

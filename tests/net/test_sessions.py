@@ -9,7 +9,7 @@ import pytest
 from daemon import Postern, backend_lines, configuration, pool
 from lab import VIP4, VIP6, endpoint
 from load import VIPS, client, serve_all, start_client
-from peers import converse, host_of, scripted_server, smtp_session
+from peers import converse, host_of, receive, scripted_server, smtp_session
 
 MANY, VERY_MANY, MANY_RELAYED = 100_000, 1_000_000, 30_000
 
@@ -132,8 +132,11 @@ def test_a_taken_source_port_is_replaced_by_another_port_of_the_same_address(lab
         second_peer, second_address = server.accept()
         assert first_address[:2] == (lab.client.v4, 4242)
         assert second_address[0] == lab.client.v4 and second_address[1] != 4242
-        for s in (first, second, first_peer, second_peer):
+        for s, peer in ((first, first_peer), (second, second_peer)):
+            peer.sendall(b"220 hello\r\n")
+            assert receive(s, 11) == b"220 hello\r\n"
             s.close()
+            peer.close()
         lines = postern.wait_sessions(2)
         assert sorted(s["port_changed"] for s in lines) == ["no", "yes"]
         assert_sources_are_the_clients(lines)
