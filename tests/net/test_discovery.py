@@ -60,6 +60,7 @@ def again(postern):
 # ---- the DNS -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 @pytest.mark.topology(backends=4)
 def test_addresses_of_a_name_become_backends_and_those_that_go_keep_their_sessions(lab, engine):
     with dns_in(lab) as (dns, (a, b, c)), contextlib.ExitStack() as stack:
@@ -98,6 +99,7 @@ def test_servers_come_with_port_weight_and_priority(lab):
             assert names == {name_of(a, port=2525), name_of(b), name_of(c)}
 
 
+@pytest.mark.heavy
 @pytest.mark.topology(backends=4)
 def test_no_error_of_the_server_takes_backends_away(lab):
     with dns_in(lab) as (dns, (a, b, c)):
@@ -139,6 +141,7 @@ def test_a_server_that_fails_is_told_once(lab):
             assert len(postern.lines(event="discovery_kept")) == 1
 
 
+@pytest.mark.heavy
 @pytest.mark.topology(backends=5)
 def test_a_set_that_is_halved_is_held_back_until_it_is_confirmed(lab):
     with dns_in(lab) as (dns, (a, b, c, d)):
@@ -222,6 +225,7 @@ def test_a_server_that_speaks_nonsense_is_no_answer(lab):
         assert not postern.lines(event="discovered")
 
 
+@pytest.mark.heavy
 @pytest.mark.topology(backends=2)
 def test_a_pool_without_anybody_starts_says_421_and_serves_once_somebody_is_found(lab):
     a, host = lab.backends
@@ -264,6 +268,7 @@ def test_a_reload_keeps_what_is_discovered_even_while_the_server_is_dead(lab, en
             postern.wait_sessions(14)
 
 
+@pytest.mark.heavy
 @pytest.mark.limit(300)
 @pytest.mark.topology(backends=5)
 def test_backends_of_the_dns_change_under_load_without_a_failed_session(lab):
@@ -421,6 +426,7 @@ def test_a_directory_and_a_pipe_in_place_of_a_file_do_not_stop_the_gateway(lab, 
         assert set(takers(lab)) == {a.label}
 
 
+@pytest.mark.heavy
 @pytest.mark.topology(backends=3, clients=2)
 def test_a_file_changes_a_hundred_times_under_load_without_a_failed_session(lab, mta_list):
     servers = lab.backends

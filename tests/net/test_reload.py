@@ -177,6 +177,7 @@ def test_a_pool_changes_its_source_and_no_session_mixes_the_two(lab, engine):
         assert {s["reason"] for s in postern.wait_sessions(2)} == {"client_fin"}
 
 
+@pytest.mark.heavy
 @pytest.mark.topology(backends=2, clients=2)
 def test_a_hundred_reloads_under_load_cut_nothing(lab, engine):
     """Backends, weights and addresses change with every reload; each session must end as it would have without."""

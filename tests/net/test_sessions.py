@@ -70,6 +70,7 @@ def test_one_client_address_holds_five_thousand_sessions_over_four_backends(lab,
         assert len(share) == 4 and max(share.values()) - min(share.values()) <= 8, share
 
 
+@pytest.mark.heavy
 @pytest.mark.topology(backends=1)
 def test_a_client_reconnects_from_the_same_port_at_once_after_the_server_has_closed(lab, engine):
     serve_all(lab)
@@ -85,6 +86,7 @@ def test_a_client_reconnects_from_the_same_port_at_once_after_the_server_has_clo
         assert postern.counters()["connects_failed"] == 0
 
 
+@pytest.mark.heavy
 @pytest.mark.topology(backends=1)
 def test_a_client_reconnects_from_the_same_port_at_once_after_it_has_closed_itself(lab, engine):
     lab.client.sysctl("net.ipv4.tcp_max_tw_buckets", 0)  # the client forgets at once; postern's own TIME_WAIT stays
