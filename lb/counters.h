@@ -61,6 +61,7 @@ struct backend_counters {
     _Atomic uint64_t busy;            /* 421 4.3.x, and what else the pool's table retries */
     _Atomic uint64_t greetings;       /* any other reply */
     _Atomic uint64_t greeting_ms[GREETING_BUCKETS]; /* of those, from connected to the first byte */
+    _Atomic uint64_t bytes_in, bytes_out; /* from and to clients, of sessions that have ended here */
 };
 
 /* One worker's counters. Only that worker writes; anybody may read (each word is read whole). */
@@ -76,15 +77,19 @@ struct counters {
 };
 
 /* The writer is one thread, so a relaxed load and store is enough (and needs no locked instruction). */
+static inline void counter_raise(_Atomic uint64_t *word, uint64_t n)
+{
+    atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
 static inline void counter_bump(_Atomic uint64_t *word)
 {
-    atomic_store_explicit(word, atomic_load_explicit(word, memory_order_relaxed) + 1, memory_order_relaxed);
+    counter_raise(word, 1);
 }
 
 static inline void counter_add(struct counters *c, enum counter which, uint64_t n)
 {
-    uint64_t v = atomic_load_explicit(&c->value[which], memory_order_relaxed);
-    atomic_store_explicit(&c->value[which], v + n, memory_order_relaxed);
+    counter_raise(&c->value[which], n);
 }
 
 static inline void counter_inc(struct counters *c, enum counter which)

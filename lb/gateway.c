@@ -15,16 +15,16 @@
 #include "base/fd.h"
 #include "control/bpf_load.h"
 #include "control/checks.h"
-#include "control/discovery.h"
 #include "control/dissolve_left.h"
 #include "control/dissolve_load.h"
-#include "control/experience.h"
 #include "control/host.h"
 #include "control/preflight.h"
 #include "control/routes.h"
 #include "control/sockets.h"
 #include "counters.h"
+#include "gateway_admin.h"
 #include "gateway_counters.h"
+#include "gateway_health.h"
 #include "loads.h"
 #include "log.h"
 #include "path/worker.h"
@@ -32,7 +32,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +43,6 @@
 #define ERROR_TEXT_MAX 512
 #define INTERFACES_MAX 64
 #define DRAIN_REPORT_MS 10000
-#define MSS_MAX 32767 /* the most that TCP_MAXSEG takes */
 #define TEND_MS 2000
 /* Whose ACK was lost gets another SYN-ACK after one second, and after three. */
 #define HANDSHAKES_MS 4000
@@ -56,10 +54,8 @@ struct gateway {
     struct serving serving;
     struct counters *counters;
     struct load *loads;
-    struct checks *checks;
-    struct experience *experience;
-    uint64_t experience_ms; /* when to look again at what sessions have met */
-    struct discovery *discovery;
+    struct gateway_health health;
+    struct gateway_admin admin;
     struct worker *workers;
     uint32_t n_workers; /* running */
     sd_event *loop;
@@ -120,18 +116,6 @@ static int start_workers(struct gateway *g)
     return 0;
 }
 
-/* A client must not send segments that the path to a backend cannot carry. */
-static void limit_clients_mss(const struct gateway *g)
-{
-    for (uint32_t i = 0; i < g->n_workers; i++)
-        for (int v6 = 0; v6 < 2; v6++) {
-            int fd = v6 ? g->workers[i].listener_v6 : g->workers[i].listener_v4;
-            int mss = dissolve_mss(g->serving.kernel.dissolve, v6);
-            if (fd >= 0 && mss > 0 && mss <= MSS_MAX)
-                (void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss));
-        }
-}
-
 struct interface_list {
     int ifindex[INTERFACES_MAX];
     int n;
@@ -182,112 +166,13 @@ static void drain(struct gateway *g)
 {
     uint64_t now = clock_now_ms();
 
-    discovery_free(g->discovery);
-    g->discovery = NULL;
+    gateway_health_settle(&g->health);
     g->phase = PHASE_HANDSHAKES;
     g->handshakes_end_ms = now + HANDSHAKES_MS;
     g->report_ms = now + DRAIN_REPORT_MS;
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u dissolved=%u", relaying(g),
         counters_dissolved(g->counters, g->n_workers));
-}
-
-/* ---- health -----------------------------------------------------------------------------------------------
- */
-
-static uint64_t greetings_of(void *arg, uint16_t backend)
-{
-    const struct gateway *g = arg;
-    return counters_greetings(g->counters, g->n_workers, backend);
-}
-
-/* What checks and agents say becomes weights. */
-static void on_health(void *arg)
-{
-    struct gateway *g = arg;
-    struct roster *r = g->serving.roster;
-    bool changed = false;
-
-    for (uint16_t i = 0; i < r->n_backends; i++)
-        changed |= roster_heed(r, i, checks_said(g->checks, i), clock_now_ms());
-    if (changed)
-        (void)serving_publish(&g->serving); /* has said what failed */
-}
-
-/* What sessions have met becomes weights and limits. */
-static void heed_experience(struct gateway *g, uint64_t now)
-{
-    if (now < g->experience_ms || !experience_is_wanted(g->serving.roster))
-        return;
-    g->experience_ms = now + EXPERIENCE_MS;
-    if (experience_step(g->experience, g->serving.roster, now))
-        (void)serving_publish(&g->serving); /* has said what failed */
-}
-
-/* After a change of backends: who is to be checked, and what is known of those that stay. */
-static void follow_change(struct gateway *g)
-{
-    limit_clients_mss(g);
-    if (checks_apply(g->checks, current(g)))
-        log_event(LOG_LEVEL_ERROR, "check_skipped", "error=\"%s\"", strerror(ENOMEM));
-    on_health(g);
-}
-
-static const char *on_found(void *arg, const char *pool, const struct backend_spec *specs, uint32_t n)
-{
-    struct gateway *g = arg;
-    const char *why = serving_take_found(&g->serving, pool, specs, n);
-
-    if (!why)
-        follow_change(g);
-    return why;
-}
-
-static void discover(struct gateway *g)
-{
-    int error = discovery_apply(g->discovery, g->serving.config);
-    if (error)
-        log_event(LOG_LEVEL_ERROR, "discovery_skipped", "error=\"%s\"", strerror(-error));
-}
-
-/* The first look is taken when the loop begins. */
-static int start_discovery(struct gateway *g)
-{
-    const struct discovery_given given = {
-        .loop = g->loop, .on_found = on_found, .arg = g, .seed = clock_now_ms() ^ (uint64_t)getpid() << 32};
-
-    int error = discovery_new(&given, &g->discovery);
-    if (error)
-        return fail("cannot start discovery", error);
-    discover(g);
-    return 0;
-}
-
-/* The first checks begin when the loop does. */
-static int start_checks(struct gateway *g)
-{
-    const struct checks_given given = {
-        .loop = g->loop,
-        .loads = g->loads,
-        .greetings = greetings_of,
-        .on_change = on_health,
-        .arg = g,
-        .seed = clock_now_ms(),
-    };
-
-    int error = checks_new(&given, &g->checks);
-    g->experience = experience_new(g->counters, g->n_workers, g->loads);
-    if (!error && !g->experience)
-        error = -ENOMEM;
-    if (!error)
-        error = checks_apply(g->checks, current(g));
-    return error ? fail("cannot start the checks", error) : 0;
-}
-
-static void follow_reload(struct gateway *g)
-{
-    follow_change(g);
-    discover(g);
 }
 
 /* ---- signals and time --------------------------------------------------------------------------------- */
@@ -312,7 +197,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
         break;
     case SIGHUP:
         if (g->phase == PHASE_SERVING && serving_reload(&g->serving))
-            follow_reload(g);
+            gateway_health_reloaded(&g->health);
         break;
     }
     return 0;
@@ -323,7 +208,7 @@ static int on_routes(sd_event_source *source, int fd, uint32_t events, void *arg
     struct gateway *g = arg;
 
     (void)dissolve_follow(g->serving.kernel.dissolve); /* has said what failed */
-    limit_clients_mss(g);
+    gateway_limit_mss(&g->serving);
     int error = routes_on_event(g->serving.kernel.routes);
     if (error)
         log_event(LOG_LEVEL_ERROR, "routes_failed", "error=\"%s\"", strerror(-error));
@@ -346,11 +231,11 @@ static void tend(struct gateway *g)
     uint64_t now = clock_now_ms();
 
     if (g->phase == PHASE_SERVING) {
-        heed_experience(g, now);
+        gateway_health_tend(&g->health, now);
         serving_tend(&g->serving, now);
     }
     if (g->phase != PHASE_SERVING || serving_is_settled(&g->serving))
-        checks_tell(g->checks);
+        checks_tell(g->health.checks);
     if (g->phase == PHASE_HANDSHAKES)
         await_handshakes(g);
     if (now >= g->tend_ms) {
@@ -379,8 +264,8 @@ static uint64_t next_ms(const struct gateway *g)
         at = sooner(at, g->report_ms);
     if (g->phase == PHASE_SERVING)
         at = sooner(at, serving_next_ms(&g->serving, now));
-    if (g->phase == PHASE_SERVING && experience_is_wanted(g->serving.roster))
-        at = sooner(at, g->experience_ms);
+    if (g->phase == PHASE_SERVING)
+        at = sooner(at, gateway_health_next_ms(&g->health));
     if (at == UINT64_MAX)
         return UINT64_MAX;
     return at > now ? at - now : 0;
@@ -405,7 +290,7 @@ static int on_idle(sd_event_source *source, int fd, uint32_t events, void *arg)
     uint64_t value;
 
     (void)!read(fd, &value, sizeof(value)); /* gateway_loop() looks */
-    checks_look_at_sessions(g->checks);
+    checks_look_at_sessions(g->health.checks);
     return 0;
 }
 
@@ -431,6 +316,12 @@ static int open_loop(struct gateway *g)
     return error < 0 ? fail("cannot open a signal or event descriptor", error) : 0;
 }
 
+static void on_backends(void *arg)
+{
+    struct gateway *g = arg;
+    gateway_admin_follow(&g->admin);
+}
+
 static void gateway_loop(struct gateway *g)
 {
     while (!is_over(g)) {
@@ -445,6 +336,20 @@ static int watch_routes(struct gateway *g)
 {
     int error = sd_event_add_io(g->loop, NULL, routes_fd(g->serving.kernel.routes), EPOLLIN, on_routes, g);
     return error < 0 ? fail("cannot watch the routes", error) : 0;
+}
+
+static int start_health(struct gateway *g)
+{
+    g->health = (struct gateway_health){
+        .serving = &g->serving,
+        .loop = g->loop,
+        .counters = g->counters,
+        .loads = g->loads,
+        .on_change = on_backends,
+        .arg = g,
+    };
+    int error = gateway_health_start(&g->health);
+    return error ? fail("cannot start the checks", error) : 0;
 }
 
 static int gateway_start(struct gateway *g)
@@ -463,19 +368,20 @@ static int gateway_start(struct gateway *g)
     if (!error)
         error = watch_routes(g);
     if (!error)
-        error = start_checks(g);
-    if (!error)
-        error = start_discovery(g);
+        error = start_health(g);
     if (error)
         return error;
-    limit_clients_mss(g);
+    gateway_limit_mss(&g->serving);
     tell_adopted(g);
     routes_each_interface(g->serving.kernel.routes, collect_interface, &interfaces);
     preflight_warn(current(g), interfaces.ifindex, interfaces.n);
+    g->started_ms = clock_now_ms();
+    error = gateway_admin_start(&g->admin, &g->health, g->started_ms);
+    if (error)
+        return error;
     error = bpf_catch_attach(g->serving.kernel.bpf);
     if (error)
         return fail("cannot attach the catch program to this network namespace", error);
-    g->started_ms = clock_now_ms();
     log_event(LOG_LEVEL_INFO, "start",
         "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u "
         "pid=%d",
@@ -488,9 +394,8 @@ static int gateway_start(struct gateway *g)
 
 static void gateway_stop(struct gateway *g)
 {
-    discovery_free(g->discovery);
-    checks_free(g->checks);
-    experience_free(g->experience);
+    gateway_admin_stop(&g->admin);
+    gateway_health_stop(&g->health);
     sd_event_unref(g->loop); /* before what it watches is closed */
     bpf_catch_detach(g->serving.kernel.bpf);
     for (uint32_t i = 0; i < g->n_workers; i++)

@@ -14,6 +14,7 @@
 
 struct load {
     _Alignas(64) _Atomic uint32_t sessions; /* dissolved ones too */
+    _Atomic uint32_t most;                  /* sessions at a time, since it was cleared */
     _Atomic uint32_t bad_in_row;            /* sessions in a row that failed by the backend's fault */
 };
 
@@ -21,6 +22,16 @@ struct load {
 static inline uint32_t load_enter(struct load *l)
 {
     return atomic_fetch_add_explicit(&l->sessions, 1, memory_order_relaxed) + 1;
+}
+
+/* So many there were, and rightly: who enters and finds no place does not count. */
+static inline void load_note_most(struct load *l, uint32_t n)
+{
+    uint32_t most = atomic_load_explicit(&l->most, memory_order_relaxed);
+
+    while (n > most && !atomic_compare_exchange_weak_explicit(
+                           &l->most, &most, n, memory_order_relaxed, memory_order_relaxed))
+        continue;
 }
 
 static inline void load_leave(struct load *l)
@@ -39,6 +50,13 @@ static inline void load_good(struct load *l)
     /* Mostly it is zero already, and the line stays shared. */
     if (atomic_load_explicit(&l->bad_in_row, memory_order_relaxed) != 0)
         atomic_store_explicit(&l->bad_in_row, 0, memory_order_relaxed);
+}
+
+/* What was most before counts no longer. */
+static inline void load_clear_most(struct load *l)
+{
+    atomic_store_explicit(
+        &l->most, atomic_load_explicit(&l->sessions, memory_order_relaxed), memory_order_relaxed);
 }
 
 static inline uint32_t load_sessions(const struct load *l)

@@ -72,12 +72,15 @@ static void conclude(struct checks *c, struct patient *p)
     if (check.ok)
         atomic_store_explicit(&c->given.loads[p->backend].bad_in_row, 0, memory_order_relaxed);
     bool was_down = p->health.state == HEALTH_DOWN;
+    patient_remember(p, check.ok);
     if (!health_checked(&p->health, &p->rules, &check, &p->news))
         return;
     p->news_ms = p->ms;
     p->untold = c->untold = true;
-    if (was_down != (p->health.state == HEALTH_DOWN))
+    if (was_down != (p->health.state == HEALTH_DOWN)) {
+        patient_turned(p, !was_down, check.now_ms);
         changed(c);
+    }
 }
 
 static void schedule(struct checks *c);
@@ -278,6 +281,59 @@ struct backend_said checks_said(const struct checks *c, uint16_t backend)
         .percent = p->agent.percent,
         .max_sessions = p->agent.max_sessions,
     };
+}
+
+bool checks_look(const struct checks *c, uint16_t backend, struct checks_view *ret)
+{
+    const struct patient *p = c ? c->patients[backend] : NULL;
+    if (!p)
+        return false;
+    *ret = (struct checks_view){
+        .health = p->n_addresses > 0,
+        .paused = p->paused,
+        .checked = p->past.checked,
+        .ok = p->past.ok,
+        .down = p->health.state == HEALTH_DOWN,
+        .agent = p->agent_interval_ms != 0,
+        .agent_state = p->agent,
+        .rules = p->rules,
+        .ms = p->past.ms,
+        .failed = p->past.failed,
+        .downs = p->past.downs,
+        .since_ms = p->past.since_ms,
+        .down_ms = p->past.down_ms,
+        .reason = p->past.reason,
+        .agent_reason = p->agent_reason,
+    };
+    return true;
+}
+
+int checks_pause(struct checks *c, uint16_t backend, bool pause)
+{
+    struct patient *p = c ? c->patients[backend] : NULL;
+    if (!p || p->n_addresses == 0)
+        return -ENOENT;
+    p->paused = pause;
+    schedule(c);
+    return 0;
+}
+
+int checks_declare(struct checks *c, uint16_t backend, bool down)
+{
+    struct patient *p = c ? c->patients[backend] : NULL;
+    if (!p || p->n_addresses == 0)
+        return -ENOENT;
+    uint64_t now_ms = clock_now_ms();
+    bool was_down = p->health.state == HEALTH_DOWN;
+    if (!health_declare(&p->health, down ? HEALTH_DOWN : HEALTH_UP, &p->news))
+        return 0;
+    p->news_ms = 0;
+    p->untold = c->untold = true;
+    if (was_down != down) {
+        patient_turned(p, down, now_ms);
+        changed(c);
+    }
+    return 0;
 }
 
 uint32_t checks_probes(const struct checks *c)

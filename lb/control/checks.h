@@ -7,6 +7,8 @@
 #ifndef POSTERN_CONTROL_CHECKS_H
 #define POSTERN_CONTROL_CHECKS_H
 
+#include "control/agent_reply.h"
+#include "control/health.h"
 #include "control/roster.h"
 #include "loads.h"
 #include "snapshot.h"
@@ -43,6 +45,27 @@ void checks_look_at_sessions(struct checks *c);
 
 /* What checks and agent say; of a backend with neither: that it is up, with all of its weight. */
 struct backend_said checks_said(const struct checks *c, uint16_t backend);
+
+/* What is known of a backend by its checks and its agent; texts last until the loop goes on. */
+struct checks_view {
+    bool health, agent; /* it is checked; it has an agent */
+    bool paused, checked, ok, down;
+    struct agent_state agent_state;
+    struct health_rules rules;
+    uint32_t ms; /* of the last check */
+    uint64_t failed, downs;
+    uint64_t since_ms, down_ms; /* when it went up or down; how long it was down before that */
+    const char *reason, *agent_reason;
+};
+
+/* False: nobody asks anything of it. */
+bool checks_look(const struct checks *c, uint16_t backend, struct checks_view *ret);
+
+/* No checks from now on, or checks again; what is known holds meanwhile. 0, or -ENOENT: there is none. */
+int checks_pause(struct checks *c, uint16_t backend, bool pause);
+
+/* It is up, or down, until checks have found out otherwise. 0, or -ENOENT: it is not checked. */
+int checks_declare(struct checks *c, uint16_t backend, bool down);
 
 /*
  * Logs what has changed since the last call. To be called when it is in force: a line about a backend is true

@@ -115,6 +115,7 @@ struct patient *patient_new(struct checks *c, const struct snapshot *s, uint16_t
     addr_set_port(&p->agent_probe.address, pool->check.agent_port);
     health_init(&p->health, seed, now_ms, spread_ms);
     p->agent_next_ms = p->health.next_ms;
+    p->past.since_ms = now_ms;
     return p;
 }
 
@@ -125,7 +126,7 @@ bool patient_is_probed(const struct patient *p)
 
 uint64_t patient_check_due_ms(const struct patient *p)
 {
-    return p->n_addresses == 0 || patient_is_probed(p) ? UINT64_MAX : p->health.next_ms;
+    return p->n_addresses == 0 || p->paused || patient_is_probed(p) ? UINT64_MAX : p->health.next_ms;
 }
 
 uint64_t patient_agent_due_ms(const struct patient *p)
@@ -203,4 +204,24 @@ void patient_free(struct patient *p, uint32_t *n_probes)
     patient_cancel_check(p, n_probes);
     cancel(&p->agent_probe, n_probes);
     free(p);
+}
+
+void patient_remember(struct patient *p, bool ok)
+{
+    struct patient_past *past = &p->past;
+
+    past->checked = true;
+    past->ok = ok;
+    past->ms = p->ms;
+    past->failed += !ok;
+    snprintf(past->reason, sizeof(past->reason), "%s", p->reason);
+}
+
+void patient_turned(struct patient *p, bool down, uint64_t now_ms)
+{
+    if (down)
+        p->past.downs++;
+    else
+        p->past.down_ms += now_ms - p->past.since_ms;
+    p->past.since_ms = now_ms;
 }

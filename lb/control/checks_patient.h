@@ -18,6 +18,16 @@ struct patient_probe {
     struct check_probe *running; /* or NULL */
 };
 
+/* What has come of its checks so far. */
+struct patient_past {
+    bool checked, ok; /* a check has ended; the last one passed */
+    uint32_t ms;      /* of the last one, as is: */
+    char reason[CHECK_REASON_MAX + ADDR_TEXT_MAX];
+    uint64_t failed, downs;
+    uint64_t since_ms; /* up, or down */
+    uint64_t down_ms;  /* in all, before that */
+};
+
 struct patient {
     struct checks *checks;
     uint16_t backend; /* index */
@@ -31,6 +41,8 @@ struct patient {
     unsigned n_addresses; /* 0: only the agent is asked */
     uint32_t ms;
     char reason[CHECK_REASON_MAX + ADDR_TEXT_MAX]; /* why it failed; "" */
+    struct patient_past past;
+    bool paused; /* an operator wants no checks */
     /* The agent; an interval of 0: there is none. */
     struct agent_state agent;
     struct patient_probe agent_probe;
@@ -68,6 +80,10 @@ void patient_note(
 
 /* Takes over what the agent said; logs that it cannot be asked. True when the backend's part changes. */
 bool patient_heed_agent(struct patient *p, const struct check_result *result);
+
+/* Takes note of a check that has ended, for those who ask; and that it is down now, or no longer. */
+void patient_remember(struct patient *p, bool ok);
+void patient_turned(struct patient *p, bool down, uint64_t now_ms);
 
 /* Logs what has changed. */
 void patient_tell(struct patient *p);

@@ -21,6 +21,7 @@ struct config_node;
 #define CONFIG_VERDICTS_MAX 16 /* rows of a pool's table */
 #define CONFIG_HOST_MAX 253    /* RFC 1035, 2.3.4, without the final dot */
 #define CONFIG_FOUND_MAX 256   /* backends found for one pool */
+#define CONFIG_SOCKET_MAX 107  /* what sun_path holds beside its NUL */
 #define CONFIG_STARS_MAX 4     /* of a pattern: each more would multiply the work on a hostile line */
 
 struct config_array {
@@ -123,8 +124,13 @@ struct config_gateway {
     uint32_t workers, max_sessions;
 };
 
+struct config_admin {
+    const char *socket; /* "": none */
+};
+
 struct config {
     struct config_gateway gateway;
+    struct config_admin admin;
     struct config_array listeners; /* struct config_listener */
     struct config_array pools;     /* struct config_pool */
     struct config_arena arena;     /* owns every pointer above */

@@ -28,7 +28,7 @@ struct parser {
     struct config_report *report;
     bool broken; /* a file has no tree */
     /* The keys met so far over all files, in the order of their section. */
-    const struct config_node *gateway_seen[CONFIG_KEYS_MAX];
+    const struct config_node *below_seen[CONFIG_KEYS_MAX][CONFIG_KEYS_MAX]; /* in each map at the top */
     const struct config_node *root_seen[CONFIG_KEYS_MAX];
 };
 
@@ -226,7 +226,7 @@ static int read_key(struct parser *p, const struct config_key *key, const struct
         if (!expect_kind(p, key, n, CONFIG_NODE_MAP))
             return out == p->config ? 0 : read_entry(p, key->section, NULL, field);
         if (out == p->config) /* may go on in another file; defaults come last */
-            return read_keys(p, key->section, n, field, p->gateway_seen);
+            return read_keys(p, key->section, n, field, p->below_seen[key - config_root.keys]);
         return read_entry(p, key->section, n, field);
     case CONFIG_LIST:
         return read_list(p, key, n, field);
@@ -383,6 +383,19 @@ static int read_conf_d(struct parser *p, const char *file)
     return rc;
 }
 
+/* A map at the top goes on from file to file; its defaults come when all have been read. */
+static int finish_maps(struct parser *p)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < config_root.n_keys && rc == 0; i++) {
+        const struct config_key *key = &config_root.keys[i];
+        if (key->type == CONFIG_MAP)
+            rc = fill_missing(p, key->section, NULL, (char *)p->config + key->offset, p->below_seen[i]);
+    }
+    return rc;
+}
+
 /* What can be said only after the last file. */
 static int finish(struct parser *p)
 {
@@ -392,9 +405,11 @@ static int finish(struct parser *p)
         if (config_root.keys[i].required && !p->root_seen[i])
             config_report_error(p->report, CONFIG_WHOLE_FILE(0), "has no \"%s\": %s",
                 config_root.keys[i].name, config_root.keys[i].help);
-    const struct config_section *gateway = config_find_key(&config_root, "gateway")->section;
-    p->config->gateway.zone_node = p->gateway_seen[config_find_key(gateway, "zone") - gateway->keys];
-    int rc = fill_missing(p, gateway, NULL, &p->config->gateway, p->gateway_seen);
+    const struct config_key *at = config_find_key(&config_root, "gateway");
+    const struct config_section *gateway = at->section;
+    p->config->gateway.zone_node =
+        p->below_seen[at - config_root.keys][config_find_key(gateway, "zone") - gateway->keys];
+    int rc = finish_maps(p);
     return rc < 0 ? rc : config_check(p->config, p->report);
 }
 

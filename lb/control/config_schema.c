@@ -212,8 +212,16 @@ static const struct config_key pool_keys[] = {
 };
 static const struct config_section pool_section = SECTION("pool", "this pool", struct config_pool, pool_keys);
 
+static const struct config_key admin_keys[] = {
+    {"socket", CONFIG_PATH, AT(struct config_admin, socket), .max = CONFIG_SOCKET_MAX, .fallback = "",
+        .help = "where operators' tools connect to, in HAProxy's words; without it there is no such place"},
+};
+static const struct config_section admin_section = SECTION("admin", NULL, struct config_admin, admin_keys);
+
 static const struct config_key root_keys[] = {
     {"gateway", CONFIG_MAP, AT(struct config, gateway), .section = &gateway_section, .help = "this gateway"},
+    {"admin", CONFIG_MAP, AT(struct config, admin), .section = &admin_section,
+        .help = "how the running daemon is asked and told"},
     {"listeners", CONFIG_LIST, .required = true, AT(struct config, listeners), .section = &listener_section,
         .help = "the addresses that clients connect to"},
     {"pools", CONFIG_LIST, .required = true, AT(struct config, pools), .section = &pool_section,

@@ -88,32 +88,33 @@ static bool step_brake(struct experience *e, struct roster *r, uint16_t backend,
     struct roster_backend *b = &r->backends[backend];
     const struct config_pool *pool = r->pools[b->pool].config;
     uint64_t busy = sum(e, offsetof(struct backend_counters, busy), backend);
+    uint32_t configured = roster_value(r, backend, OVERRIDE_MAX_SESSIONS);
     const struct brake_input in = {
         .replies = (uint32_t)(busy - e->past[backend].busy),
         .sessions = load_sessions(&e->loads[backend]),
-        .max_sessions = pool->max_sessions,
+        .max_sessions = configured,
         .now_ms = now_ms,
     };
     uint32_t limit = pool->overload_brake ? brake_step(&e->past[backend].brake, &in) : 0;
 
     e->past[backend].busy = busy;
-    if (limit == pool->max_sessions)
+    if (limit == configured)
         limit = 0;
     if (limit == b->braked)
         return false;
     log_event(limit ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "brake",
         "backend=%s pool=%s max_sessions=%u text=\"%s\"", b->spec.name, r->pools[b->pool].name,
-        limit ? limit : pool->max_sessions, limit ? "it says that it is busy" : "it has recovered");
+        limit ? limit : configured, limit ? "it says that it is busy" : "it has recovered");
     b->braked = limit;
     return true;
 }
 
-static uint32_t median(struct experience *e, const struct roster_backend *b, uint16_t backend)
+static uint32_t median(struct experience *e, const struct roster *r, uint16_t backend)
 {
     uint64_t buckets[GREETING_BUCKETS];
     uint32_t bounds[GREETING_BUCKETS];
 
-    if (b->said.down || b->spec.state != BACKEND_READY)
+    if (r->backends[backend].said.down || roster_value(r, backend, OVERRIDE_STATE) != BACKEND_READY)
         return OUTLIER_UNKNOWN;
     for (uint32_t k = 0; k < GREETING_BUCKETS; k++) {
         buckets[k] = greetings(e, backend, k) - e->past[backend].greeting_ms[k];
@@ -133,7 +134,7 @@ static bool compare_pool(struct experience *e, struct roster *r, uint16_t pool)
         if (r->backends[i].pool != pool || !r->backends[i].member)
             continue;
         members[n] = i;
-        medians[n++] = wanted ? median(e, &r->backends[i], i) : OUTLIER_UNKNOWN;
+        medians[n++] = wanted ? median(e, r, i) : OUTLIER_UNKNOWN;
         begin_window(e, i);
     }
     outlier_factors(medians, n, factors);

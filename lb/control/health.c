@@ -104,3 +104,10 @@ bool health_sessions(struct health *h, const struct health_rules *r, uint32_t ba
     snprintf(ret->reason, sizeof(ret->reason), "%u bad sessions in a row", bad_in_row);
     return enter(h, HEALTH_SUSPECT, ret);
 }
+
+bool health_declare(struct health *h, enum health_state state, struct health_change *ret)
+{
+    h->decided = true;
+    snprintf(ret->reason, sizeof(ret->reason), "declared by an operator");
+    return enter(h, state, ret);
+}

@@ -73,4 +73,7 @@ bool health_checked(
 bool health_sessions(struct health *h, const struct health_rules *r, uint32_t bad_in_row, uint64_t now_ms,
     struct health_change *ret);
 
+/* Somebody knows better: the state, from which checks go on. True when the state changed. */
+bool health_declare(struct health *h, enum health_state state, struct health_change *ret);
+
 #endif

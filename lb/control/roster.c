@@ -71,9 +71,17 @@ static int join(struct roster *r, uint16_t pool, const struct backend_spec *spec
 
     if (!b)
         return -ENOSPC;
-    if (b->spec.state == BACKEND_MAINT && spec->state != BACKEND_MAINT)
-        b->up_since_ms = now_ms;
+    uint32_t at = (uint32_t)(b - r->backends);
+    bool was_maint = roster_value(r, at, OVERRIDE_STATE) == BACKEND_MAINT;
+    bool stays = b->left_at == r->version + 1;
     b->spec = *spec;
+    for (enum override_key key = 0; key < OVERRIDES; key++)
+        if (stays)
+            override_follow(&b->over[key], roster_configured(r, at, key));
+        else /* nobody who comes back brings old orders along */
+            b->over[key] = (struct override){.set = false};
+    if (was_maint && roster_value(r, at, OVERRIDE_STATE) != BACKEND_MAINT)
+        b->up_since_ms = now_ms;
     b->found = found;
     b->member = true;
     return 0;

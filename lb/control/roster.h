@@ -9,6 +9,7 @@
 #define POSTERN_CONTROL_ROSTER_H
 
 #include "control/config_schema.h"
+#include "control/override.h"
 #include "loads.h"
 #include "snapshot.h"
 
@@ -63,14 +64,15 @@ struct backend_said {
 struct roster_backend {
     struct backend_spec spec; /* the name is empty: a free place */
     uint16_t pool;
-    enum pool_source source;  /* as its sessions are dialled, whatever its pool says later... */
-    enum pool_proxy proxy;    /* ...and introduced */
-    bool found;               /* by discovery, not configured */
-    bool member;              /* false: it has left its pool, and waits for its last session */
-    uint64_t left_at;         /* the version of the first snapshot without it */
-    struct backend_said said; /* by its checks and its agent */
-    uint32_t braked;          /* sessions that it may have while it is overloaded; 0: it is not */
-    uint32_t factor;          /* WEIGHTS_FACTOR_ONE; less while it greets far later than others */
+    enum pool_source source;         /* as its sessions are dialled, whatever its pool says later... */
+    enum pool_proxy proxy;           /* ...and introduced */
+    bool found;                      /* by discovery, not configured */
+    bool member;                     /* false: it has left its pool, and waits for its last session */
+    uint64_t left_at;                /* the version of the first snapshot without it */
+    struct backend_said said;        /* by its checks and its agent */
+    struct override over[OVERRIDES]; /* by an operator */
+    uint32_t braked;                 /* sessions that it may have while it is overloaded; 0: it is not */
+    uint32_t factor;                 /* WEIGHTS_FACTOR_ONE; less while it greets far later than others */
     uint64_t up_since_ms;     /* it came, or came back, while we ran; 0: it was there when we started */
     uint32_t weight, reserve; /* effective, as roster_weigh() has found them, and: */
     uint32_t max_sessions;    /* 0: no limit */
@@ -134,6 +136,11 @@ uint64_t roster_weigh(struct roster *r, uint64_t now_ms);
 
 /* Takes note of what is said of a backend now. True when it was something else before. */
 bool roster_heed(struct roster *r, uint32_t backend, struct backend_said said, uint64_t now_ms);
+
+/* What is configured, what holds, and setting it over what is configured. */
+uint32_t roster_configured(const struct roster *r, uint32_t backend, enum override_key key);
+uint32_t roster_value(const struct roster *r, uint32_t backend, enum override_key key);
+void roster_set(struct roster *r, uint32_t backend, enum override_key key, uint32_t value, uint64_t now_ms);
 
 /* The snapshot of how things stand now: one block, freed with snapshot_free(). 0 or -ENOMEM. */
 int roster_publish(struct roster *r, struct snapshot **ret);

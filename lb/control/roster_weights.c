@@ -65,10 +65,10 @@ static uint64_t weigh_pool(struct roster *r, uint16_t pool, uint64_t now_ms)
             continue;
         members[in.n_backends] = i;
         backends[in.n_backends++] = (struct weights_backend){
-            .weight = b->spec.weight,
+            .weight = roster_value(r, i, OVERRIDE_WEIGHT),
             .priority = b->spec.priority,
             .zone = zone_number(&zones, b->spec.zone),
-            .usable = !b->said.down && b->spec.state == BACKEND_READY,
+            .usable = !b->said.down && roster_value(r, i, OVERRIDE_STATE) == BACKEND_READY,
             .percent = b->said.percent,
             .factor = b->factor,
             .up_since_ms = b->up_since_ms,
@@ -81,9 +81,10 @@ static uint64_t weigh_pool(struct roster *r, uint16_t pool, uint64_t now_ms)
     uint64_t next_ms = weights_compute(&in, weights);
     for (uint16_t k = 0; k < in.n_backends; k++) {
         struct roster_backend *b = &r->backends[members[k]];
+        uint32_t limit = roster_value(r, members[k], OVERRIDE_MAX_SESSIONS);
         b->weight = weights[k].weight;
         b->reserve = weights[k].reserve;
-        b->max_sessions = lesser_limit(lesser_limit(c->max_sessions, b->said.max_sessions), b->braked);
+        b->max_sessions = lesser_limit(lesser_limit(limit, b->said.max_sessions), b->braked);
     }
     return next_ms;
 }

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "path/dissolve.h"
 #include "path/queue.h"
+#include "path/repute.h"
 #include "path/worker.h"
 
 #include <assert.h>
@@ -79,8 +80,10 @@ static void session_log(struct worker *w, const struct conn *c)
         .reason = c->reason,
         .error = c->error,
     };
-    if (b)
+    if (b) {
         r.backend = *snapshot_backend_dialled(c->source_mode, b, c->client.sa.sa_family);
+        repute_ended(w, c->backend, r.bytes_in, r.bytes_out);
+    }
     counter_bump(&w->counters->relayed[c->relayed]);
     session_log_record(w, &r);
 }

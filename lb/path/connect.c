@@ -61,10 +61,12 @@ static bool reserve(struct worker *w, struct conn *c, uint16_t backend)
 {
     uint32_t limit = w->snapshot->backends[backend].max_sessions;
 
-    if (load_enter(&w->loads[backend]) > limit && limit > 0) {
+    uint32_t n = load_enter(&w->loads[backend]);
+    if (n > limit && limit > 0) {
         load_leave(&w->loads[backend]);
         return false;
     }
+    load_note_most(&w->loads[backend], n);
     c->next_backend = backend;
     return true;
 }

@@ -15,6 +15,7 @@
 #include "path/dissolve.h"
 #include "path/op.h"
 #include "path/queue.h"
+#include "path/repute.h"
 #include "path/worker.h"
 
 #include <assert.h>
@@ -121,6 +122,8 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
     };
     const struct snapshot_listener *l = snapshot_find_listener(w->snapshot, &r.vip);
 
+    if (b)
+        repute_ended(w, backend, r.bytes_in, r.bytes_out);
     r.listener = l ? l->name : "";
     r.port_changed = addr_same_host(&r.client, &r.source) && e->source_port != e->client_port;
     session_log_record(w, &r);
@@ -370,7 +373,7 @@ static void adopt_session(struct worker *w, uint32_t index)
     }
     counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) + 1);
     if (backend != DISSOLVED_NO_BACKEND)
-        load_enter(&w->loads[backend]);
+        load_note_most(&w->loads[backend], load_enter(&w->loads[backend]));
     counter_inc(w->counters, COUNTER_adopted);
     dissolved_begin(w, index, backend);
 }

@@ -50,3 +50,9 @@ void repute_greeting(struct worker *w, const struct conn *c)
     counter_bump(&counters_of(w, c)->greeting_ms[greeting_bucket((uint32_t)(w->now_ms - connected_ms))]);
     load_good(&w->loads[c->backend]);
 }
+
+void repute_ended(struct worker *w, uint16_t backend, uint64_t bytes_in, uint64_t bytes_out)
+{
+    counter_raise(&w->counters->backends[backend].bytes_in, bytes_in);
+    counter_raise(&w->counters->backends[backend].bytes_out, bytes_out);
+}

@@ -7,6 +7,8 @@
 #ifndef POSTERN_PATH_REPUTE_H
 #define POSTERN_PATH_REPUTE_H
 
+#include <stdint.h>
+
 struct worker;
 struct conn;
 
@@ -20,5 +22,8 @@ void repute_busy(struct worker *w, const struct conn *c);
 
 /* Good: it has replied, whatever it thinks of the client. */
 void repute_greeting(struct worker *w, const struct conn *c);
+
+/* A session has ended here: so many bytes from and to its client. */
+void repute_ended(struct worker *w, uint16_t backend, uint64_t bytes_in, uint64_t bytes_out);
 
 #endif

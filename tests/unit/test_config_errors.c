@@ -19,8 +19,8 @@ static const struct error_case cases[] = {
         "    5 |     idle: 5m\n"
         "      |     ^~~~\n"},
     {"unknown_top_level_key", "http: {listen: 127.0.0.1:9125}\n" LISTENER POOL,
-        "postern.yaml:1:1: error: unknown key \"http\" in the top level; the nearest known key is \"pools\" "
-        "(known are: gateway, listeners, pools)\n"
+        "postern.yaml:1:1: error: unknown key \"http\" in the top level; the nearest known key is \"admin\" "
+        "(known are: gateway, admin, listeners, pools)\n"
         "    1 | http: {listen: 127.0.0.1:9125}\n"
         "      | ^~~~\n"},
     {"key_twice",

@@ -259,6 +259,35 @@ static void differences_are_told_key_by_key(void **state)
                               "pools.p.backends.three:  -> backend\n");
 }
 
+static void what_was_set_lasts_until_the_configuration_says_something_else(void **state)
+{
+    struct roster *r = follow(NULL, HEAD POOL_OF("", ONE ", " TWO), 1);
+    roster_set(r, 0, OVERRIDE_WEIGHT, 40, 2);
+    roster_set(r, 0, OVERRIDE_STATE, BACKEND_MAINT, 2);
+    r = follow(r, HEAD POOL_OF("    retries: 1\n", ONE ", " TWO), 3);
+    assert_int_equal(roster_value(r, 0, OVERRIDE_WEIGHT), 40);
+    assert_int_equal(roster_value(r, 0, OVERRIDE_STATE), BACKEND_MAINT);
+    r = follow(r, HEAD POOL_OF("", "{name: one, address: 10.0.0.1:25, weight: 60}, " TWO), 4);
+    assert_int_equal(roster_value(r, 0, OVERRIDE_WEIGHT), 60);
+    assert_int_equal(roster_value(r, 0, OVERRIDE_STATE), BACKEND_MAINT);
+    assert_int_equal(r->backends[0].weight + r->backends[0].reserve, 0);
+    roster_set(r, 0, OVERRIDE_STATE, BACKEND_READY, 5);
+    assert_false(r->backends[0].over[OVERRIDE_STATE].set);
+    assert_int_equal(r->backends[0].up_since_ms, 5);
+    roster_free(r);
+}
+
+static void who_leaves_and_comes_back_has_nothing_set(void **state)
+{
+    struct roster *r = follow(NULL, HEAD POOL_OF("", ONE ", " TWO), 1);
+    roster_set(r, 0, OVERRIDE_WEIGHT, 40, 2);
+    r = follow(r, HEAD POOL_OF("", TWO), 3);
+    r = follow(r, HEAD POOL_OF("", ONE ", " TWO), 4);
+    assert_int_equal(place_of(r, "one"), 0);
+    assert_int_equal(roster_value(r, 0, OVERRIDE_WEIGHT), 100);
+    roster_free(r);
+}
+
 #define TEST(function) cmocka_unit_test_teardown(function, tear_down)
 
 int main(void)
@@ -274,6 +303,8 @@ int main(void)
         TEST(who_comes_back_starts_slowly_and_who_was_there_does_not),
         TEST(what_is_said_becomes_weight),
         TEST(what_is_said_does_not_bring_back_what_is_configured_away),
+        TEST(what_was_set_lasts_until_the_configuration_says_something_else),
+        TEST(who_leaves_and_comes_back_has_nothing_set),
         TEST(differences_are_told_key_by_key),
     };
     return cmocka_run_group_tests(tests, set_up_files, tear_down_files);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the commands of the admin socket have to say of one backend. Thread: control. */
+#ifndef POSTERN_CONTROL_ADMIN_BACKEND_H
+#define POSTERN_CONTROL_ADMIN_BACKEND_H
+
+#include "control/admin_commands.h"
+
+/* What has been counted for a backend. */
+struct admin_totals {
+    uint64_t now; /* sessions */
+    uint64_t sessions, connects_failed, no_greeting, bytes_in, bytes_out;
+};
+
+struct admin_totals admin_totals(const struct admin_world *w, uint16_t backend);
+void admin_totals_add(struct admin_totals *sum, struct admin_totals t);
+
+/* "UP", "DOWN", "DRAIN", "MAINT" or "no check". */
+const char *admin_status(const struct admin_world *w, uint16_t backend);
+
+/* "192.0.2.1:25 [2001:db8::1]:25". Returns buf. */
+char *admin_addresses(const struct roster_backend *b, char buf[2 * ADDR_TEXT_MAX]);
+
+#endif

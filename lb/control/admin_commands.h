@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commands of the admin socket, in the words of HAProxy's Runtime API. One table says what there is;
+ * reading a line is pure, and each command answers at once. Thread: control.
+ */
+#ifndef POSTERN_CONTROL_ADMIN_COMMANDS_H
+#define POSTERN_CONTROL_ADMIN_COMMANDS_H
+
+#include "control/admin_reply.h"
+#include "control/roster.h"
+#include "counters.h"
+#include "loads.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define ADMIN_WORDS_MAX 64
+#define ADMIN_TIMEOUT_MS 10000
+#define ADMIN_TIMEOUT_MAX_MS 86400000u
+
+struct checks;
+
+enum admin_level { ADMIN_USER, ADMIN_OPERATOR, ADMIN_ADMIN };
+enum admin_severity { ADMIN_SEVERITY_NONE, ADMIN_SEVERITY_NUMBER, ADMIN_SEVERITY_STRING };
+
+/* What was counted for a place before the backend that has it now came. */
+struct admin_base {
+    uint64_t identity; /* of that backend; 0: nobody */
+    uint64_t sessions, connects_failed, no_greeting, bytes_in, bytes_out;
+};
+
+/* What commands look at and change. */
+struct admin_world {
+    struct roster *const *roster; /* the one in force: reloads replace it */
+    const struct counters *counters;
+    uint32_t workers;
+    struct load *loads;
+    struct checks *checks;    /* or NULL */
+    struct admin_base *bases; /* one for each place of a backend */
+    const char *socket;
+    uint64_t started_ms;
+    int (*publish)(void *arg); /* makes what has changed in the roster hold: 0 or -errno */
+    void *arg;
+};
+
+/* One client, from its first command to its last. */
+struct admin_session {
+    enum admin_level level;
+    enum admin_severity severity;
+    bool prompt; /* it stays, and is prompted */
+    bool quit;
+    uint32_t timeout_ms;
+    uid_t uid;
+};
+
+/* One command; its own words are no longer among `words`, which end with a NULL. */
+struct admin_call {
+    const struct admin_world *world;
+    struct admin_session *session;
+    const char *const *words;
+    unsigned n_words;
+    const char *text; /* the whole command, fit for the log */
+    struct admin_reply *reply;
+};
+
+/*
+ * Cuts the first command off a line: what stands before the first semicolon that no backslash precedes. *rest
+ * is then what follows, or NULL. Changes the line.
+ */
+char *admin_cut(char *line, char **rest);
+
+/* The words of a command, as many as there is place for; how many. Changes the text. */
+unsigned admin_split(char *command, const char *words[ADMIN_WORDS_MAX + 1]);
+
+/* Runs one command, as admin_cut() gives it, and adds the whole answer, with what ends it, to the reply. */
+void admin_run(
+    const struct admin_world *w, struct admin_session *s, char *command, struct admin_reply *reply);
+
+/* To be called when the roster is another one: who is new begins to count at nothing. */
+void admin_follow(const struct admin_world *w);
+
+/* Answers with a message of this severity (as in syslog.h). */
+void admin_say(const struct admin_call *c, int severity, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+const char *admin_level_name(enum admin_level level);
+
+/* A word of a call, "" when it has not so many. */
+const char *admin_word(const struct admin_call *c, unsigned i);
+
+static inline const struct roster *admin_roster(const struct admin_call *c)
+{
+    return *c->world->roster;
+}
+
+/* The numbers under which tools know listeners and pools: stable, and none stands for both. */
+static inline unsigned admin_listener_id(uint32_t listener)
+{
+    return 2 * listener + 2;
+}
+
+static inline unsigned admin_pool_id(uint32_t pool)
+{
+    return 2 * pool + 3;
+}
+
+#endif

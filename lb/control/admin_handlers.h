@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What answers each command; the table is in admin_commands.c. Thread: control. */
+#ifndef POSTERN_CONTROL_ADMIN_HANDLERS_H
+#define POSTERN_CONTROL_ADMIN_HANDLERS_H
+
+struct admin_call;
+
+/* admin_show.c */
+void admin_show_info(const struct admin_call *c);
+void admin_show_version(const struct admin_call *c);
+void admin_show_backend(const struct admin_call *c);
+void admin_show_servers_state(const struct admin_call *c);
+void admin_show_table(const struct admin_call *c);
+void admin_show_errors(const struct admin_call *c);
+
+/* admin_stat.c */
+void admin_show_stat(const struct admin_call *c);
+
+/* admin_set.c */
+void admin_get_weight(const struct admin_call *c);
+void admin_set_weight(const struct admin_call *c);
+void admin_set_server(const struct admin_call *c);
+void admin_set_maxconn(const struct admin_call *c);
+void admin_enable_server(const struct admin_call *c);
+void admin_disable_server(const struct admin_call *c);
+void admin_enable_health(const struct admin_call *c);
+void admin_disable_health(const struct admin_call *c);
+void admin_clear_counters(const struct admin_call *c);
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state of the whole, and of the servers as a state file has it. Called through the table in
+ * admin_commands.c, control thread only.
+ */
+#include "control/admin_backend.h"
+#include "control/admin_commands.h"
+#include "control/admin_handlers.h"
+#include "control/checks.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Tools look for HAProxy's name, and for a version of it that knows what they ask for. */
+#define DISGUISE_VERSION "3.0.0-postern." POSTERN_VERSION
+
+enum { INFO_MAX = 32 };
+
+struct info {
+    const char *name, *tags, *text;
+    uint64_t number; /* where there is no text */
+};
+
+static unsigned collect(const struct admin_call *c, struct info info[INFO_MAX], char uptime[32])
+{
+    const struct admin_world *w = c->world;
+    const struct config_gateway *g = &admin_roster(c)->config->gateway;
+    uint64_t seconds = (clock_now_ms() - w->started_ms) / 1000;
+    const struct info all[] = {
+        {"Name", "POS", "HAProxy", 0},
+        {"Version", "POS", DISGUISE_VERSION, 0},
+        {"Release_date", "POS", "unreleased", 0},
+        {"Nbthread", "CGS", NULL, w->workers},
+        {"Nbproc", "CGS", NULL, 1},
+        {"Process_num", "KGP", NULL, 1},
+        {"Pid", "SGP", NULL, (uint64_t)getpid()},
+        {"Uptime", "MDP", uptime, 0},
+        {"Uptime_sec", "MDP", NULL, seconds},
+        {"Maxconn", "CLP", NULL, g->max_sessions},
+        {"CurrConns", "MGP", NULL, counters_sessions(w->counters, w->workers)},
+        {"CumConns", "MCP", NULL, counters_sum(w->counters, w->workers, COUNTER_sessions_accepted)},
+        /* Without these, tools do not go on; they stand for nothing here. */
+        {"Maxpipes", "CLP", NULL, 0},
+        {"PipesUsed", "MGP", NULL, 0},
+        {"Tasks", "MGP", NULL, 0},
+        {"Run_queue", "MGP", NULL, 0},
+        {"CurrDissolved", "MGP", NULL, counters_dissolved(w->counters, w->workers)},
+        {"DroppedLogs", "MCP", NULL, counters_sum(w->counters, w->workers, COUNTER_log_dropped)},
+        {"node", "COS", g->name, 0},
+        {"description", "COS", "postern " POSTERN_VERSION, 0},
+    };
+    _Static_assert(sizeof(all) / sizeof(all[0]) <= INFO_MAX, "INFO_MAX");
+
+    snprintf(uptime, 32, "%llud %lluh%02llum%02llus", (unsigned long long)seconds / 86400,
+        (unsigned long long)seconds / 3600 % 24, (unsigned long long)seconds / 60 % 60,
+        (unsigned long long)seconds % 60);
+    memcpy(info, all, sizeof(all));
+    return sizeof(all) / sizeof(all[0]);
+}
+
+void admin_show_info(const struct admin_call *c)
+{
+    struct info info[INFO_MAX];
+    char uptime[32];
+    bool typed = strcmp(admin_word(c, 0), "typed") == 0;
+    unsigned n = collect(c, info, uptime);
+
+    for (unsigned i = 0; i < n; i++) {
+        const char *type = info[i].text ? "str" : info[i].tags[1] == 'C' ? "u64" : "u32";
+        if (typed)
+            admin_reply_print(c->reply, "%u.%s.1:%s:%s:", i, info[i].name, info[i].tags, type);
+        else
+            admin_reply_print(c->reply, "%s: ", info[i].name);
+        if (info[i].text)
+            admin_reply_field(c->reply, info[i].text);
+        else
+            admin_reply_print(c->reply, "%llu", (unsigned long long)info[i].number);
+        admin_reply_text(c->reply, "\n");
+    }
+}
+
+void admin_show_version(const struct admin_call *c)
+{
+    admin_reply_text(c->reply, DISGUISE_VERSION "\n");
+}
+
+void admin_show_backend(const struct admin_call *c)
+{
+    const struct roster *r = admin_roster(c);
+
+    admin_reply_text(c->reply, "# name\n");
+    for (uint32_t i = 0; i < r->n_pools; i++)
+        if (r->pools[i].config)
+            admin_reply_print(c->reply, "%s\n", r->pools[i].name);
+}
+
+/* Operational state 0 is stopped, 2 running; administrative 1 is maintenance, 8 drain, both by an operator.
+ */
+static void add_server_state(const struct admin_call *c, uint16_t i)
+{
+    const struct roster *r = admin_roster(c);
+    const struct roster_backend *b = &r->backends[i];
+    const union addr *address = b->spec.v4.sa.sa_family != AF_UNSPEC ? &b->spec.v4 : &b->spec.v6;
+    uint32_t state = roster_value(r, i, OVERRIDE_STATE);
+    struct checks_view v = {0};
+    char host[ADDR_TEXT_MAX];
+    bool checked = checks_look(c->world->checks, i, &v) && v.health;
+    uint64_t since_ms = checked ? v.since_ms : c->world->started_ms;
+    /* How the check stands: 6 passed, 4 failed, 1 not made; its result: 3 passed, 2 failed, 0 none. */
+    unsigned status = !v.checked ? 1 : v.ok ? 6 : 4, result = !v.checked ? 0 : v.ok ? 3 : 2;
+
+    admin_reply_print(c->reply, "%u %s %u %s %s %u %u %u %u %llu %u %u %u %u 0 0 0 - %u - 0 0 - - 0\n",
+        admin_pool_id(b->pool), r->pools[b->pool].name, i + 1u, b->spec.name, addr_format_host(address, host),
+        b->said.down ? 0 : 2,
+        state == BACKEND_MAINT   ? 1
+        : state == BACKEND_DRAIN ? 8
+                                 : 0,
+        roster_value(r, i, OVERRIDE_WEIGHT), roster_configured(r, i, OVERRIDE_WEIGHT),
+        (unsigned long long)(clock_now_ms() - since_ms) / 1000, status, result,
+        checked && !v.down ? v.rules.rise + v.rules.fall - 1 : 0, checked && !v.paused ? 6 : 0,
+        addr_port(address));
+}
+
+void admin_show_servers_state(const struct admin_call *c)
+{
+    const struct roster *r = admin_roster(c);
+    const char *only = admin_word(c, 0);
+    bool found = !only[0];
+
+    for (uint32_t i = 0; i < r->n_pools; i++)
+        found |= r->pools[i].config && strcmp(r->pools[i].name, only) == 0;
+    if (!found) {
+        admin_say(c, LOG_ERR, "Can't find backend.");
+        return;
+    }
+    admin_reply_text(c->reply,
+        "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight "
+        "srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state "
+        "srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl "
+        "srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n");
+    for (uint16_t i = 0; i < r->n_backends; i++)
+        if (r->backends[i].member && (!only[0] || strcmp(r->pools[r->backends[i].pool].name, only) == 0))
+            add_server_state(c, i);
+}
+
+void admin_show_table(const struct admin_call *c)
+{
+    if (admin_word(c, 0)[0])
+        admin_say(c, LOG_ERR, "No such table");
+}
+
+void admin_show_errors(const struct admin_call *c)
+{
+    char now[40];
+    time_t seconds = time(NULL);
+    struct tm tm;
+
+    strftime(now, sizeof(now), "%d/%b/%Y:%H:%M:%S", localtime_r(&seconds, &tm));
+    admin_reply_print(c->reply, "Total events captured on [%s.000] : 0\n", now);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Happy path: a socket is configured and opened before the first client is caught. Failure path: it cannot be
+ * opened, and postern does not start. Called by gateway.c.
+ */
+#include "gateway_admin.h"
+
+#include "control/admin_socket.h"
+#include "gateway_health.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int publish(void *arg)
+{
+    return serving_publish(arg);
+}
+
+static const char *reason(int error)
+{
+    switch (error) {
+    case -EADDRINUSE:
+        return "somebody listens there already; is another postern running?";
+    case -EEXIST:
+        return "something that is no socket is there; move it away";
+    case -ENOENT:
+        return "there is no such directory; make it";
+    default:
+        return strerror(-error);
+    }
+}
+
+int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h, uint64_t started_ms)
+{
+    const char *path = h->serving->config->admin.socket;
+
+    if (!path[0])
+        return 0;
+    struct admin_base *bases = calloc(SNAPSHOT_BACKENDS_MAX, sizeof(*bases));
+    char *kept = strdup(path); /* a reload frees the configuration */
+    a->world = malloc(sizeof(*a->world));
+    if (!bases || !kept || !a->world) {
+        free(bases);
+        free(kept);
+        free(a->world);
+        a->world = NULL;
+        fprintf(stderr, "postern: no memory for the admin socket\n");
+        return -ENOMEM;
+    }
+    *a->world = (struct admin_world){
+        .roster = &h->serving->roster,
+        .counters = h->counters,
+        .workers = h->serving->publication.n_workers,
+        .loads = h->loads,
+        .checks = h->checks,
+        .bases = bases,
+        .socket = kept,
+        .started_ms = started_ms,
+        .publish = publish,
+        .arg = h->serving,
+    };
+    admin_follow(a->world);
+    int error = admin_socket_open(h->loop, a->world, &a->socket);
+    if (error)
+        fprintf(stderr, "postern: cannot open the admin socket %s: %s\n", path, reason(error));
+    return error;
+}
+
+void gateway_admin_follow(struct gateway_admin *a)
+{
+    if (a->world)
+        admin_follow(a->world);
+}
+
+void gateway_admin_stop(struct gateway_admin *a)
+{
+    admin_socket_close(a->socket);
+    if (!a->world)
+        return;
+    free(a->world->bases);
+    free((char *)a->world->socket);
+    free(a->world);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Happy path: what checks, agents and sessions say goes into the roster, and a snapshot of it to the workers;
+ * backends that are found or configured are checked from then on. Failure path: what cannot be had now is
+ * logged, and all stays as it was. Called by gateway.c.
+ */
+#include "gateway_health.h"
+
+#include "base/clock.h"
+#include "control/checks.h"
+#include "control/discovery.h"
+#include "control/dissolve_load.h"
+#include "control/experience.h"
+#include "log.h"
+#include "path/worker.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MSS_MAX 32767 /* the most that TCP_MAXSEG takes */
+
+void gateway_limit_mss(const struct serving *v)
+{
+    for (uint32_t i = 0; i < v->publication.n_workers; i++)
+        for (int v6 = 0; v6 < 2; v6++) {
+            const struct worker *w = &v->publication.workers[i];
+            int fd = v6 ? w->listener_v6 : w->listener_v4;
+            int mss = dissolve_mss(v->kernel.dissolve, v6);
+            if (fd >= 0 && mss > 0 && mss <= MSS_MAX)
+                (void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss));
+        }
+}
+
+static uint32_t workers(const struct gateway_health *h)
+{
+    return h->serving->publication.n_workers;
+}
+
+static uint64_t greetings_of(void *arg, uint16_t backend)
+{
+    const struct gateway_health *h = arg;
+    return counters_greetings(h->counters, workers(h), backend);
+}
+
+/* What checks and agents say becomes weights. */
+static void on_health(void *arg)
+{
+    struct gateway_health *h = arg;
+    struct roster *r = h->serving->roster;
+    bool changed = false;
+
+    for (uint16_t i = 0; i < r->n_backends; i++)
+        changed |= roster_heed(r, i, checks_said(h->checks, i), clock_now_ms());
+    if (changed)
+        (void)serving_publish(h->serving); /* has said what failed */
+}
+
+/* What sessions have met becomes weights and limits. */
+void gateway_health_tend(struct gateway_health *h, uint64_t now_ms)
+{
+    if (now_ms < h->experience_ms || !experience_is_wanted(h->serving->roster))
+        return;
+    h->experience_ms = now_ms + EXPERIENCE_MS;
+    if (experience_step(h->experience, h->serving->roster, now_ms))
+        (void)serving_publish(h->serving); /* has said what failed */
+}
+
+uint64_t gateway_health_next_ms(const struct gateway_health *h)
+{
+    return experience_is_wanted(h->serving->roster) ? h->experience_ms : UINT64_MAX;
+}
+
+/* After a change of backends: who is to be checked, and what is known of those that stay. */
+static void follow_change(struct gateway_health *h)
+{
+    gateway_limit_mss(h->serving);
+    if (checks_apply(h->checks, serving_snapshot(h->serving)))
+        log_event(LOG_LEVEL_ERROR, "check_skipped", "error=\"%s\"", strerror(ENOMEM));
+    on_health(h);
+    h->on_change(h->arg);
+}
+
+static const char *on_found(void *arg, const char *pool, const struct backend_spec *specs, uint32_t n)
+{
+    struct gateway_health *h = arg;
+    const char *why = serving_take_found(h->serving, pool, specs, n);
+
+    if (!why)
+        follow_change(h);
+    return why;
+}
+
+static void discover(struct gateway_health *h)
+{
+    int error = discovery_apply(h->discovery, h->serving->config);
+    if (error)
+        log_event(LOG_LEVEL_ERROR, "discovery_skipped", "error=\"%s\"", strerror(-error));
+}
+
+void gateway_health_reloaded(struct gateway_health *h)
+{
+    follow_change(h);
+    discover(h);
+}
+
+static int start_discovery(struct gateway_health *h)
+{
+    const struct discovery_given given = {
+        .loop = h->loop, .on_found = on_found, .arg = h, .seed = clock_now_ms() ^ (uint64_t)getpid() << 32};
+
+    int error = discovery_new(&given, &h->discovery);
+    if (!error)
+        discover(h);
+    return error;
+}
+
+static int start_checks(struct gateway_health *h)
+{
+    const struct checks_given given = {
+        .loop = h->loop,
+        .loads = h->loads,
+        .greetings = greetings_of,
+        .on_change = on_health,
+        .arg = h,
+        .seed = clock_now_ms(),
+    };
+
+    int error = checks_new(&given, &h->checks);
+    return error ? error : checks_apply(h->checks, serving_snapshot(h->serving));
+}
+
+int gateway_health_start(struct gateway_health *h)
+{
+    int error = start_checks(h);
+
+    h->experience = experience_new(h->counters, workers(h), h->loads);
+    if (!error && !h->experience)
+        error = -ENOMEM;
+    return error ? error : start_discovery(h);
+}
+
+void gateway_health_settle(struct gateway_health *h)
+{
+    discovery_free(h->discovery);
+    h->discovery = NULL;
+}
+
+void gateway_health_stop(struct gateway_health *h)
+{
+    gateway_health_settle(h);
+    checks_free(h->checks);
+    experience_free(h->experience);
+}

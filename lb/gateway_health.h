@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which backends there are and how they fare: checks, what sessions have met, discovery; and what follows
+ * from that for the roster, and from its changes for them. Thread: control.
+ */
+#ifndef POSTERN_GATEWAY_HEALTH_H
+#define POSTERN_GATEWAY_HEALTH_H
+
+#include "counters.h"
+#include "loads.h"
+#include "serving.h"
+
+#include <systemd/sd-event.h>
+
+struct gateway_health {
+    /* Given; not owned. */
+    struct serving *serving;
+    sd_event *loop;
+    struct counters *counters;
+    struct load *loads;
+    void (*on_change)(void *arg); /* backends have come or gone */
+    void *arg;
+    /* Its own. */
+    struct checks *checks;
+    struct experience *experience;
+    uint64_t experience_ms; /* when to look again at what sessions have met */
+    struct discovery *discovery;
+};
+
+/* The first checks and looks are taken when the loop begins. 0 or -errno; gateway_health_stop() in any case.
+ */
+int gateway_health_start(struct gateway_health *h);
+void gateway_health_stop(struct gateway_health *h);
+
+/* No backend comes any more. */
+void gateway_health_settle(struct gateway_health *h);
+
+/* A reload has been applied. */
+void gateway_health_reloaded(struct gateway_health *h);
+
+/* Does what is due; to be called after every wake-up while serving, and at gateway_health_next_ms(). */
+void gateway_health_tend(struct gateway_health *h, uint64_t now_ms);
+uint64_t gateway_health_next_ms(const struct gateway_health *h);
+
+/* A client must not send segments that the path to a backend cannot carry. */
+void gateway_limit_mss(const struct serving *v);
+
+#endif
