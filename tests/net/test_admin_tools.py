@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The admin socket under the tools that operators run against HAProxy, and beside HAProxy itself."""
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import termios
+import time
+import urllib.request
+
+import pytest
+
+from admin import AdminPostern, ask, parse_stat
+from daemon import DEADLINE, backend_lines, configuration, pool, wait_readable
+from load import serve_all
+from peers import smtp_session
+
+BOTH_COUNT = ("pxname", "svname", "status", "weight", "act", "bck", "pid", "mode", "algo", "type", "scur", "smax")
+HAPROXY = """
+global
+  stats socket {socket} level admin
+defaults
+  mode tcp
+  timeout connect 4s
+  timeout client 60s
+  timeout server 60s
+frontend mx
+  bind 127.0.0.1:2525
+  default_backend inbound
+backend inbound
+  balance leastconn
+  server mta1 10.2.0.11:25 weight 100
+  server mta2 10.2.0.12:25 weight 100
+"""
+
+
+def config(lab):
+    return configuration([pool(backend_lines(lab.backends), slow_start="0s")])
+
+
+def tool(name):
+    if not shutil.which(name):
+        pytest.skip(f"{name} is not installed")
+    return name
+
+
+@contextlib.contextmanager
+def program(namespace, *command, ready, **kw):
+    """A program in the namespace, once ready() holds; ended afterwards."""
+    process = namespace.popen(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **kw)
+    try:
+        end = time.monotonic() + DEADLINE
+        while not ready():
+            assert process.poll() is None and time.monotonic() < end, f"{command[0]} does not begin"
+            select.select([], [], [], 0.02)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(DEADLINE)
+
+
+def answers(path):
+    try:
+        return ask(path, "show version")
+    except OSError:
+        return ""
+
+
+SAME = [
+    "get weight inbound/mta1", "get weight inbound/none", "get weight none/mta1", "get weight",
+    "set weight inbound/mta1", "set weight inbound/mta1 257", "set weight inbound/mta1 -1%", "set weight inbound 5",
+    "set weight inbound/mta1 50%;get weight inbound/mta1;set weight inbound/mta1 100",
+    "set server inbound/mta1", "set server inbound/mta1 state", "set server inbound/mta1 state on", "set server x",
+    "set maxconn server inbound/mta1", "set timeout cli", "set timeout cli x", "set timeout x", "set severity-output x",
+    "set severity-output number;get weight inbound/none;get weight inbound/mta1", "set severity-output string;get weight a/b",
+    "show backend", "show cli level", "show servers state none", "show stat none 4 -1", "show table none",
+    "user;set weight inbound/mta1 5;show cli level;operator", "operator;clear counters all;clear counters;show cli level",
+    "enable health inbound/mta1", "enable server inbound/none", "disable server inbound/mta1;enable server inbound/mta1",
+    "prompt;show backend", "prompt\nget weight inbound/none\nquit", "quit", "show backend # and more",
+]
+
+
+@pytest.mark.topology(backends=2)
+def test_haproxy_gives_the_same_answers(lab):
+    tool("haproxy")
+    with AdminPostern(lab, config(lab)) as postern:
+        theirs = postern.run_directory / "haproxy.sock"
+        file = postern.run_directory / "haproxy.cfg"
+        file.write_text(HAPROXY.format(socket=theirs))
+        with program(lab.gateway, "haproxy", "-f", file, "-db", ready=lambda: answers(theirs)):
+            for command in SAME:
+                expected = ask(theirs, command, half_close=True)
+                own = ask(postern.socket, command, half_close=True)
+                if command.startswith("set server inbound/mta1") and expected.startswith("usage"):
+                    assert own.startswith("usage: set server <backend>/<server> ")
+                else:
+                    assert own == expected, command
+            both = [parse_stat(ask(path, "show stat")) for path in (theirs, postern.socket)]
+            assert list(both[0]) == list(both[1])
+            ours = list(both[1]["inbound", "mta1"])
+            assert ours[:83] == list(both[0]["inbound", "mta1"])[:83]
+            for key, row in both[0].items():
+                for column in BOTH_COUNT:
+                    if row[column] and both[1][key][column]:
+                        assert both[1][key][column] == row[column], (key, column)
+            state = [ask(path, "show servers state").split("\n") for path in (theirs, postern.socket)]
+            assert state[0][:2] == state[1][:2] and len(state[0]) == len(state[1])
+            for a, b in zip(state[0][2:4], state[1][2:4]):
+                fields = [line.split(" ") for line in (a, b)]
+                assert len(fields[0]) == len(fields[1]) == 25
+                for i in (1, 2, 3, 4, 5, 6, 7, 8, 18):  # names, address, states, weights, port
+                    assert fields[0][i] == fields[1][i], (i, a, b)
+            typed = [dict(line.split(":", 1) for line in ask(path, "show stat typed").strip().split("\n"))
+                     for path in (theirs, postern.socket)]
+
+            def kinds(lines):  # by letter and name: the tags and the type
+                return {(k.split(".")[0], k.split(".")[4]): v.split(":")[:2] for k, v in lines.items()}
+
+            own, their = kinds(typed[1]), kinds(typed[0])
+            # These two are a server's state and a pool's count; ours have the tags of the former everywhere.
+            other = {k: (v, their[k]) for k, v in own.items() if k in their and v != their[k]}
+            assert set(other) == {("B", "act"), ("B", "bck")}, other
+            postern.wait(event="admin", command="disable server inbound/mta1")
+            postern.wait(event="admin", command="enable server inbound/mta1")
+
+
+@pytest.mark.topology(backends=2)
+def test_the_prometheus_exporter_reads_it(lab):
+    tool("prometheus-haproxy-exporter")
+
+    def metrics():
+        with lab.gateway.entered():
+            try:
+                return urllib.request.urlopen("http://127.0.0.1:9101/metrics", timeout=DEADLINE).read().decode()
+            except OSError:
+                return ""
+
+    with AdminPostern(lab, config(lab)) as postern:
+        serve_all(lab)
+        lab.gateway.ip("link set lo up")
+        for _ in range(6):
+            with lab.connect() as s:
+                smtp_session(s)
+        postern.wait_sessions(6)
+        assert postern.ask("disable server inbound/mta2") == "\n"
+        with program(lab.gateway, "prometheus-haproxy-exporter", f"--haproxy.scrape-uri=unix:{postern.socket}",
+                     "--web.listen-address=127.0.0.1:9101", ready=metrics):
+            text = metrics()
+        value = {m[1]: float(m[2]) for m in re.finditer(r"^(haproxy_\S+) (\S+)$", text, re.M)}
+        assert value["haproxy_up"] == 1 and value["haproxy_exporter_csv_parse_failures_total"] == 0
+        assert value['haproxy_backend_up{backend="inbound"}'] == 1
+        assert value['haproxy_server_up{backend="inbound",server="mta2"}'] == 0
+        assert value['haproxy_frontend_sessions_total{frontend="mx"}'] == 6
+        assert sum(value[f'haproxy_server_sessions_total{{backend="inbound",server="mta{i}"}}'] for i in (1, 2)) == 6
+
+
+class Terminal:
+    """A program on a terminal of 132x40; `seen` is all that it has written."""
+
+    def __init__(self, command):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 132, 0, 0))
+            os.environ.update(TERM="vt100")
+            os.execvp(command[0], command)
+        self.seen = ""
+
+    def wait(self, what):
+        end = time.monotonic() + DEADLINE
+        while not re.search(what, self.seen):
+            ready = wait_readable(self.fd, end - time.monotonic())
+            assert ready, f"never seen: {what}\n{self.seen[-3000:]}"
+            self.seen += os.read(self.fd, 65536).decode(errors="replace")
+
+    def press(self, keys):
+        os.write(self.fd, keys.encode())
+
+    def close(self):
+        os.kill(self.pid, signal.SIGTERM)
+        os.close(self.fd)
+        os.waitpid(self.pid, 0)
+
+
+@pytest.mark.topology(backends=2)
+def test_hatop_shows_it_and_takes_a_backend_out(lab):
+    tool("hatop")
+    with AdminPostern(lab, config(lab)) as postern:
+        terminal = Terminal(["hatop", "-s", str(postern.socket), "-i", "1"])
+        try:
+            terminal.wait("HAProxy Version")
+            terminal.wait("mta1")
+            terminal.wait("BACKEND")
+            terminal.press("5")
+            terminal.wait("> ")
+            terminal.press("disable server inbound/mta1\r")
+            postern.wait(event="admin", command="disable server inbound/mta1")
+            assert postern.stat()["inbound", "mta1"]["status"] == "MAINT"
+        finally:
+            terminal.close()
