@@ -9,7 +9,6 @@ import select
 import shutil
 import signal
 import struct
-import subprocess
 import termios
 import time
 import urllib.request
@@ -21,6 +20,7 @@ from daemon import DEADLINE, backend_lines, configuration, pool, wait_readable
 from load import serve_all
 from peers import smtp_session
 
+DOWN, F10 = "\x1bOB", "\x1b[21~"  # of an xterm
 BOTH_COUNT = ("pxname", "svname", "status", "weight", "act", "bck", "pid", "mode", "algo", "type", "scur", "smax")
 HAPROXY = """
 global
@@ -167,7 +167,7 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 132, 0, 0))
-            os.environ.update(TERM="vt100")
+            os.environ.update(TERM="xterm")
             os.execvp(command[0], command)
         self.seen = ""
 
@@ -196,10 +196,8 @@ def test_hatop_shows_it_and_takes_a_backend_out(lab):
             terminal.wait("HAProxy Version")
             terminal.wait("mta1")
             terminal.wait("BACKEND")
-            terminal.press("5")
-            terminal.wait("> ")
-            terminal.press("disable server inbound/mta1\r")
-            postern.wait(event="admin", command="disable server inbound/mta1")
+            terminal.press(4 * DOWN + F10)  # mx, FRONTEND, a blank, inbound, mta1
+            postern.wait(event="admin", command="disable server inbound/mta1", deadline=5)
             assert postern.stat()["inbound", "mta1"]["status"] == "MAINT"
         finally:
             terminal.close()
