@@ -13,6 +13,7 @@ from admin import AdminPostern, ask, connect, parse_stat, receive_rest
 from daemon import DEADLINE, backend_lines, configuration, pool
 from load import serve_all
 from peers import receive, receive_all, scripted_server, smtp_session
+from test_checks import checked, smtp_servers, wait_state
 
 
 def config(lab, **settings):
@@ -202,3 +203,22 @@ def test_who_says_nothing_is_left_after_the_timeout_he_chose(lab):
     with AdminPostern(lab, config(lab)) as postern, postern.connect() as s:
         s.sendall(b"prompt;set timeout cli 100ms\n")
         assert receive_rest(s) == "\n> \n> "
+
+
+@pytest.mark.topology(backends=2)
+def test_a_backend_declared_down_stays_down_until_it_is_checked_again(lab):
+    one, two = lab.backends
+    with smtp_servers(one), AdminPostern(lab, checked(lab)) as postern:
+        wait_state(postern, two, "down")
+        row = postern.stat()["inbound", two.label]
+        assert row["status"] == "DOWN" and row["chkdown"] == "1" and int(row["chkfail"]) >= 1
+        assert row["check_status"] == "" and "connection refused" in row["last_chk"]
+        assert postern.stat()["inbound", one.label]["status"] == "UP"
+        assert postern.ask(f"disable health inbound/{one.label};set server inbound/{one.label} health down") == "\n\n"
+        assert wait_state(postern, one, "down")["reason"] == "declared by an operator"
+        rows = postern.stat()
+        assert rows["inbound", one.label]["status"] == rows["inbound", "BACKEND"]["status"] == "DOWN"
+        assert postern.ask(f"enable health inbound/{one.label}") == "\n"
+        assert wait_state(postern, one, "up")["reason"] == "2 checks passed"
+        row = postern.stat()["inbound", one.label]
+        assert row["status"] == "UP" and row["check_status"] == "L7OK" and row["chkdown"] == "1" and row["last_chk"] == ""
