@@ -238,6 +238,16 @@ void admin_say(const struct admin_call *c, int severity, const char *fmt, ...)
     admin_reply_print(c->reply, "%s\n", text);
 }
 
+bool admin_refuses_json(const struct admin_call *c)
+{
+    for (unsigned i = 0; i < c->n_words; i++)
+        if (strcmp(c->words[i], "json") == 0) {
+            admin_say(c, LOG_ERR, "JSON is not supported, use 'typed'.");
+            return true;
+        }
+    return false;
+}
+
 static bool has_word(const struct command *row, const char *word)
 {
     return word[0] && strstr(row->words, word) != NULL;

@@ -67,6 +67,8 @@ void admin_show_info(const struct admin_call *c)
 {
     struct info info[INFO_MAX];
     char uptime[32];
+    if (admin_refuses_json(c))
+        return;
     bool typed = strcmp(admin_word(c, 0), "typed") == 0;
     unsigned n = collect(c, info, uptime);
 

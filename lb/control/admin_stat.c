@@ -308,6 +308,8 @@ void admin_show_stat(const struct admin_call *c)
     const struct roster *r = admin_roster(c);
     const struct selection want = read_selection(c);
 
+    if (admin_refuses_json(c))
+        return;
     if (want.proxy && !is_proxy(r, want.proxy)) {
         admin_say(c, LOG_ERR, "No such proxy.");
         return;

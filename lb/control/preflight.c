@@ -14,6 +14,7 @@
  */
 #include "control/preflight.h"
 
+#include "control/admin_socket.h"
 #include "control/sockets.h"
 #include "log.h"
 
@@ -37,7 +38,7 @@
 #define SESSION_DESCRIPTORS 2
 #define PIPES_PER_WORKER_MAX 64
 #define WORKER_DESCRIPTORS 8
-#define FIXED_DESCRIPTORS 64
+#define FIXED_DESCRIPTORS (64 + ADMIN_CLIENTS_MAX)
 
 #ifndef CAP_PERFMON
 #    define CAP_PERFMON 38

@@ -222,3 +222,13 @@ def test_a_backend_declared_down_stays_down_until_it_is_checked_again(lab):
         assert wait_state(postern, one, "up")["reason"] == "2 checks passed"
         row = postern.stat()["inbound", one.label]
         assert row["status"] == "UP" and row["check_status"] == "L7OK" and row["chkdown"] == "1" and row["last_chk"] == ""
+
+
+@pytest.mark.topology(backends=1)
+def test_who_reads_late_gets_every_answer_whole(lab):
+    with AdminPostern(lab, config(lab)) as postern, postern.connect() as s:
+        one = postern.ask("help")
+        s.sendall(b"help\n" * 1000)  # the answers are far more than a socket holds
+        s.shutdown(socket.SHUT_WR)
+        assert postern.ask("show cli level") == "admin\n\n"
+        assert receive_rest(s) == one * 1000

@@ -163,6 +163,7 @@ static void answers_are_in_haproxys_words(void **state)
         {"set severity-output loud", "one of 'none', 'number', 'string' is a required argument\n\n"},
         {"show servers state out", "Can't find backend.\n\n"},
         {"show stat out -1 -1", "No such proxy.\n\n"},
+        {"show stat json", "JSON is not supported, use 'typed'.\n\n"},
         {"show table mx", "No such table\n\n"},
         {"show backend", "# name\nin\n\n"},
         {"show cli level", "admin\n\n"},
