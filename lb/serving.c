@@ -213,7 +213,8 @@ int serving_open(struct serving *v, const char *file, struct config *config)
 void serving_tend(struct serving *v, uint64_t now_ms)
 {
     follow_publication(v);
-    if (now_ms >= v->leave_ms)
+    /* Not while what leaves may still be caught: whoever came in that moment would find nobody. */
+    if (now_ms >= v->leave_ms && serving_is_settled(v))
         tend_leavers(v);
     /* A slow start has gone a step, or a pool has had nobody for too long. */
     if (now_ms >= v->weigh_ms || now_ms >= roster_judge_ms(v->roster))
@@ -222,8 +223,8 @@ void serving_tend(struct serving *v, uint64_t now_ms)
 
 uint64_t serving_next_ms(const struct serving *v, uint64_t now_ms)
 {
-    const uint64_t due[] = {v->leave_ms, v->weigh_ms, roster_judge_ms(v->roster)};
-    uint64_t next_ms = v->settle_version ? now_ms + SETTLE_MS : UINT64_MAX;
+    const uint64_t due[] = {v->weigh_ms, roster_judge_ms(v->roster)};
+    uint64_t next_ms = serving_is_settled(v) ? v->leave_ms : now_ms + SETTLE_MS;
 
     for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++)
         next_ms = due[i] < next_ms ? due[i] : next_ms;
