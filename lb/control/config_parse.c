@@ -413,6 +413,21 @@ static int finish(struct parser *p)
     return rc < 0 ? rc : config_check(p->config, p->report);
 }
 
+/* Writes what was reported, if that is why it failed; the report is gone then. 0 or -errno. */
+static int conclude(struct parser *p, int rc, FILE *errors)
+{
+    if (rc == 0 && p->report->out_of_memory)
+        rc = -ENOMEM;
+    if (rc == 0 && p->report->n_errors > 0) {
+        config_report_write(p->report, errors);
+        rc = -EINVAL;
+    }
+    if (p->report)
+        config_report_done(p->report);
+    free(p->report);
+    return rc;
+}
+
 int config_load(const char *file, FILE *errors, struct config **ret)
 {
     struct parser p = {
@@ -426,15 +441,7 @@ int config_load(const char *file, FILE *errors, struct config **ret)
         rc = read_conf_d(&p, file);
     if (rc == 0)
         rc = finish(&p);
-    if (rc == 0 && p.report->out_of_memory)
-        rc = -ENOMEM;
-    if (rc == 0 && p.report->n_errors > 0) {
-        config_report_write(p.report, errors);
-        rc = -EINVAL;
-    }
-    if (p.report)
-        config_report_done(p.report);
-    free(p.report);
+    rc = conclude(&p, rc, errors);
     if (rc == 0)
         *ret = p.config;
     else
@@ -475,15 +482,7 @@ int config_load_backends(const char *file, const struct config *c, const struct 
     int rc = p.config && p.report ? read_backends(&p, file, &found) : -ENOMEM;
     if (rc == 0)
         rc = config_check_found(c, &found, &p.config->arena, p.report);
-    if (rc == 0 && p.report->out_of_memory)
-        rc = -ENOMEM;
-    if (rc == 0 && p.report->n_errors > 0) {
-        config_report_write(p.report, errors);
-        rc = -EINVAL;
-    }
-    if (p.report)
-        config_report_done(p.report);
-    free(p.report);
+    rc = conclude(&p, rc, errors);
     if (rc == 0)
         *ret = (struct config_backends){.list = found.backends, .owner = p.config};
     else
