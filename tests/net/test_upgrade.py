@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Upgrade in place: another process takes over, and nobody notices; or it does not, and nobody notices either."""
 import collections
+import os
 import re
+import signal
+import socket
 
 import pytest
 
-from daemon import backend_lines, configuration, pool
+from daemon import RELAY, backend_lines, configuration, listener, pool
 from dissolving import Message, Session, message_hash, plain
+from lab import VIP4, VIP6, hostport
 from load import serve_all
-from peers import receive, scripted_server
+from peers import expect_refused, receive, receive_all, scripted_server
 from upgrading import Storm, Upgrading
 
 
@@ -112,7 +116,9 @@ def traced_calls(lab, config):
     """What the thread of a new process that takes over calls until it serves: [(call, the how manieth, descriptor)]."""
     with Upgrading(lab, config) as postern:
         trace = postern.directory / "trace"
-        postern.install(f'#!/bin/sh\nexec strace -D -f -qq -e trace={",".join(TRACED)} -o {trace} {postern.installed} "$@"\n')
+        # A traced process cannot look for its leaks.
+        postern.install("#!/bin/sh\nexport ASAN_OPTIONS=detect_leaks=0\nexec strace -D -f -qq "
+                        f'-e trace={",".join(TRACED)} -o {trace} {postern.installed} "$@"\n')
         pid = postern.upgrade()["pid"]
         postern.stop()
         lines = trace.read_text().splitlines()
@@ -158,3 +164,141 @@ def test_kill_9_of_the_new_process_at_each_step_cuts_and_refuses_nobody(lab):
         print(f"killed at {len(steps)} steps, beside {storm.ok} sessions")
         assert not storm.errors, storm.errors
         assert kept.finish() == message_hash(lab, lab.backends[0], len(steps) + 2)
+
+
+# ---- what two processes share -------------------------------------------------------------------------------------------
+
+@pytest.mark.tsan
+@pytest.mark.topology(backends=1)
+def test_another_table_is_left_to_the_old_process_until_its_last_session_has_ended(lab):
+    """Another max_sessions makes another table: the old process stays for its dissolved sessions, and logs them."""
+    with Upgrading(lab, plain(lab, gateway={"max_sessions": 600})) as postern, \
+            scripted_server(lab.backends[0]) as server:
+        kept = Session(lab, server).dissolve(postern)
+        small, = postern.layouts()
+        postern.file.write_text(plain(lab, gateway={"max_sessions": 700}))
+        postern.upgrade()
+        assert len(postern.layouts()) == 2
+        fresh = Session(lab, server).dissolve(postern)
+        kept.say()
+        assert postern.old[0].poll() is None
+        kept.close()
+        line, = postern.wait_sessions(1)
+        assert (line["dissolved"], line["bytes_in"]) == ("yes", str(kept.sent))
+        postern.wait_old()
+        postern.wait(event="other_table_removed", layout=small)
+        fresh.say()
+        fresh.close()
+        postern.wait_idle()
+
+
+@pytest.mark.parametrize("vip", [VIP4, VIP6], ids=["ipv4", "ipv6"])
+@pytest.mark.topology(backends=1)
+def test_what_the_old_process_still_needs_of_the_host_stays_until_it_has_ended(lab, vip):
+    """The new configuration has neither its VIP nor its backend's pool any more."""
+    other = VIP6 if vip == VIP4 else VIP4
+
+    def config(*vips):
+        return configuration([pool(backend_lines(lab.backends), **RELAY.pool)],
+                             [listener([hostport(v, 25) for v in vips])])
+
+    family = socket.AF_INET6 if vip == VIP6 else socket.AF_INET
+    with Upgrading(lab, config(VIP4, VIP6)) as postern, scripted_server(lab.backends[0], family=family) as server:
+        kept = Session(lab, server, vip)
+        postern.file.write_text(config(other))
+        postern.upgrade()
+        expect_refused(lambda: lab.connect(vip))
+        kept.say()
+        assert vip in lab.gateway.run("ip", "-6" if vip == VIP6 else "-4", "route", "show", "table", "local").stdout
+        kept.close()
+        postern.wait_old()
+        postern.wait(event="predecessors_ended")
+        assert vip not in lab.gateway.run("ip", "-6" if vip == VIP6 else "-4", "route", "show", "table", "local").stdout
+
+
+@pytest.mark.tsan
+@pytest.mark.topology(backends=1)
+def test_term_ends_the_new_process_alone_and_the_last_one_clears_the_host(lab):
+    with scripted_server(lab.backends[0]) as server:
+        postern = Upgrading(lab, configuration([pool(backend_lines(lab.backends), **RELAY.pool)])).start()
+        kept = Session(lab, server)
+        postern.upgrade()
+        postern.send(signal.SIGTERM)
+        postern.wait_end()
+        kept.say()
+        expect_refused(lab.connect)
+        postern.process = postern.old.pop()
+        postern.send(signal.SIGTERM)  # it drains already
+        postern.wait(event="drain", pid=postern.pid, signal="TERM")
+        kept.say()
+        kept.close()
+        postern.wait_end()
+        postern.check_left_nothing()
+
+
+@pytest.mark.topology(backends=1)
+def test_the_new_process_may_die_and_a_fresh_one_start_while_the_old_one_drains(lab):
+    with scripted_server(lab.backends[0]) as server:
+        postern = Upgrading(lab, plain(lab)).start()
+        dissolved = Session(lab, server).dissolve(postern)
+        lab.client.sysctl("net.ipv4.tcp_timestamps", 0)
+        relayed = Session(lab, server)
+        lab.client.sysctl("net.ipv4.tcp_timestamps", 1)
+        postern.upgrade()
+        postern.kill()
+        for s in (dissolved, relayed):
+            s.say()
+        log = postern.log
+        postern.start()
+        assert postern.wait(event="adopted")["dissolved"] == "1"
+        for s in (dissolved, relayed):
+            s.say()
+            s.close()
+        postern.wait_old()
+        log.close()
+        postern.wait_idle()
+        postern.stop()
+
+
+@pytest.mark.topology(backends=1)
+def test_signals_during_an_upgrade_are_carried_out_after_it(lab):
+    """HUP and TERM while the new process prepares: by the old one, for the new one fails; then HUP by the new one."""
+    with Upgrading(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server:
+        postern.install("#!/bin/sh\nexec sleep 1000\n")
+        postern.send(signal.SIGUSR2)
+        new = int(postern.wait(event="upgrade")["new_pid"])
+        postern.send(signal.SIGHUP)
+        os.kill(new, signal.SIGKILL)
+        postern.wait(event="upgrade_failed")
+        postern.wait(event="reload")
+        postern.install("#!/bin/sh\nkill -STOP $$\nexec " + str(postern.installed) + ' "$@"\n')
+        since = len(postern.log.read())
+        postern.send(signal.SIGUSR2)
+        new = int(postern.wait(since=since, event="upgrade")["new_pid"])
+        postern.send(signal.SIGHUP)
+        assert postern.counters()  # the signal has been taken
+        os.kill(new, signal.SIGCONT)
+        postern.follow(since)
+        postern.wait(since=since, event="reload")
+        Session(lab, server).dissolve(postern).close()
+        postern.wait_idle()
+
+
+@pytest.mark.topology(backends=1)
+def test_the_admin_socket_goes_to_the_new_process_and_nobody_is_refused_there(lab):
+    config = plain(lab)
+    with Upgrading(lab, config) as postern:
+        path = postern.directory / "admin.sock"
+        postern.stop()
+        postern.file.write_text(config + f"admin: {{socket: {path}}}\n")
+        postern.start()
+        for n in range(3):
+            before = postern.pid
+            postern.upgrade()
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(str(path))
+                s.sendall(b"show info\n")
+                assert f"Pid: {postern.pid}\n" in receive_all(s).decode(), before
+        assert path.exists()
+        postern.stop()
+        assert not path.exists()
