@@ -62,6 +62,16 @@ struct backend_counters {
     _Atomic uint64_t greetings;       /* any other reply */
     _Atomic uint64_t greeting_ms[GREETING_BUCKETS]; /* of those, from connected to the first byte */
     _Atomic uint64_t bytes_in, bytes_out; /* from and to clients, of sessions that have ended here */
+    _Atomic uint64_t connected;           /* and how long they had waited in the queue, and for that: */
+    _Atomic uint64_t queue_ms, connect_ms;
+    _Atomic uint64_t ended, session_ms; /* here, whoever ended them, and how long they were */
+};
+
+/* What a worker has met at one listener. */
+struct listener_counters {
+    _Atomic uint64_t accepted;            /* connections, those included that there was no place for */
+    _Atomic uint64_t bytes_in, bytes_out; /* from and to clients, of sessions that have ended */
+    _Atomic uint32_t sessions;            /* now, dissolved ones too */
 };
 
 /* One worker's counters. Only that worker writes; anybody may read (each word is read whole). */
@@ -74,6 +84,7 @@ struct counters {
     _Atomic uint32_t
         waiting[SNAPSHOT_POOLS_MAX]; /* sessions of this worker that wait for a backend, by pool */
     struct backend_counters backends[SNAPSHOT_BACKENDS_MAX];
+    struct listener_counters listeners[SNAPSHOT_LISTENERS_MAX];
 };
 
 /* The writer is one thread, so a relaxed load and store is enough (and needs no locked instruction). */
@@ -107,6 +118,18 @@ static inline uint32_t counter_get(const _Atomic uint32_t *gauge)
     return atomic_load_explicit(gauge, memory_order_relaxed);
 }
 
+static inline void listener_entered(struct listener_counters *l)
+{
+    counter_set(&l->sessions, counter_get(&l->sessions) + 1);
+}
+
+static inline void listener_left(struct listener_counters *l, uint64_t bytes_in, uint64_t bytes_out)
+{
+    counter_set(&l->sessions, counter_get(&l->sessions) - 1);
+    counter_raise(&l->bytes_in, bytes_in);
+    counter_raise(&l->bytes_out, bytes_out);
+}
+
 /* A counter's name and what it means, as logs, metrics and the manual show them. */
 const char *counter_name(enum counter which);
 const char *counter_text(enum counter which);
@@ -122,5 +145,11 @@ uint64_t counters_sum_relayed(const struct counters *all, uint32_t workers, enum
 uint32_t counters_sessions(const struct counters *all, uint32_t workers);
 uint64_t counters_greetings(const struct counters *all, uint32_t workers, uint16_t backend);
 uint32_t counters_dissolved(const struct counters *all, uint32_t workers);
+
+struct listener_sum {
+    uint64_t accepted, bytes_in, bytes_out;
+    uint32_t sessions;
+};
+struct listener_sum counters_listener(const struct counters *all, uint32_t workers, uint32_t listener);
 
 #endif

@@ -20,6 +20,7 @@
 #define ADMIN_TIMEOUT_MAX_MS 86400000u
 
 struct checks;
+struct rates;
 
 enum admin_level { ADMIN_USER, ADMIN_OPERATOR, ADMIN_ADMIN };
 enum admin_severity { ADMIN_SEVERITY_NONE, ADMIN_SEVERITY_NUMBER, ADMIN_SEVERITY_STRING };
@@ -36,7 +37,8 @@ struct admin_world {
     const struct counters *counters;
     uint32_t workers;
     struct load *loads;
-    struct checks *checks;    /* or NULL */
+    struct checks *checks; /* or NULL, as is: */
+    struct rates *rates;
     struct admin_base *bases; /* one for each place of a backend */
     const char *socket;
     uint64_t started_ms;
