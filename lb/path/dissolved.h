@@ -28,8 +28,8 @@ struct dissolved_note {
     uint32_t slot;    /* of the session whose sockets are there still, or CONN_NONE */
     uint16_t backend; /* index into the snapshot, or DISSOLVED_NO_PLACE, as is: */
     uint16_t listener;
-    uint8_t life;     /* enum dissolved_life */
-    bool withdrawn;   /* no tuple leads to it any more: they may lead elsewhere */
+    uint8_t life;   /* enum dissolved_life */
+    bool withdrawn; /* no tuple leads to it any more: they may lead elsewhere */
     uint64_t ended_ms;
 };
 #define DISSOLVED_NO_PLACE UINT16_MAX
