@@ -15,7 +15,13 @@
 
 static int publish(void *arg)
 {
-    return serving_publish(arg);
+    struct gateway_health *h = arg;
+    return serving_publish(h->serving);
+}
+
+static const char *replace(void *arg, int error, struct roster *next)
+{
+    return gateway_health_replace(arg, error, next);
 }
 
 static const char *reason(int error)
@@ -33,7 +39,7 @@ static const char *reason(int error)
 }
 
 int gateway_admin_start(
-    struct gateway_admin *a, const struct gateway_health *h, struct inquiries *inquiries, uint64_t started_ms)
+    struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries, uint64_t started_ms)
 {
     const char *path = h->serving->config->admin.socket;
 
@@ -62,7 +68,8 @@ int gateway_admin_start(
         .socket = kept,
         .started_ms = started_ms,
         .publish = publish,
-        .arg = h->serving,
+        .replace = replace,
+        .arg = h,
     };
     admin_follow(a->world);
     int error = admin_socket_open(h->loop, a->world, &a->socket);

@@ -106,8 +106,11 @@ static void set_timeout(const struct admin_call *c)
 
 /* In the order in which help shows them; of two that fit, the longer stands first. */
 static const struct command commands[] = {
+    {"add server", "<bk>/<srv> <addr>:<port> [options]", ADMIN_ADMIN, admin_add_server,
+        "a further backend, in maintenance; options: weight <n>, maxconn <n>, zone <name>, enabled"},
     {"clear counters", "[all]", ADMIN_OPERATOR, admin_clear_counters,
         "begin anew with the most sessions at a time; nothing else can be cleared"},
+    {"del server", "<bk>/<srv>", ADMIN_ADMIN, admin_del_server, "remove a backend that add server has added"},
     {"disable health", "<bk>/<srv>", ADMIN_ADMIN, admin_disable_health, "stop checking a backend"},
     {"disable server", "<bk>/<srv>", ADMIN_ADMIN, admin_disable_server,
         "as set server <bk>/<srv> state maint"},
@@ -121,7 +124,7 @@ static const struct command commands[] = {
     {"set maxconn server", "<bk>/<srv> <n>", ADMIN_ADMIN, admin_set_maxconn,
         "the most sessions of a backend at a time; 0 sets no limit"},
     {"set server", "<bk>/<srv> <what> <value>", ADMIN_ADMIN, admin_set_server,
-        "a backend's state, weight or health"},
+        "a backend's state, weight, health or addr"},
     {"set severity-output", "none|number|string", ADMIN_USER, set_severity, "how grave each message is"},
     {"set timeout", "cli <time>", ADMIN_USER, set_timeout, "how long this connection may be idle"},
     {"set weight", "<bk>/<srv> <n>[%]", ADMIN_ADMIN, admin_set_weight,

@@ -45,6 +45,8 @@ struct admin_world {
     const char *socket;
     uint64_t started_ms;
     int (*publish)(void *arg); /* makes what has changed in the roster hold: 0 or -errno */
+    /* Makes another roster hold, if `error` says that there is one, and takes it: NULL, or why not. */
+    const char *(*replace)(void *arg, int error, struct roster *next);
     void *arg;
 };
 

@@ -3,6 +3,8 @@
 #ifndef POSTERN_CONTROL_ADMIN_HANDLERS_H
 #define POSTERN_CONTROL_ADMIN_HANDLERS_H
 
+#include <stdint.h>
+
 struct admin_call;
 
 /* admin_show.c */
@@ -15,6 +17,11 @@ void admin_show_errors(const struct admin_call *c);
 
 /* admin_stat.c */
 void admin_show_stat(const struct admin_call *c);
+
+/* admin_server.c */
+void admin_add_server(const struct admin_call *c);
+void admin_del_server(const struct admin_call *c);
+void admin_set_address(const struct admin_call *c, uint32_t backend, const char *text);
 
 /* admin_set.c */
 void admin_get_weight(const struct admin_call *c);

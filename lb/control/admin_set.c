@@ -3,6 +3,7 @@
  * Changes at run time: into the roster, then to the workers, then into the log. What cannot be understood
  * changes nothing; what cannot be published is taken back. Called through the table in admin_commands.c.
  */
+#include "control/admin_backend.h"
 #include "control/admin_commands.h"
 #include "control/admin_handlers.h"
 #include "control/checks.h"
@@ -32,7 +33,7 @@ static void log_change(const struct admin_call *c)
     admin_log_change(c->session, c->text);
 }
 
-static int find_pool(const struct roster *r, const char *name, size_t len)
+int admin_find_pool(const struct roster *r, const char *name, size_t len)
 {
     for (uint32_t i = 0; i < r->n_pools; i++)
         if (r->pools[i].config && strlen(r->pools[i].name) == len && memcmp(r->pools[i].name, name, len) == 0)
@@ -49,7 +50,7 @@ uint32_t admin_find_backend(const struct admin_call *c, const char *name)
         admin_say(c, LOG_ERR, "Require 'backend/server'.");
         return NOBODY;
     }
-    int pool = find_pool(r, name, (size_t)(slash - name));
+    int pool = admin_find_pool(r, name, (size_t)(slash - name));
     if (pool < 0) {
         admin_say(c, LOG_ERR, "No such backend.");
         return NOBODY;
@@ -172,7 +173,8 @@ static void set_health(const struct admin_call *c, uint32_t backend, const char 
 static const struct {
     const char *what;
     void (*set)(const struct admin_call *c, uint32_t backend, const char *text);
-} aspects[] = {{"health", set_health}, {"state", set_state}, {"weight", set_weight}};
+} aspects[] = {
+    {"addr", admin_set_address}, {"health", set_health}, {"state", set_state}, {"weight", set_weight}};
 
 void admin_set_server(const struct admin_call *c)
 {
@@ -184,7 +186,7 @@ void admin_set_server(const struct admin_call *c)
             return;
         }
     if (backend != NOBODY)
-        admin_say(c, LOG_ERR, "usage: set server <backend>/<server> health | state | weight");
+        admin_say(c, LOG_ERR, "usage: set server <backend>/<server> addr | health | state | weight");
 }
 
 void admin_enable_server(const struct admin_call *c)
