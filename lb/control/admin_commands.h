@@ -118,9 +118,6 @@ void admin_log_change(const struct admin_session *s, const char *command);
 /* A word of a call, "" when it has not so many. */
 const char *admin_word(const struct admin_call *c, unsigned i);
 
-/* Answers a call for JSON that there is none; the plain form would only fail later. */
-bool admin_refuses_json(const struct admin_call *c);
-
 static inline const struct roster *admin_roster(const struct admin_call *c)
 {
     return *c->world->roster;

@@ -11,6 +11,7 @@ struct admin_call;
 void admin_show_info(const struct admin_call *c);
 void admin_show_version(const struct admin_call *c);
 void admin_show_backend(const struct admin_call *c);
+void admin_show_servers_conn(const struct admin_call *c);
 void admin_show_servers_state(const struct admin_call *c);
 void admin_show_table(const struct admin_call *c);
 void admin_show_errors(const struct admin_call *c);
@@ -32,6 +33,9 @@ void admin_enable_server(const struct admin_call *c);
 void admin_disable_server(const struct admin_call *c);
 void admin_enable_health(const struct admin_call *c);
 void admin_disable_health(const struct admin_call *c);
+void admin_enable_agent(const struct admin_call *c);
+void admin_disable_agent(const struct admin_call *c);
+void admin_set_maxconn_frontend(const struct admin_call *c);
 void admin_clear_counters(const struct admin_call *c);
 
 /* admin_sessions.c */

@@ -205,26 +205,38 @@ void admin_disable_server(const struct admin_call *c)
         set(c, backend, OVERRIDE_STATE, BACKEND_MAINT);
 }
 
-static void pause_checks(const struct admin_call *c, bool pause)
+/* What is said of who is not checked at all, on turning the checks on; turning them off is no news then. */
+static void pause_checks(const struct admin_call *c,
+    int (*apply)(struct checks *c, uint16_t backend, bool pause), bool pause, const char *none)
 {
     uint32_t backend = find_backend(c, 0);
 
     if (backend == NOBODY)
         return;
-    if (checks_pause(c->world->checks, (uint16_t)backend, pause) == 0)
+    if (apply(c->world->checks, (uint16_t)backend, pause) == 0)
         log_change(c);
-    else if (!pause) /* who is not checked is not checked */
-        admin_say(c, LOG_ERR, "Health check was not configured on this server, cannot enable.");
+    else if (!pause)
+        admin_say(c, LOG_ERR, "%s was not configured on this server, cannot enable.", none);
 }
 
 void admin_enable_health(const struct admin_call *c)
 {
-    pause_checks(c, false);
+    pause_checks(c, checks_pause, false, "Health check");
 }
 
 void admin_disable_health(const struct admin_call *c)
 {
-    pause_checks(c, true);
+    pause_checks(c, checks_pause, true, "Health check");
+}
+
+void admin_enable_agent(const struct admin_call *c)
+{
+    pause_checks(c, checks_pause_agent, false, "Agent");
+}
+
+void admin_disable_agent(const struct admin_call *c)
+{
+    pause_checks(c, checks_pause_agent, true, "Agent");
 }
 
 /* ---- limits and counters ------------------------------------------------------------------------------ */
@@ -247,6 +259,38 @@ void admin_set_maxconn(const struct admin_call *c)
         admin_say(c, LOG_ERR, "Trailing garbage in maxconn string, or more than %d", SESSIONS_MAX);
     else
         set(c, backend, OVERRIDE_MAX_SESSIONS, (uint32_t)n);
+}
+
+/* A listener's own limit, beside gateway.max_sessions, which holds for all of them together. */
+void admin_set_maxconn_frontend(const struct admin_call *c)
+{
+    struct roster *r = *c->world->roster;
+    const char *name = admin_word(c, 0), *text = admin_word(c, 1);
+    uint32_t i = 0;
+    char *end;
+
+    while (i < r->n_listeners && strcmp(r->listeners[i].name, name) != 0)
+        i++;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    if (!name[0])
+        admin_say(c, LOG_ERR, "A frontend name is expected.");
+    else if (i == r->n_listeners)
+        admin_say(c, LOG_ERR, "No such frontend.");
+    else if (!text[0] || end == text || *end)
+        admin_say(c, LOG_ERR, "Integer value expected.");
+    else if (n < 0 || errno || n > SESSIONS_MAX)
+        admin_say(c, LOG_ERR, "Value out of range.");
+    else {
+        uint32_t before = r->listeners[i].max_sessions;
+        r->listeners[i].max_sessions = (uint32_t)n;
+        int error = c->world->publish(c->world->arg);
+        if (error) {
+            r->listeners[i].max_sessions = before;
+            admin_say(c, LOG_ERR, "Nothing was changed: %s.", strerror(-error));
+        } else
+            log_change(c);
+    }
 }
 
 /* Counters that only grow are what rates are made of, by more than one reader: they cannot be cleared. */

@@ -34,6 +34,7 @@ struct roster_vip {
 struct roster_listener {
     char name[ROSTER_NAME_BYTES];
     uint16_t pool;
+    uint32_t max_sessions; /* set by an operator; 0: no limit of its own */
 };
 
 struct roster_pool {

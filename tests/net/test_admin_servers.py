@@ -119,3 +119,20 @@ def test_what_cannot_be_is_refused_and_changes_nothing(lab):
             answer = postern.ask(command)
             assert why in answer and answer.endswith("\n\n") and answer.count("\n") == 2, (command, answer)
         assert postern.ask("show servers state;show servers conn") == before
+
+
+@pytest.mark.topology(backends=1)
+def test_a_listeners_own_limit_refuses_what_is_beyond_it(lab, engine):
+    with AdminPostern(lab, config(lab, lab.backends, **engine.pool)) as postern:
+        serve_all(lab)
+        assert postern.ask("set maxconn frontend mx 1") == "\n"
+        kept = lab.connect()
+        assert receive(kept, 4) == b"220 "
+        assert postern.stat()["mx", "FRONTEND"]["slim"] == "1"
+        with pytest.raises(ConnectionResetError), lab.connect() as s:
+            receive(s, 4)
+        assert postern.wait_sessions(1)[0]["reason"] == "session_limit"
+        assert postern.ask("set maxconn frontend mx 0") == "\n"
+        assert taker(lab) == lab.backends[0].label
+        kept.close()
+        postern.wait_sessions(3)
