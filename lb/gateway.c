@@ -24,6 +24,7 @@
 #include "counters.h"
 #include "gateway_admin.h"
 #include "gateway_counters.h"
+#include "gateway_drain.h"
 #include "gateway_health.h"
 #include "inquiries.h"
 #include "loads.h"
@@ -58,6 +59,7 @@ struct gateway {
     struct gateway_health health;
     struct gateway_admin admin;
     struct inquiries *inquiries;
+    struct gateway_drain drain;
     struct worker *workers;
     uint32_t n_workers; /* running */
     sd_event *loop;
@@ -235,6 +237,7 @@ static void tend(struct gateway *g)
     if (g->phase == PHASE_SERVING) {
         gateway_health_tend(&g->health, now);
         serving_tend(&g->serving, now);
+        gateway_drain_tend(&g->drain, now);
     }
     if (g->phase != PHASE_SERVING || serving_is_settled(&g->serving))
         checks_tell(g->health.checks);
@@ -248,6 +251,8 @@ static void tend(struct gateway *g)
             LOG_LEVEL_INFO, "drain", "sessions=%u hint=\"a second TERM ends them at once\"", relaying(g));
         g->report_ms = now + DRAIN_REPORT_MS;
     }
+    if (g->phase == PHASE_DRAINING)
+        gateway_drain_all(&g->drain, relaying(g), now);
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -263,11 +268,11 @@ static uint64_t next_ms(const struct gateway *g)
     if (g->phase == PHASE_HANDSHAKES) /* kernels have no event for the end of a handshake */
         return HANDSHAKES_LOOK_MS;
     if (g->phase == PHASE_DRAINING)
-        at = sooner(at, g->report_ms);
+        at = sooner(sooner(at, g->report_ms), gateway_drain_next_ms(&g->drain));
     if (g->phase == PHASE_SERVING)
         at = sooner(at, serving_next_ms(&g->serving, now));
     if (g->phase == PHASE_SERVING)
-        at = sooner(at, gateway_health_next_ms(&g->health));
+        at = sooner(sooner(at, gateway_health_next_ms(&g->health)), gateway_drain_next_ms(&g->drain));
     if (at == UINT64_MAX)
         return UINT64_MAX;
     return at > now ? at - now : 0;
@@ -343,6 +348,7 @@ static int watch_routes(struct gateway *g)
 static int open_inquiries(struct gateway *g)
 {
     int error = inquiries_new(g->loop, g->workers, g->n_workers, &g->inquiries);
+    g->drain = (struct gateway_drain){.serving = &g->serving, .loads = g->loads, .inquiries = g->inquiries};
     return error < 0 ? fail("cannot open a descriptor for the workers' answers", error) : 0;
 }
 
