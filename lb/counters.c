@@ -51,6 +51,22 @@ const char *counter_text(enum counter which)
     return texts[which];
 }
 
+uint32_t greeting_percentile(const uint64_t buckets[GREETING_BUCKETS], unsigned percent)
+{
+    uint64_t all = 0, below = 0;
+
+    for (unsigned i = 0; i < GREETING_BUCKETS; i++)
+        all += buckets[i];
+    const uint64_t wanted = (all * percent + 99) / 100;
+    for (unsigned i = 0; i < GREETING_BUCKETS && all > 0; i++) {
+        uint64_t width = i < 2 ? 0 : (1u << (i - 1)) - 1; /* the last has no end: taken as wide as the rest */
+        if (below + buckets[i] >= wanted)
+            return (uint32_t)((i ? 1u << (i - 1) : 0) + width * (wanted - below) / buckets[i]);
+        below += buckets[i];
+    }
+    return GREETING_NONE;
+}
+
 uint64_t counters_sum(const struct counters *all, uint32_t workers, enum counter which)
 {
     uint64_t sum = 0;

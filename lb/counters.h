@@ -53,6 +53,12 @@ static inline unsigned greeting_bucket(uint32_t ms)
     return bucket < GREETING_BUCKETS ? bucket : GREETING_BUCKETS - 1;
 }
 
+#define GREETING_NONE UINT32_MAX
+
+/* Milliseconds within which this percentage of greetings came, within its bucket by interpolation; or
+ * GREETING_NONE. */
+uint32_t greeting_percentile(const uint64_t buckets[GREETING_BUCKETS], unsigned percent);
+
 /* What a worker's sessions have met at one backend; each backend that a session tries counts one. */
 struct backend_counters {
     _Atomic uint64_t sessions;        /* tried here */

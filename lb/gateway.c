@@ -152,6 +152,7 @@ static uint32_t relaying(const struct gateway *g)
 static void stop_now(struct gateway *g, const char *signal_name)
 {
     g->phase = PHASE_STOPPING;
+    g->admin.daemon.phase = "stopping";
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name, relaying(g));
     for (uint32_t i = 0; i < g->n_workers; i++)
@@ -168,6 +169,7 @@ static void drain(struct gateway *g)
 
     gateway_health_settle(&g->health);
     g->phase = PHASE_HANDSHAKES;
+    g->admin.daemon.phase = "draining";
     g->handshakes_end_ms = now + HANDSHAKES_MS;
     g->report_ms = now + DRAIN_REPORT_MS;
     bpf_catch_detach(g->serving.kernel.bpf);

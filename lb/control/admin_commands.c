@@ -135,6 +135,8 @@ static const struct command commands[] = {
     {"show servers state", "[<bk>]", ADMIN_USER, admin_show_servers_state, "the backends, for a state file"},
     {"show stat", "[<iid> <type> <sid>] [typed]", ADMIN_USER, admin_show_stat,
         "the counters of listeners, pools and backends"},
+    {"show status", "", ADMIN_USER, admin_show_status,
+        "all of it as one line of JSON, and what is wrong; of postern's own"},
     {"show table", "[<table>]", ADMIN_USER, admin_show_table, "stick tables: there are none"},
     {"show version", "", ADMIN_USER, admin_show_version, "the version"},
     {"user", "", ADMIN_USER, become_user, "lower one's level to user"},
