@@ -114,3 +114,16 @@ uint32_t counters_sessions(const struct counters *all, uint32_t workers)
         sum += atomic_load_explicit(&all[i].sessions, memory_order_relaxed);
     return sum;
 }
+
+struct listener_sum counters_listener(const struct counters *all, uint32_t workers, uint32_t listener)
+{
+    struct listener_sum sum = {0};
+    for (uint32_t i = 0; i < workers; i++) {
+        const struct listener_counters *l = &all[i].listeners[listener];
+        sum.accepted += atomic_load_explicit(&l->accepted, memory_order_relaxed);
+        sum.bytes_in += atomic_load_explicit(&l->bytes_in, memory_order_relaxed);
+        sum.bytes_out += atomic_load_explicit(&l->bytes_out, memory_order_relaxed);
+        sum.sessions += counter_get(&l->sessions);
+    }
+    return sum;
+}

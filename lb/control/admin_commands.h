@@ -20,6 +20,7 @@
 #define ADMIN_TIMEOUT_MAX_MS 86400000u
 
 struct checks;
+struct rates;
 struct status_daemon;
 
 enum admin_level { ADMIN_USER, ADMIN_OPERATOR, ADMIN_ADMIN };
@@ -43,7 +44,8 @@ struct admin_world {
     const struct counters *counters;
     uint32_t workers;
     struct load *loads;
-    struct checks *checks;    /* or NULL */
+    struct checks *checks; /* or NULL, as is: */
+    struct rates *rates;
     struct admin_base *bases; /* one for each place of a backend */
     const char *socket;       /* "": none */
     uint64_t started_ms;

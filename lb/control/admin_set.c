@@ -6,6 +6,7 @@
 #include "control/admin_commands.h"
 #include "control/admin_handlers.h"
 #include "control/checks.h"
+#include "control/rates.h"
 
 #include "base/clock.h"
 #include "log.h"
@@ -247,5 +248,6 @@ void admin_clear_counters(const struct admin_call *c)
     }
     for (uint32_t i = 0; i < r->n_backends; i++)
         load_clear_most(&c->world->loads[i]);
+    rates_clear_max(c->world->rates);
     log_change(c);
 }

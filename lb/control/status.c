@@ -7,6 +7,7 @@
 #include "control/status.h"
 
 #include "base/clock.h"
+#include "control/rates.h"
 #include "control/trouble.h"
 
 #include <stdlib.h>
@@ -34,6 +35,22 @@ json_t *status_text(const char *text)
         ret = json_string(own);
     free(own);
     return ret;
+}
+
+json_t *status_rate(const struct rate *r)
+{
+    return json_pack("{s:I, s:I}", "rate", (json_int_t)r->now, "rate_max", (json_int_t)r->max);
+}
+
+json_t *status_join(json_t *object, json_t *more)
+{
+    int error = json_object_update_missing(object, more);
+
+    json_decref(more);
+    if (!error)
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 /* ---- the gateway -------------------------------------------------------------------------------------- */
@@ -67,10 +84,11 @@ static json_t *sessions_status(const struct admin_world *w)
     uint32_t dissolved = counters_dissolved(w->counters, w->workers), queued = count_waiting(w);
     uint32_t relayed = now > dissolved + queued ? now - dissolved - queued : 0; /* none is counted at once */
 
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "now", (json_int_t)now, "dissolved",
+    json_t *all = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "now", (json_int_t)now, "dissolved",
         (json_int_t)dissolved, "relayed", (json_int_t)relayed, "queued", (json_int_t)queued, "max",
         (json_int_t)(*w->roster)->config->gateway.max_sessions, "accepted_total",
         (json_int_t)counters_sum(w->counters, w->workers, COUNTER_sessions_accepted));
+    return status_join(all, status_rate(rates_of_gateway(w->rates)));
 }
 
 /* Since Linux 6.2 the size of this directory is the number of its entries. */
@@ -122,25 +140,30 @@ static json_t *vip_status(const struct roster_vip *v)
 }
 
 /* NULL: all of its addresses have left. */
-static json_t *listener_status(const struct roster *r, uint32_t listener)
+static json_t *listener_status(const struct admin_world *w, uint32_t listener)
 {
+    const struct roster *r = *w->roster;
     json_t *vips = json_array();
+    json_int_t sessions = 0;
 
     for (uint32_t i = 0; i < r->n_vips; i++)
         if (r->vips[i].listener == listener)
             (void)json_array_append_new(vips, vip_status(&r->vips[i]));
     if (json_array_size(vips) == 0)
         return json_decref(vips), NULL;
-    return json_pack("{s:s, s:s, s:o}", "name", r->listeners[listener].name, "pool",
-        r->pools[r->listeners[listener].pool].name, "addresses", vips);
+    for (uint32_t i = 0; i < w->workers; i++)
+        sessions += counter_get(&w->counters[i].listeners[listener].sessions);
+    json_t *all = json_pack("{s:s, s:s, s:I, s:o}", "name", r->listeners[listener].name, "pool",
+        r->pools[r->listeners[listener].pool].name, "sessions", sessions, "addresses", vips);
+    return status_join(all, status_rate(rates_of_listener(w->rates, listener)));
 }
 
-static json_t *listeners_status(const struct roster *r)
+static json_t *listeners_status(const struct admin_world *w)
 {
     json_t *all = json_array();
 
-    for (uint32_t i = 0; i < r->n_listeners; i++) {
-        json_t *one = listener_status(r, i);
+    for (uint32_t i = 0; i < (*w->roster)->n_listeners; i++) {
+        json_t *one = listener_status(w, i);
         if (one)
             (void)json_array_append_new(all, one);
     }
@@ -238,7 +261,7 @@ json_t *status_make(const struct admin_world *w)
         (json_int_t)((clock_now_ms() - w->started_ms) / 1000), "phase",
         w->daemon ? w->daemon->phase : "serving", "config", config_status(w), "sessions", sessions_status(w),
         "limits", "descriptors", descriptors_status(), "counters", counters_status(w), "workers",
-        workers_status(w), "listeners", listeners_status(*w->roster), "zones", zones_status(pools, g->zone),
+        workers_status(w), "listeners", listeners_status(w), "zones", zones_status(pools, g->zone),
         "overrides", overrides_status(pools), "pools", pools);
     json_t *trouble = ret ? trouble_find(ret) : NULL;
     if (trouble && json_object_set_new(ret, "trouble", trouble) == 0)

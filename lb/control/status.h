@@ -29,6 +29,14 @@ char *status_print(const struct admin_world *w);
 /* Its pools, with their backends; those that have left included for as long as they have sessions. */
 json_t *status_pools(const struct admin_world *w);
 
+struct rate;
+
+/* How fast sessions come, and how long the parts of them take; to be put into another object. */
+json_t *status_rate(const struct rate *r);
+
+/* Adds all of `more` to `object`, and frees both on failure: NULL. Takes both over. */
+json_t *status_join(json_t *object, json_t *more);
+
 /* Bytes of anybody's as a string: what is no UTF-8, or moves the cursor, becomes '?'. */
 json_t *status_text(const char *text);
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "control/admin_backend.h"
 #include "control/checks.h"
+#include "control/rates.h"
 #include "control/weights.h"
 
 #include <stdio.h>
@@ -204,19 +205,21 @@ static json_t *backend_status(
     s.asked = checks_look(w->checks, i, &s.v);
     const char *state = judge(&s, why);
     uint64_t since_ms = s.asked && s.v.health ? s.v.since_ms : w->started_ms;
-    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:I, s:o, s:o, s:b, s:I, s:I, s:I, s:I, s:f, s:f, s:b, s:I, "
-                     "s:f, s:o, s:o, s:o}",
-        "name", b->spec.name, "zone", b->spec.zone, "addresses", addresses_of(b), "state", state, "why",
-        status_text(why), "since_s", (json_int_t)(s.now_ms > since_ms ? s.now_ms - since_ms : 0) / 1000,
-        "check", check_status(&s), "agent", agent_status(&s), "found", b->found, "sessions",
-        (json_int_t)load_sessions(&w->loads[i]), "sessions_most",
-        (json_int_t)atomic_load_explicit(&w->loads[i].most, memory_order_relaxed), "max_sessions",
-        (json_int_t)b->max_sessions, "weight", (json_int_t)roster_value(r, i, OVERRIDE_WEIGHT),
-        "effective_weight", (double)b->weight / SNAPSHOT_WEIGHT_SCALE, "share",
-        weights ? (double)b->weight / (double)weights : 0.0, "reserve", b->weight == 0 && b->reserve > 0,
-        "busy_limit", (json_int_t)b->braked, "late_factor", (double)b->factor / WEIGHTS_FACTOR_ONE,
-        "overrides", overrides_of(&s), "greeting_ms", greeting_status(totals), "totals",
-        totals_status(totals));
+    json_t *all =
+        json_pack("{s:s, s:s, s:o, s:s, s:o, s:I, s:o, s:o, s:b, s:I, s:I, s:I, s:I, s:f, s:f, s:b, s:I, "
+                  "s:f, s:o, s:o, s:o}",
+            "name", b->spec.name, "zone", b->spec.zone, "addresses", addresses_of(b), "state", state, "why",
+            status_text(why), "since_s", (json_int_t)(s.now_ms > since_ms ? s.now_ms - since_ms : 0) / 1000,
+            "check", check_status(&s), "agent", agent_status(&s), "found", b->found, "sessions",
+            (json_int_t)load_sessions(&w->loads[i]), "sessions_most",
+            (json_int_t)atomic_load_explicit(&w->loads[i].most, memory_order_relaxed), "max_sessions",
+            (json_int_t)b->max_sessions, "weight", (json_int_t)roster_value(r, i, OVERRIDE_WEIGHT),
+            "effective_weight", (double)b->weight / SNAPSHOT_WEIGHT_SCALE, "share",
+            weights ? (double)b->weight / (double)weights : 0.0, "reserve", b->weight == 0 && b->reserve > 0,
+            "busy_limit", (json_int_t)b->braked, "late_factor", (double)b->factor / WEIGHTS_FACTOR_ONE,
+            "overrides", overrides_of(&s), "greeting_ms", greeting_status(totals), "totals",
+            totals_status(totals));
+    return status_join(all, status_rate(rates_of_backend(w->rates, i)));
 }
 
 /* ---- pools -------------------------------------------------------------------------------------------- */
@@ -242,13 +245,14 @@ static json_t *pool_status(const struct admin_world *w, uint16_t pool, json_t *b
         json_integer_value(json_object_get(backend, "sessions"));
     for (uint32_t k = 0; k < w->workers; k++)
         waiting += counter_get(&w->counters[k].waiting[pool]);
-    return json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "name", p->name,
-        "leaving", p->config == NULL, "balance", word(section, "balance", p->settings.balance), "source",
-        word(section, "source", p->settings.source), "proxy_protocol",
+    json_t *all = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "name",
+        p->name, "leaving", p->config == NULL, "balance", word(section, "balance", p->settings.balance),
+        "source", word(section, "source", p->settings.source), "proxy_protocol",
         word(section, "proxy_protocol", p->settings.proxy), "zones",
         p->config ? word(section, "zones", p->config->zones) : "off", "sessions", sessions, "waiting",
         waiting, "waiting_max", (json_int_t)p->settings.queue_length, "usable", (json_int_t)usable,
         "greeting_ms", greeting_status(sum), "totals", totals_status(sum), "backends", backends);
+    return status_join(all, status_rate(rates_of_pool(w->rates, pool)));
 }
 
 /* json_null() for one that is gone. */

@@ -26,12 +26,13 @@ enum dissolved_life {
 /* What the daemon keeps beside an entry; made anew by the daemon that adopts it. */
 struct dissolved_note {
     uint32_t slot;    /* of the session whose sockets are there still, or CONN_NONE */
-    uint16_t backend; /* index into the snapshot, or DISSOLVED_NO_BACKEND */
-    uint8_t life;     /* enum dissolved_life */
-    bool withdrawn;   /* no tuple leads to it any more: they may lead elsewhere */
+    uint16_t backend; /* index into the snapshot, or DISSOLVED_NO_PLACE, as is: */
+    uint16_t listener;
+    uint8_t life;   /* enum dissolved_life */
+    bool withdrawn; /* no tuple leads to it any more: they may lead elsewhere */
     uint64_t ended_ms;
 };
-#define DISSOLVED_NO_BACKEND UINT16_MAX
+#define DISSOLVED_NO_PLACE UINT16_MAX
 
 struct dissolved {
     struct dissolved_note *notes; /* by index - first */
@@ -62,7 +63,7 @@ void dissolved_set_slot(struct worker *w, uint32_t index, uint32_t slot);
 uint32_t dissolved_slot(const struct worker *w, uint32_t index);
 
 /* An entry has become a session of its own; the counts that its session had go over to it. */
-void dissolved_begin(struct worker *w, uint32_t index, uint16_t backend);
+void dissolved_begin(struct worker *w, uint32_t index, uint16_t listener, uint16_t backend);
 
 /* Sweeps what has been silent or over for long enough. */
 void dissolved_run(struct worker *w);
