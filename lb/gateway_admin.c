@@ -33,7 +33,8 @@ static const char *reason(int error)
     }
 }
 
-int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h, uint64_t started_ms)
+int gateway_admin_start(
+    struct gateway_admin *a, const struct gateway_health *h, struct inquiries *inquiries, uint64_t started_ms)
 {
     const char *path = h->serving->config->admin.socket;
 
@@ -55,6 +56,7 @@ int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h,
         .loads = h->loads,
         .checks = h->checks,
         .rates = h->rates,
+        .inquiries = inquiries,
         .bases = bases,
         .socket = kept,
         .started_ms = started_ms,

@@ -9,6 +9,7 @@
 
 struct admin_socket;
 struct gateway_health;
+struct inquiries;
 
 struct gateway_admin {
     struct admin_world *world;   /* always there, for whoever shows the status */
@@ -17,7 +18,8 @@ struct gateway_admin {
 };
 
 /* 0 or -errno, after telling why; gateway_admin_stop() in any case. */
-int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h, uint64_t started_ms);
+int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h, struct inquiries *inquiries,
+    uint64_t started_ms);
 void gateway_admin_stop(struct gateway_admin *a);
 
 /* Backends have come or gone. */

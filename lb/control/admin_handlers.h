@@ -28,4 +28,10 @@ void admin_enable_health(const struct admin_call *c);
 void admin_disable_health(const struct admin_call *c);
 void admin_clear_counters(const struct admin_call *c);
 
+/* admin_sessions.c */
+void admin_show_sess(const struct admin_call *c);
+void admin_show_sessions(const struct admin_call *c);
+void admin_shutdown_session(const struct admin_call *c);
+void admin_shutdown_server(const struct admin_call *c);
+
 #endif

@@ -17,6 +17,7 @@
 #include "path/queue.h"
 #include "path/repute.h"
 #include "path/worker.h"
+#include "sessions.h"
 
 #include <assert.h>
 #include <bpf/libbpf.h>
@@ -325,9 +326,61 @@ void dissolved_begin(struct worker *w, uint32_t index, uint16_t listener, uint16
     note->backend = backend;
     note->listener = listener;
     note->life = LIFE_ALIVE;
+    note->listing = note->slot == CONN_NONE ? 0 : w->table.conns[note->slot].listing;
     counter_set(&w->counters->dissolved, counter_get(&w->counters->dissolved) + 1);
     check(w, index); /* it may have ended already; else this sets its deadline */
 }
+
+/* ---- for operators ------------------------------------------------------------------------------------ */
+
+bool dissolved_view(struct worker *w, uint32_t index, uint32_t listing, struct session_view *ret)
+{
+    const struct dissolve_entry *e = entry_at(&w->entries, index);
+    const struct dissolved_note *note = note_of(w, index);
+
+    if (note->life != LIFE_ALIVE || note->listing == listing)
+        return false;
+    const struct dissolve_way *in = &e->way[DISSOLVE_FROM_CLIENT], *out = &e->way[DISSOLVE_FROM_BACKEND];
+    uint64_t last_ms = last_packet_ms(e);
+    struct session_view v = {
+        .id = (uint64_t)in->session << 32 | out->session,
+        .client = entry_addr(&e->client, e->client_port),
+        .vip = entry_addr(&e->vip, e->vip_port),
+        .source = entry_addr(&e->source, e->source_port),
+        .backend_address = entry_addr(&e->backend, e->backend_port),
+        .age_ms = duration_ms(w, e, false),
+        .idle_ms = last_ms != 0 && last_ms < w->now_ms ? w->now_ms - last_ms : 0,
+        .bytes_in = in->bytes,
+        .bytes_out = out->bytes,
+        .listener = SESSION_NOWHERE,
+        .pool = SESSION_NOWHERE,
+        .backend = SESSION_NOWHERE,
+        .worker = (uint16_t)w->index,
+        .retries = e->retries,
+        .state = SESSION_dissolved,
+    };
+    if (note->listener != DISSOLVED_NO_PLACE)
+        v.listener = note->listener;
+    if (note->backend != DISSOLVED_NO_PLACE) {
+        v.backend = note->backend;
+        v.pool = w->snapshot->backends[note->backend].pool;
+    }
+    *ret = v;
+    return true;
+}
+
+bool dissolved_end(struct worker *w, uint32_t index, enum close_reason reason)
+{
+    bool lives = order_load(&entry_at(&w->entries, index)->state) == DISSOLVE_DISSOLVED;
+
+    if (lives)
+        cut(w, index, reason);
+    else
+        check(w, index);
+    return lives;
+}
+
+/* ---- of an earlier run -------------------------------------------------------------------------------- */
 
 static uint16_t find_listener(const struct snapshot *s, const struct dissolve_entry *e)
 {

@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 
+struct session_view;
 struct worker;
 struct ring_buffer; /* libbpf */
 
@@ -28,8 +29,9 @@ struct dissolved_note {
     uint32_t slot;    /* of the session whose sockets are there still, or CONN_NONE */
     uint16_t backend; /* index into the snapshot, or DISSOLVED_NO_PLACE, as is: */
     uint16_t listener;
-    uint8_t life;   /* enum dissolved_life */
-    bool withdrawn; /* no tuple leads to it any more: they may lead elsewhere */
+    uint32_t listing; /* as in struct conn */
+    uint8_t life;     /* enum dissolved_life */
+    bool withdrawn;   /* no tuple leads to it any more: they may lead elsewhere */
     uint64_t ended_ms;
 };
 #define DISSOLVED_NO_PLACE UINT16_MAX
@@ -70,6 +72,15 @@ void dissolved_run(struct worker *w);
 
 /* When dissolved_run() has something to do, ms of the clock; DEADLINE_NEVER when it has not. */
 uint64_t dissolved_next_ms(const struct worker *w);
+
+/*
+ * A session, as it is now. False: there is none here that is alive, or the question of this number has met it
+ * before it dissolved.
+ */
+bool dissolved_view(struct worker *w, uint32_t index, uint32_t listing, struct session_view *ret);
+
+/* Ends a session, with a reset to both sides. False: it has ended by itself. */
+bool dissolved_end(struct worker *w, uint32_t index, enum close_reason reason);
 
 /* Milliseconds as an entry holds them: 65535 is "longer" and "never". */
 static inline uint16_t dissolved_short_ms(int32_t ms)
