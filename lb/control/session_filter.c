@@ -7,7 +7,6 @@
 
 #include "control/config_values.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,12 +129,8 @@ int session_filter_read(const char *const *words, struct session_filter *ret, co
 
 uint64_t session_id_read(const char *text)
 {
-    char *end;
-
     text += strncmp(text, "0x", 2) == 0 ? 2 : 0;
-    if (!isxdigit((unsigned char)text[0]))
-        return 0;
-    errno = 0;
-    unsigned long long id = strtoull(text, &end, 16);
-    return *end || errno || end - text > 16 ? 0 : id;
+    size_t len = strlen(text);
+
+    return len <= 16 && strspn(text, "0123456789abcdefABCDEF") == len ? strtoull(text, NULL, 16) : 0;
 }
