@@ -26,6 +26,7 @@
 #include "gateway_counters.h"
 #include "gateway_health.h"
 #include "gateway_http.h"
+#include "inquiries.h"
 #include "loads.h"
 #include "log.h"
 #include "path/worker.h"
@@ -58,6 +59,7 @@ struct gateway {
     struct gateway_health health;
     struct gateway_admin admin;
     struct gateway_http http;
+    struct inquiries *inquiries;
     struct worker *workers;
     uint32_t n_workers; /* running */
     sd_event *loop;
@@ -154,6 +156,7 @@ static void stop_now(struct gateway *g, const char *signal_name)
 {
     g->phase = PHASE_STOPPING;
     g->http.catching = false;
+    g->admin.daemon.phase = "stopping";
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name, relaying(g));
     for (uint32_t i = 0; i < g->n_workers; i++)
@@ -171,6 +174,7 @@ static void drain(struct gateway *g)
     gateway_health_settle(&g->health);
     g->phase = PHASE_HANDSHAKES;
     g->http.catching = false;
+    g->admin.daemon.phase = "draining";
     g->handshakes_end_ms = now + HANDSHAKES_MS;
     g->report_ms = now + DRAIN_REPORT_MS;
     bpf_catch_detach(g->serving.kernel.bpf);
@@ -350,6 +354,12 @@ static int watch_routes(struct gateway *g)
     return error < 0 ? fail("cannot watch the routes", error) : 0;
 }
 
+static int open_inquiries(struct gateway *g)
+{
+    int error = inquiries_new(g->loop, g->workers, g->n_workers, &g->inquiries);
+    return error < 0 ? fail("cannot open a descriptor for the workers' answers", error) : 0;
+}
+
 static int start_health(struct gateway *g)
 {
     g->health = (struct gateway_health){
@@ -378,6 +388,8 @@ static int gateway_start(struct gateway *g)
     if (!error)
         error = start_workers(g);
     if (!error)
+        error = open_inquiries(g);
+    if (!error)
         error = watch_routes(g);
     if (!error)
         error = start_health(g);
@@ -388,7 +400,7 @@ static int gateway_start(struct gateway *g)
     routes_each_interface(g->serving.kernel.routes, collect_interface, &interfaces);
     preflight_warn(current(g), interfaces.ifindex, interfaces.n);
     g->started_ms = clock_now_ms();
-    error = gateway_admin_start(&g->admin, &g->health, g->started_ms);
+    error = gateway_admin_start(&g->admin, &g->health, g->inquiries, g->started_ms);
     if (error)
         return error;
     g->http = (struct gateway_http){.loop = g->loop, .serving = &g->serving, .world = g->admin.world};
@@ -414,6 +426,7 @@ static void gateway_stop(struct gateway *g)
     gateway_http_stop(&g->http);
     gateway_admin_stop(&g->admin);
     gateway_health_stop(&g->health);
+    inquiries_stop(g->inquiries);
     sd_event_unref(g->loop); /* before what it watches is closed */
     bpf_catch_detach(g->serving.kernel.bpf);
     for (uint32_t i = 0; i < g->n_workers; i++)
@@ -422,6 +435,7 @@ static void gateway_stop(struct gateway *g)
         worker_join(&g->workers[i]);
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_close(&g->workers[i]);
+    inquiries_free(g->inquiries);
     if (g->started_ms) {
         gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
         log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",

@@ -33,7 +33,8 @@ static const char *reason(int error)
     }
 }
 
-int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h, uint64_t started_ms)
+int gateway_admin_start(
+    struct gateway_admin *a, const struct gateway_health *h, struct inquiries *inquiries, uint64_t started_ms)
 {
     const char *path = h->serving->config->admin.socket;
 
@@ -54,12 +55,17 @@ int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h,
         .workers = h->serving->publication.n_workers,
         .loads = h->loads,
         .checks = h->checks,
+        .rates = h->rates,
+        .inquiries = inquiries,
         .bases = bases,
         .socket = kept,
         .started_ms = started_ms,
+        .daemon = &a->daemon,
         .publish = publish,
         .arg = h->serving,
     };
+    a->daemon = (struct status_daemon){
+        .phase = "serving", .file = h->serving->file, .reload = &h->serving->last_reload};
     admin_follow(a->world);
     if (!path[0])
         return 0;

@@ -25,6 +25,7 @@ struct gateway_health {
     struct experience *experience;
     uint64_t experience_ms; /* when to look again at what sessions have met */
     struct discovery *discovery;
+    struct rates *rates;
 };
 
 /* The first checks and looks are taken when the loop begins. 0 or -errno; gateway_health_stop() in any case.

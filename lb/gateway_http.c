@@ -103,7 +103,6 @@ static unsigned write_metrics(FILE *out, void *arg)
         .world = h->world,
         .kernel = &h->serving->kernel,
         .ready = is_ready(h, NULL),
-        .reload = &h->serving->last_reload,
     };
     metrics_write(out, &v);
     return STATUS_OK;

@@ -19,6 +19,7 @@
 
 #define SNAPSHOT_BACKENDS_MAX 1024 /* over all pools */
 #define SNAPSHOT_POOLS_MAX SNAPSHOT_BACKENDS_MAX
+#define SNAPSHOT_LISTENERS_MAX 4096
 #define SNAPSHOT_WEIGHT_MAX 256   /* as configured */
 #define SNAPSHOT_WEIGHT_SCALE 256 /* an effective weight is in 1/256 of a configured one */
 

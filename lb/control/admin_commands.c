@@ -133,10 +133,19 @@ static const struct command commands[] = {
         "protocol errors: none, as no content is looked at"},
     {"show info", "[typed]", ADMIN_USER, admin_show_info, "the state of the whole"},
     {"show servers state", "[<bk>]", ADMIN_USER, admin_show_servers_state, "the backends, for a state file"},
+    {"show sess", "[<id>|all]", ADMIN_OPERATOR, admin_show_sess, "the sessions, or one"},
+    {"show sessions", "[client=<prefix>] [backend=<bk>/<srv>] ...", ADMIN_OPERATOR, admin_show_sessions,
+        "the sessions as JSON, one a line; also state=, older=, idle="},
     {"show stat", "[<iid> <type> <sid>] [typed]", ADMIN_USER, admin_show_stat,
         "the counters of listeners, pools and backends"},
+    {"show status", "", ADMIN_USER, admin_show_status,
+        "all of it as one line of JSON, and what is wrong; of postern's own"},
     {"show table", "[<table>]", ADMIN_USER, admin_show_table, "stick tables: there are none"},
     {"show version", "", ADMIN_USER, admin_show_version, "the version"},
+    {"shutdown session", "<id>", ADMIN_ADMIN, admin_shutdown_session,
+        "end a session, with a reset to both sides"},
+    {"shutdown sessions server", "<bk>/<srv>", ADMIN_ADMIN, admin_shutdown_server,
+        "end all sessions of a backend"},
     {"user", "", ADMIN_USER, become_user, "lower one's level to user"},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -311,6 +320,11 @@ static void write_text(char text[TEXT_MAX], const char *const *words)
     text[n] = '\0';
 }
 
+static void end_answer(const struct admin_session *s, struct admin_reply *reply)
+{
+    admin_reply_text(reply, s->prompt ? "\n> " : "\n");
+}
+
 void admin_run(const struct admin_world *w, struct admin_session *s, char *command, struct admin_reply *reply)
 {
     const char *words[ADMIN_WORDS_MAX + 1];
@@ -336,6 +350,25 @@ void admin_run(const struct admin_world *w, struct admin_session *s, char *comma
         admin_say(&c, LOG_ERR, "Permission denied");
     else
         found->run(&c);
-    if (!s->quit)
-        admin_reply_text(reply, s->prompt ? "\n> " : "\n");
+    if (!s->quit && !s->task)
+        end_answer(s, reply);
+}
+
+void admin_task_begin(struct admin_session *s, struct admin_task *t)
+{
+    t->waits = true;
+    s->task = t;
+}
+
+void admin_task_added(struct admin_session *s)
+{
+    s->task->waits = false;
+    s->on_answer(s);
+}
+
+void admin_task_over(struct admin_session *s, struct admin_reply *reply)
+{
+    s->task = NULL;
+    end_answer(s, reply);
+    s->on_answer(s);
 }

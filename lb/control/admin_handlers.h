@@ -7,6 +7,7 @@ struct admin_call;
 
 /* admin_show.c */
 void admin_show_info(const struct admin_call *c);
+void admin_show_status(const struct admin_call *c);
 void admin_show_version(const struct admin_call *c);
 void admin_show_backend(const struct admin_call *c);
 void admin_show_servers_state(const struct admin_call *c);
@@ -26,5 +27,11 @@ void admin_disable_server(const struct admin_call *c);
 void admin_enable_health(const struct admin_call *c);
 void admin_disable_health(const struct admin_call *c);
 void admin_clear_counters(const struct admin_call *c);
+
+/* admin_sessions.c */
+void admin_show_sess(const struct admin_call *c);
+void admin_show_sessions(const struct admin_call *c);
+void admin_shutdown_session(const struct admin_call *c);
+void admin_shutdown_server(const struct admin_call *c);
 
 #endif

@@ -6,6 +6,7 @@
 #include "control/admin_commands.h"
 #include "control/admin_handlers.h"
 #include "control/checks.h"
+#include "control/rates.h"
 
 #include "base/clock.h"
 #include "log.h"
@@ -17,13 +18,18 @@
 #include <syslog.h>
 
 #define PERCENT_MAX 25600 /* from weight 1 to SNAPSHOT_WEIGHT_MAX */
-#define NOBODY UINT32_MAX
+#define NOBODY ADMIN_NOBODY
 #define SESSIONS_MAX 1000000
+
+void admin_log_change(const struct admin_session *s, const char *command)
+{
+    log_event(LOG_LEVEL_INFO, "admin", "level=%s uid=%u command=\"%s\"", admin_level_name(s->level), s->uid,
+        command);
+}
 
 static void log_change(const struct admin_call *c)
 {
-    log_event(LOG_LEVEL_INFO, "admin", "level=%s uid=%u command=\"%s\"", admin_level_name(c->session->level),
-        c->session->uid, c->text);
+    admin_log_change(c->session, c->text);
 }
 
 static int find_pool(const struct roster *r, const char *name, size_t len)
@@ -34,11 +40,10 @@ static int find_pool(const struct roster *r, const char *name, size_t len)
     return -ENOENT;
 }
 
-/* The place of "pool/backend", the n-th word; NOBODY after saying why. */
-static uint32_t find_backend(const struct admin_call *c, unsigned n)
+uint32_t admin_find_backend(const struct admin_call *c, const char *name)
 {
     const struct roster *r = admin_roster(c);
-    const char *name = admin_word(c, n), *slash = strchr(name, '/');
+    const char *slash = strchr(name, '/');
 
     if (!slash || slash == name || !slash[1]) {
         admin_say(c, LOG_ERR, "Require 'backend/server'.");
@@ -55,6 +60,12 @@ static uint32_t find_backend(const struct admin_call *c, unsigned n)
             return i;
     admin_say(c, LOG_ERR, "No such server.");
     return NOBODY;
+}
+
+/* The same of the n-th word. */
+static uint32_t find_backend(const struct admin_call *c, unsigned n)
+{
+    return admin_find_backend(c, admin_word(c, n));
 }
 
 /* Both or neither: the roster's value, and a snapshot with it. */
@@ -247,5 +258,6 @@ void admin_clear_counters(const struct admin_call *c)
     }
     for (uint32_t i = 0; i < r->n_backends; i++)
         load_clear_most(&c->world->loads[i]);
+    rates_clear_max(c->world->rates);
     log_change(c);
 }

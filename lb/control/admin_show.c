@@ -7,11 +7,15 @@
 #include "control/admin_commands.h"
 #include "control/admin_handlers.h"
 #include "control/checks.h"
+#include "control/rates.h"
+#include "control/status.h"
 
 #include "base/clock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,10 +30,17 @@ struct info {
     uint64_t number; /* where there is no text */
 };
 
+static uint64_t descriptors(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
+}
+
 static unsigned collect(const struct admin_call *c, struct info info[INFO_MAX], char uptime[32])
 {
     const struct admin_world *w = c->world;
     const struct config_gateway *g = &admin_roster(c)->config->gateway;
+    const struct rate *rate = rates_of_gateway(w->rates);
     uint64_t seconds = (clock_now_ms() - w->started_ms) / 1000;
     const struct info all[] = {
         {"Name", "POS", "HAProxy", 0},
@@ -41,17 +52,25 @@ static unsigned collect(const struct admin_call *c, struct info info[INFO_MAX], 
         {"Pid", "SGP", NULL, (uint64_t)getpid()},
         {"Uptime", "MDP", uptime, 0},
         {"Uptime_sec", "MDP", NULL, seconds},
+        {"Ulimit-n", "CLP", NULL, descriptors()},
         {"Maxconn", "CLP", NULL, g->max_sessions},
+        {"Hard_maxconn", "CLP", NULL, g->max_sessions},
         {"CurrConns", "MGP", NULL, counters_sessions(w->counters, w->workers)},
         {"CumConns", "MCP", NULL, counters_sum(w->counters, w->workers, COUNTER_sessions_accepted)},
-        /* Without these, tools do not go on; they stand for nothing here. */
+        /* Without these and two further down, tools do not go on; they stand for nothing here. */
         {"Maxpipes", "CLP", NULL, 0},
         {"PipesUsed", "MGP", NULL, 0},
+        {"ConnRate", "MRP", NULL, rate->now},
+        {"MaxConnRate", "MMP", NULL, rate->max},
+        {"SessRate", "MRP", NULL, rate->now},
+        {"MaxSessRate", "MRP", NULL, rate->max},
         {"Tasks", "MGP", NULL, 0},
         {"Run_queue", "MGP", NULL, 0},
-        {"CurrDissolved", "MGP", NULL, counters_dissolved(w->counters, w->workers)},
-        {"DroppedLogs", "MCP", NULL, counters_sum(w->counters, w->workers, COUNTER_log_dropped)},
+        {"Idle_pct", "MaP", NULL, rates_idle_percent(w->rates)},
         {"node", "COS", g->name, 0},
+        {"Listeners", "MGP", NULL, admin_roster(c)->n_vips},
+        {"DroppedLogs", "MGP", NULL, counters_sum(w->counters, w->workers, COUNTER_log_dropped)},
+        {"CurrDissolved", "MGP", NULL, counters_dissolved(w->counters, w->workers)},
         {"description", "COS", "postern " POSTERN_VERSION, 0},
     };
     _Static_assert(sizeof(all) / sizeof(all[0]) <= INFO_MAX, "INFO_MAX");
@@ -84,6 +103,20 @@ void admin_show_info(const struct admin_call *c)
             admin_reply_print(c->reply, "%llu", (unsigned long long)info[i].number);
         admin_reply_text(c->reply, "\n");
     }
+}
+
+/* postern's own words. */
+void admin_show_status(const struct admin_call *c)
+{
+    char *text = status_print(c->world);
+
+    if (!text) {
+        admin_say(c, LOG_ERR, "There is no memory for it.");
+        return;
+    }
+    admin_reply_text(c->reply, text);
+    admin_reply_text(c->reply, "\n");
+    free(text);
 }
 
 void admin_show_version(const struct admin_call *c)

@@ -7,6 +7,8 @@
 #include "control/admin_commands.h"
 #include "control/admin_handlers.h"
 #include "control/checks.h"
+#include "control/rates.h"
+#include "control/slow_start.h"
 
 #include "base/clock.h"
 
@@ -138,10 +140,34 @@ static bool is_stopped(const struct roster *r, uint32_t listener, bool *ret_conf
     return !open;
 }
 
+static uint32_t greater(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static void add_rate(struct row *row, const struct rate *rate)
+{
+    number(row, COLUMN_rate, rate->now);
+    number(row, COLUMN_rate_max, rate->max);
+}
+
+/* Of backends and pools. */
+static void add_times(struct row *row, const struct rate *rate)
+{
+    add_rate(row, rate);
+    number(row, COLUMN_qtime, rate->queue_ms);
+    number(row, COLUMN_ctime, rate->connect_ms);
+    number(row, COLUMN_ttime, rate->session_ms);
+    if (rate->last_ms)
+        number(row, COLUMN_lastsess, (clock_now_ms() - rate->last_ms) / 1000);
+}
+
 static void add_listener(const struct admin_call *c, const struct selection *want, uint32_t i)
 {
     const struct roster *r = admin_roster(c);
     const char *name = r->listeners[i].name;
+    const struct rate *rate = rates_of_listener(c->world->rates, i);
+    const struct listener_sum sum = counters_listener(c->world->counters, c->world->workers, i);
     struct row row = {0};
     bool configured, stopped = is_stopped(r, i, &configured);
 
@@ -154,12 +180,15 @@ static void add_listener(const struct admin_call *c, const struct selection *wan
     number(&row, COLUMN_sid, 0);
     number(&row, COLUMN_type, TYPE_FRONTEND);
     number(&row, COLUMN_slim, r->config->gateway.max_sessions);
-    if (r->n_listeners == 1) { /* sessions are not counted by listener; the only one has them all */
-        uint64_t accepted = counters_sum(c->world->counters, c->world->workers, COUNTER_sessions_accepted);
-        number(&row, COLUMN_scur, counters_sessions(c->world->counters, c->world->workers));
-        number(&row, COLUMN_stot, accepted);
-        number(&row, COLUMN_conn_tot, accepted);
-    }
+    number(&row, COLUMN_scur, sum.sessions);
+    number(&row, COLUMN_smax, greater(rate->sessions_max, sum.sessions));
+    number(&row, COLUMN_stot, sum.accepted);
+    number(&row, COLUMN_bin, sum.bytes_in);
+    number(&row, COLUMN_bout, sum.bytes_out);
+    number(&row, COLUMN_conn_tot, sum.accepted);
+    add_rate(&row, rate);
+    number(&row, COLUMN_conn_rate, rate->now);
+    number(&row, COLUMN_conn_rate_max, rate->max);
     finish(c, want, &row);
 }
 
@@ -227,6 +256,10 @@ static void add_backend(const struct admin_call *c, const struct selection *want
         text(&row, COLUMN_last_agt, v.agent_reason);
     }
     text(&row, COLUMN_addr, admin_addresses(b, row.address));
+    add_times(&row, rates_of_backend(c->world->rates, i));
+    uint32_t factor = slow_start_factor(clock_now_ms(), b->up_since_ms, pool->config->slow_start_ms);
+    if (factor < SLOW_START_ONE && b->weight + b->reserve > 0)
+        number(&row, COLUMN_throttle, factor * 100 / SLOW_START_ONE);
     text(&row, COLUMN_zone, b->spec.zone);
     number(&row, COLUMN_effective_weight, b->weight);
     finish(c, want, &row);
@@ -238,6 +271,7 @@ static void add_pool(const struct admin_call *c, const struct selection *want, u
         [BALANCE_ROUND_ROBIN] = "roundrobin",
         [BALANCE_SOURCE_HASH] = "source"};
     const struct roster *r = admin_roster(c);
+    const struct rate *rate = rates_of_pool(c->world->rates, i);
     struct admin_totals sum = {0};
     uint64_t now = 0;
     uint32_t weight = 0, usable = 0, waiting = 0;
@@ -264,6 +298,9 @@ static void add_pool(const struct admin_call *c, const struct selection *want, u
     number(&row, COLUMN_sid, 0);
     number(&row, COLUMN_type, TYPE_BACKEND);
     number(&row, COLUMN_qcur, waiting);
+    number(&row, COLUMN_qmax, greater(rate->queue_max, waiting));
+    number(&row, COLUMN_smax, greater(rate->sessions_max, (uint32_t)now));
+    add_times(&row, rate);
     number(&row, COLUMN_qlimit, r->pools[i].settings.queue_length);
     add_totals(&row, &sum, now);
     text(&row, COLUMN_status, usable ? "UP" : "DOWN");

@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ROSTER_LISTENERS_MAX CONFIG_VIPS_MAX
+#define ROSTER_LISTENERS_MAX SNAPSHOT_LISTENERS_MAX
 #define ROSTER_POOLS_MAX SNAPSHOT_BACKENDS_MAX
 #define ROSTER_VIPS_MAX (2 * CONFIG_VIPS_MAX) /* those that leave included */
 #define ROSTER_NOBODY_MS 30000 /* 421 until then, RST from then on (RFC 5321, 5.1: the next MX) */

@@ -69,6 +69,8 @@ static void session_begin(struct worker *w, int fd)
         refuse(w, fd, &client, &vip, REASON_no_listener, 0);
         return;
     }
+    struct listener_counters *counters = &w->counters->listeners[listener - w->snapshot->listeners];
+    counter_bump(&counters->accepted);
     uint32_t sessions = counters_sessions(w->all_counters, w->snapshot->workers);
     bool room = sessions < w->snapshot->max_sessions;
     struct conn *c = room ? conn_new(&w->table) : NULL;
@@ -79,6 +81,7 @@ static void session_begin(struct worker *w, int fd)
         return;
     }
     counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) + 1);
+    listener_entered(counters);
     c->id = w->next_session++;
     c->fd[SIDE_CLIENT] = fd;
     c->client = client;

@@ -116,9 +116,9 @@ def test_haproxy_gives_the_same_answers(lab):
                 return {(k.split(".")[0], k.split(".")[4]): v.split(":")[:2] for k, v in lines.items()}
 
             own, their = kinds(typed[1]), kinds(typed[0])
-            # These two are a server's state and a pool's count; ours have the tags of the former everywhere.
+            # A server's and a listener's have other tags than a pool's; ours have those of the former everywhere.
             other = {k: (v, their[k]) for k, v in own.items() if k in their and v != their[k]}
-            assert set(other) == {("B", "act"), ("B", "bck")}, other
+            assert set(other) == {("B", "act"), ("B", "bck"), ("B", "rate"), ("B", "rate_max")}, other
             postern.wait(event="admin", command="disable server inbound/mta1")
             postern.wait(event="admin", command="enable server inbound/mta1")
 
