@@ -3,16 +3,17 @@
 #ifndef POSTERN_GATEWAY_ADMIN_H
 #define POSTERN_GATEWAY_ADMIN_H
 
+#include "control/status.h"
+
 #include <stdint.h>
 
-struct admin_base;
 struct admin_socket;
-struct admin_world;
 struct gateway_health;
 struct inquiries;
 
 struct gateway_admin {
-    struct admin_world *world;
+    struct admin_world *world;   /* always there, for whoever shows the status */
+    struct status_daemon daemon; /* as the gateway sets it */
     struct admin_socket *socket; /* NULL: none is configured */
 };
 

@@ -146,6 +146,8 @@ static const struct command commands[] = {
         "the sessions as JSON, one a line; also state=, older=, idle="},
     {"show stat", "[<iid> <type> <sid>] [typed|json]", ADMIN_USER, admin_show_stat,
         "the counters of listeners, pools and backends"},
+    {"show status", "", ADMIN_USER, admin_show_status,
+        "all of it as one line of JSON, and what is wrong; of postern's own"},
     {"show table", "[<table>]", ADMIN_USER, admin_show_table, "stick tables: there are none"},
     {"show version", "", ADMIN_USER, admin_show_version, "the version"},
     {"shutdown session", "<id>", ADMIN_ADMIN, admin_shutdown_session,

@@ -9,6 +9,7 @@ struct admin_call;
 
 /* admin_show.c */
 void admin_show_info(const struct admin_call *c);
+void admin_show_status(const struct admin_call *c);
 void admin_show_version(const struct admin_call *c);
 void admin_show_backend(const struct admin_call *c);
 void admin_show_servers_conn(const struct admin_call *c);

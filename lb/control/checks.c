@@ -294,6 +294,8 @@ bool checks_look(const struct checks *c, uint16_t backend, struct checks_view *r
         .checked = p->past.checked,
         .ok = p->past.ok,
         .down = p->health.state == HEALTH_DOWN,
+        .suspect = p->health.state == HEALTH_SUSPECT,
+        .agent_failing = p->agent_failing,
         .agent = p->agent_interval_ms != 0,
         .agent_state = p->agent,
         .rules = p->rules,

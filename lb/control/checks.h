@@ -49,7 +49,8 @@ struct backend_said checks_said(const struct checks *c, uint16_t backend);
 /* What is known of a backend by its checks and its agent; texts last until the loop goes on. */
 struct checks_view {
     bool health, agent; /* it is checked; it has an agent */
-    bool paused, checked, ok, down;
+    bool paused, checked, ok, down, suspect;
+    bool agent_failing; /* it cannot be asked */
     struct agent_state agent_state;
     struct health_rules rules;
     uint32_t ms; /* of the last check */
