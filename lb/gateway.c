@@ -184,10 +184,19 @@ static void drain(struct gateway *g)
         counters_dissolved(g->counters, g->n_workers));
 }
 
+static const char *prepare_reload(void *arg, const struct config *after)
+{
+    struct gateway *g = arg;
+    const char *why = gateway_admin_prepare(&g->admin, after);
+
+    return why ? why : gateway_http_prepare(&g->http, after);
+}
+
 static void reload(struct gateway *g)
 {
     bool applied = serving_reload(&g->serving);
 
+    gateway_admin_reloaded(&g->admin, applied);
     gateway_http_reloaded(&g->http, applied);
     if (applied)
         gateway_health_reloaded(&g->health);
@@ -406,6 +415,8 @@ static int gateway_start(struct gateway *g)
     routes_each_interface(g->serving.kernel.routes, collect_interface, &interfaces);
     preflight_warn(current(g), interfaces.ifindex, interfaces.n);
     g->started_ms = clock_now_ms();
+    g->serving.prepare = prepare_reload;
+    g->serving.prepare_arg = g;
     error = gateway_admin_start(&g->admin, &g->health, g->inquiries, g->started_ms);
     if (error)
         return error;

@@ -141,11 +141,8 @@ static void poke_if_open(struct gateway_http *h)
     (void)sd_event_source_set_enabled(h->poke, h->now ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
-/* Before a reload is applied. NULL, or why it must not be. */
-static const char *prepare(void *arg, const struct config *after)
+const char *gateway_http_prepare(struct gateway_http *h, const struct config *after)
 {
-    struct gateway_http *h = arg;
-
     if (strcmp(h->serving->config->http.listen, after->http.listen) == 0)
         return NULL;
     int error = open_at(h, after->http.listen, &h->next);
@@ -173,8 +170,6 @@ int gateway_http_start(struct gateway_http *h)
 {
     const char *listen = h->serving->config->http.listen;
 
-    h->serving->prepare = prepare;
-    h->serving->prepare_arg = h;
     int error = sd_event_add_time_relative(h->loop, &h->poke, CLOCK_MONOTONIC, POKE_US, 0, on_poke, h);
     if (error >= 0)
         error = open_at(h, listen, &h->now);

@@ -11,6 +11,7 @@
 #include <systemd/sd-event.h>
 
 struct admin_world;
+struct config;
 struct http;
 struct serving;
 
@@ -32,6 +33,9 @@ struct gateway_http {
 /* 0 or -errno, after telling why; gateway_http_stop() in any case. */
 int gateway_http_start(struct gateway_http *h);
 void gateway_http_stop(struct gateway_http *h);
+
+/* Before a reload is applied: NULL, or why it must not be. */
+const char *gateway_http_prepare(struct gateway_http *h, const struct config *after);
 
 /* To be called after serving_reload(): the new listener takes the place of the old one, or is given up. */
 void gateway_http_reloaded(struct gateway_http *h, bool applied);

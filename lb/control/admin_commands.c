@@ -56,7 +56,13 @@ static void show_level(const struct admin_call *c)
 
 static void show_sockets(const struct admin_call *c)
 {
-    admin_reply_print(c->reply, "# socket lvl processes\nunix@%s admin all\n", c->world->socket);
+    const struct config_admin *a = &admin_roster(c)->config->admin;
+
+    admin_reply_text(c->reply, "# socket lvl processes\n");
+    if (a->socket && a->socket[0])
+        admin_reply_print(c->reply, "unix@%s admin all\n", a->socket);
+    if (a->tcp && a->tcp[0])
+        admin_reply_print(c->reply, "%s user all\n", a->tcp);
 }
 
 static void set_severity(const struct admin_call *c)

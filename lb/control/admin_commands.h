@@ -49,7 +49,6 @@ struct admin_world {
     struct rates *rates;
     struct inquiries *inquiries; /* of sessions; NULL: there are no workers */
     struct admin_base *bases;    /* one for each place of a backend */
-    const char *socket;          /* "": none */
     uint64_t started_ms;
     const struct status_daemon *daemon; /* or NULL */
     int (*publish)(void *arg);          /* makes what has changed in the roster hold: 0 or -errno */
