@@ -107,8 +107,11 @@ static void tend_leavers(struct serving *v)
     v->leave_ms = roster_is_leaving(v->roster) ? clock_now_ms() + LEAVE_MS : UINT64_MAX;
 }
 
-static void refuse_reload(const char *why)
+static void refuse_reload(struct serving *v, const char *why)
 {
+    v->last_reload.at = time(NULL);
+    v->last_reload.ok = false;
+    snprintf(v->last_reload.error, sizeof(v->last_reload.error), "%s", why);
     log_event(LOG_LEVEL_ERROR, "reload_refused", "file_applied=no reason=\"%s\"", why);
 }
 
@@ -119,8 +122,6 @@ static const char *needs_restart(const struct config *before, const struct confi
         return "gateway.workers has changed: that needs a restart";
     if (before->gateway.max_sessions != after->gateway.max_sessions)
         return "gateway.max_sessions has changed: that needs a restart";
-    if (strcmp(before->admin.socket, after->admin.socket) != 0)
-        return "admin.socket has changed: that needs a restart";
     return NULL;
 }
 
@@ -163,13 +164,18 @@ static const char *follow(struct serving *v, int error, struct roster *roster, c
     return NULL;
 }
 
+const char *serving_replace(struct serving *v, int error, struct roster *next)
+{
+    return follow(v, error, next, v->error_text);
+}
+
 const char *serving_take_found(
     struct serving *v, const char *pool, const struct backend_spec *specs, uint32_t n)
 {
     struct roster *roster = NULL;
 
     int error = roster_next_found(v->roster, pool, specs, n, clock_now_ms(), &roster);
-    return follow(v, error, roster, v->error_text);
+    return serving_replace(v, error, roster);
 }
 
 bool serving_reload(struct serving *v)
@@ -180,16 +186,18 @@ bool serving_reload(struct serving *v)
 
     int error = config_load(v->file, stderr, &config);
     if (error) {
-        refuse_reload(error == -EINVAL ? "the configuration has errors, see above" : strerror(-error));
+        refuse_reload(v, error == -EINVAL ? "the configuration has errors, see above" : strerror(-error));
         return false;
     }
     const char *why = needs_restart(v->config, config);
+    if (!why && v->prepare)
+        why = v->prepare(v->prepare_arg, config);
     if (!why)
         error = roster_next(v->roster, config, clock_now_ms(), &roster);
     if (!why)
         why = follow(v, error, roster, text);
     if (why) {
-        refuse_reload(why);
+        refuse_reload(v, why);
         config_free(config);
         return false;
     }
@@ -197,6 +205,7 @@ bool serving_reload(struct serving *v)
     v->reloading = true;
     config_free(v->config);
     v->config = config;
+    v->last_reload = (struct reload_result){.loaded_at = time(NULL), .at = time(NULL), .ok = true};
     return true;
 }
 
@@ -204,7 +213,8 @@ bool serving_reload(struct serving *v)
 
 int serving_open(struct serving *v, const char *file, struct config *config)
 {
-    *v = (struct serving){.file = file, .config = config, .leave_ms = UINT64_MAX};
+    *v = (struct serving){
+        .file = file, .config = config, .leave_ms = UINT64_MAX, .last_reload.loaded_at = time(NULL)};
     int error = roster_next(NULL, config, clock_now_ms(), &v->roster);
 
     return error ? error : snapshot_now(v, v->roster, &v->weigh_ms, &v->publication.newest);

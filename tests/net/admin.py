@@ -3,25 +3,28 @@
 import csv
 import os
 import pathlib
+import select
 import shutil
 import socket
 import tempfile
+import time
 
-from daemon import DEADLINE, Postern
+from daemon import DEADLINE, Postern, yaml_flow
 
 
 class AdminPostern(Postern):
     """postern with an admin socket, in a directory of its own."""
 
-    def __init__(self, lab, config, **kw):
+    def __init__(self, lab, config, admin=None, **kw):
+        self.admin = admin or {}
         self.run_directory = pathlib.Path(tempfile.mkdtemp(prefix="postern-admin-"))  # sun_path is short
         os.chmod(self.run_directory, 0o755)
         lab.defer(shutil.rmtree, self.run_directory, True)
         self.socket = self.run_directory / "admin.sock"
         super().__init__(lab, self.with_admin(config), **kw)
 
-    def with_admin(self, config):
-        return f"admin: {{socket: {self.socket}}}\n{config}"
+    def with_admin(self, config, **settings):
+        return "admin: " + yaml_flow({"socket": str(self.socket), **self.admin, **settings}) + "\n" + config
 
     def connect(self):
         return connect(self.socket)
@@ -31,6 +34,17 @@ class AdminPostern(Postern):
 
     def stat(self):
         return parse_stat(self.ask("show stat"))
+
+    def info(self):
+        return dict(line.split(": ", 1) for line in self.ask("show info").strip().split("\n"))
+
+    def wait_stat(self, holds):
+        """The rows of show stat, once holds(rows)."""
+        end = time.monotonic() + DEADLINE
+        while not holds(rows := self.stat()):
+            assert time.monotonic() < end, rows
+            select.select([], [], [], 0.05)
+        return rows
 
 
 def connect(path):
