@@ -6,7 +6,8 @@
  *
  * Values are numbers of matches, and a match is what the one around it was plus one list: there are few.
  *
- * Failure path: no memory, or too many matches: nothing is left. Called by the control thread; found in by all.
+ * Failure path: no memory, or too many matches: nothing is left. Called by the control thread; found in by
+ * all.
  */
 #include "base/prefix_trie.h"
 
@@ -36,6 +37,7 @@ struct prefix_trie {
     struct prefix_match *matches;
     size_t n_nodes, n_leaves, n_matches;
     size_t max_nodes, max_leaves, max_matches;
+    uint32_t references;
 };
 
 /* ---- finding ------------------------------------------------------------------------------------------ */
@@ -216,14 +218,18 @@ int prefix_trie_new(struct prefix_member *members, size_t n, struct prefix_trie 
     struct prefix_trie *t = calloc(1, sizeof(*t));
     size_t n_v4 = 0;
 
-    if (!t || !have_room((void **)&t->nodes, &t->max_nodes, 0, 2, sizeof(*t->nodes)) ||
+    if (!t)
+        return -ENOMEM;
+    t->references = 1;
+    if (!have_room((void **)&t->nodes, &t->max_nodes, 0, 2, sizeof(*t->nodes)) ||
         !have_room((void **)&t->matches, &t->max_matches, 0, 1, sizeof(*t->matches))) {
-        prefix_trie_free(t);
+        prefix_trie_unref(t);
         return -ENOMEM;
     }
     t->matches[t->n_matches++] = (struct prefix_match){.nearest = -1};
     t->n_nodes = 2;
-    qsort(members, n, sizeof(*members), compare);
+    if (n > 0)
+        qsort(members, n, sizeof(*members), compare);
     for (size_t i = 0; i < n; i++) {
         assert(members[i].list < PREFIX_LISTS_MAX);
         n_v4 += members[i].prefix.family == AF_INET;
@@ -232,16 +238,23 @@ int prefix_trie_new(struct prefix_member *members, size_t n, struct prefix_trie 
     if (!error)
         error = build(t, 1, members + n_v4, n - n_v4, 0, 0);
     if (error) {
-        prefix_trie_free(t);
+        prefix_trie_unref(t);
         return error;
     }
     *ret = t;
     return 0;
 }
 
-void prefix_trie_free(struct prefix_trie *t)
+struct prefix_trie *prefix_trie_ref(struct prefix_trie *t)
 {
-    if (!t)
+    if (t)
+        t->references++;
+    return t;
+}
+
+void prefix_trie_unref(struct prefix_trie *t)
+{
+    if (!t || --t->references > 0)
         return;
     free(t->nodes);
     free(t->leaves);

@@ -31,10 +31,13 @@ struct prefix_trie;
 
 /*
  * Makes a trie of `n` members, whose order changes. 0; -ENOMEM; -E2BIG: the lists overlap in more than 65,535
- * ways. `ret` is untouched on failure; the caller frees it.
+ * ways. `ret` is untouched on failure; the caller has the first reference.
  */
 int prefix_trie_new(struct prefix_member *members, size_t n, struct prefix_trie **ret);
-void prefix_trie_free(struct prefix_trie *t); /* NULL is accepted */
+
+/* One more, and one less, who has it: the last one frees it. NULL is accepted. One thread only. */
+struct prefix_trie *prefix_trie_ref(struct prefix_trie *t);
+void prefix_trie_unref(struct prefix_trie *t);
 
 /* Any thread, while the trie lives. */
 struct prefix_match prefix_trie_find(const struct prefix_trie *t, const union addr *a);

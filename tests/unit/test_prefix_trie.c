@@ -52,15 +52,15 @@ static void nothing_is_in_no_list(void **state)
     assert_int_equal(prefix_trie_find(t, &v4).nearest, -1);
     assert_int_equal(prefix_trie_find(t, &v6).nearest, -1);
     assert_int_equal(prefix_trie_find(t, &v6).lists, 0);
-    prefix_trie_free(t);
-    prefix_trie_free(NULL);
+    prefix_trie_unref(t);
+    prefix_trie_unref(NULL);
 }
 
 static void the_longest_prefix_is_the_nearest_and_all_are_told(void **state)
 {
-    struct prefix_member members[] = {member("192.0.2.77", 3), member("0.0.0.0/0", 0), member("192.0.2.0/24", 1),
-        member("192.0.2.64/26", 2), member("192.0.2.64/26", 1), member("[2001:db8::/32]", 4),
-        member("[2001:db8::7]", 5)};
+    struct prefix_member members[] = {member("192.0.2.77", 3), member("0.0.0.0/0", 0),
+        member("192.0.2.0/24", 1), member("192.0.2.64/26", 2), member("192.0.2.64/26", 1),
+        member("[2001:db8::/32]", 4), member("[2001:db8::7]", 5)};
     static const struct {
         const char *text;
         uint64_t lists;
@@ -83,7 +83,7 @@ static void the_longest_prefix_is_the_nearest_and_all_are_told(void **state)
         assert_int_equal(found.lists, cases[i].lists);
         assert_int_equal(found.nearest, cases[i].nearest);
     }
-    prefix_trie_free(t);
+    prefix_trie_unref(t);
 }
 
 /* ---- against a plain search --------------------------------------------------------------------------- */
@@ -106,12 +106,6 @@ static struct prefix_match search(const struct prefix_member *members, size_t n,
     return found;
 }
 
-static void clear_past(struct addr_prefix *p)
-{
-    for (unsigned bit = p->len; bit < 128; bit++)
-        p->bytes[bit / 8] &= (uint8_t)~(0x80 >> bit % 8);
-}
-
 /* In few bytes, so that prefixes lie in one another. */
 static struct prefix_member some_member(uint8_t lists)
 {
@@ -121,7 +115,7 @@ static struct prefix_member some_member(uint8_t lists)
 
     for (size_t i = 0; i < sizeof(m.prefix.bytes); i++)
         m.prefix.bytes[i] = (uint8_t)(pick(3) == 0 ? pick(256) : pick(2) * 255);
-    clear_past(&m.prefix);
+    addr_prefix_shorten(&m.prefix, m.prefix.len);
     return m;
 }
 
@@ -156,7 +150,7 @@ static void it_finds_what_a_plain_search_finds(void **state)
                 fail_msg("seed %u: %llx %d is not %llx %d", seed, (unsigned long long)found.lists,
                     found.nearest, (unsigned long long)expected.lists, expected.nearest);
         }
-        prefix_trie_free(t);
+        prefix_trie_unref(t);
     }
 }
 
@@ -175,7 +169,7 @@ static void a_million_prefixes_take_little_memory(void **state)
         members[i].prefix.len = (uint8_t)(v4 ? 24 + pick(9) : 48);
         for (size_t k = 0; k < (v4 ? 4 : 6); k++)
             members[i].prefix.bytes[k] = (uint8_t)pick(256);
-        clear_past(&members[i].prefix);
+        addr_prefix_shorten(&members[i].prefix, members[i].prefix.len);
     }
     struct prefix_trie *t = trie_of(members, MANY);
     assert_true(prefix_trie_bytes(t) < 200u * MANY);
@@ -185,7 +179,7 @@ static void a_million_prefixes_take_little_memory(void **state)
         assert_true(!addr_in_prefix(&a, &members[i].prefix) || (found.lists >> members[i].list & 1));
     }
     print_message("# %zu bytes a prefix\n", prefix_trie_bytes(t) / MANY);
-    prefix_trie_free(t);
+    prefix_trie_unref(t);
     free(members);
 }
 
