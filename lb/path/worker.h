@@ -24,6 +24,8 @@
 
 #define WORKER_TURN 1024 /* completions handled before the ring is entered again */
 
+struct session_inquiry;
+
 struct worker {
     /* Given at start, never changed. */
     uint32_t index;
@@ -37,11 +39,14 @@ struct worker {
 
     /* Written by the control thread. */
     _Atomic(const struct snapshot *) published; /* the newest; taken at the top of the loop */
+    _Atomic(struct session_inquiry *) inquiry;  /* asked; NULL again once it is answered */
     _Atomic bool drain;
     _Atomic bool stop;
 
     /* Read by the control thread: once draining, no session is left and no connection waits for accept. */
     _Atomic bool idle;
+
+    _Atomic uint64_t turned_ms; /* when it last went round its loop; worker_wake() makes it do so */
 
     _Atomic uint64_t version; /* of the snapshot that it looks at; older ones it will never see again */
 
@@ -102,6 +107,12 @@ int worker_start(struct worker *w, uint32_t index, const struct worker_resources
 
 /* Hands over a newer snapshot; `version` tells when it is taken. */
 void worker_publish(struct worker *w, const struct snapshot *s);
+
+/*
+ * Asks about its sessions: it answers in pieces between its turns, by `done` and done_fd; one at a time. A
+ * worker that stops answers as things stand.
+ */
+void worker_ask(struct worker *w, struct session_inquiry *q);
 
 /* From now on the worker says when it is idle; accepting goes on. */
 void worker_drain(struct worker *w);
