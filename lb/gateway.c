@@ -18,6 +18,7 @@
 #include "control/dissolve_left.h"
 #include "control/dissolve_load.h"
 #include "control/host.h"
+#include "control/notify.h"
 #include "control/preflight.h"
 #include "control/routes.h"
 #include "control/sockets.h"
@@ -56,6 +57,7 @@ struct gateway {
     struct load *loads;
     struct gateway_health health;
     struct gateway_admin admin;
+    struct notify notify;
     struct worker *workers;
     uint32_t n_workers; /* running */
     sd_event *loop;
@@ -152,6 +154,7 @@ static uint32_t relaying(const struct gateway *g)
 static void stop_now(struct gateway *g, const char *signal_name)
 {
     g->phase = PHASE_STOPPING;
+    notify_stopping(&g->notify);
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name, relaying(g));
     for (uint32_t i = 0; i < g->n_workers; i++)
@@ -170,9 +173,17 @@ static void drain(struct gateway *g)
     g->phase = PHASE_HANDSHAKES;
     g->handshakes_end_ms = now + HANDSHAKES_MS;
     g->report_ms = now + DRAIN_REPORT_MS;
+    notify_stopping(&g->notify);
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u dissolved=%u", relaying(g),
         counters_dissolved(g->counters, g->n_workers));
+}
+
+static void reload(struct gateway *g)
+{
+    notify_reloading(&g->notify);
+    if (serving_reload(&g->serving))
+        gateway_health_reloaded(&g->health);
 }
 
 /* ---- signals and time --------------------------------------------------------------------------------- */
@@ -196,8 +207,8 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
         gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
         break;
     case SIGHUP:
-        if (g->phase == PHASE_SERVING && serving_reload(&g->serving))
-            gateway_health_reloaded(&g->health);
+        if (g->phase == PHASE_SERVING)
+            reload(g);
         break;
     }
     return 0;
@@ -233,6 +244,8 @@ static void tend(struct gateway *g)
     if (g->phase == PHASE_SERVING) {
         gateway_health_tend(&g->health, now);
         serving_tend(&g->serving, now);
+        if (!g->serving.reloading) /* in force everywhere, or refused */
+            notify_reloaded(&g->notify);
     }
     if (g->phase != PHASE_SERVING || serving_is_settled(&g->serving))
         checks_tell(g->health.checks);
@@ -352,6 +365,14 @@ static int start_health(struct gateway *g)
     return error ? fail("cannot start the checks", error) : 0;
 }
 
+static int start_notify(struct gateway *g)
+{
+    g->notify =
+        (struct notify){.counters = g->counters, .workers = g->n_workers, .roster = &g->serving.roster};
+    int error = notify_ready(&g->notify, g->loop);
+    return error ? fail("cannot follow the watchdog of the service manager", error) : 0;
+}
+
 static int gateway_start(struct gateway *g)
 {
     struct interface_list interfaces = {.n = 0};
@@ -389,11 +410,12 @@ static int gateway_start(struct gateway *g)
         current(g)->gateway_zone[0] ? current(g)->gateway_zone : "-", current(g)->workers,
         current(g)->max_sessions, current(g)->n_listeners, current(g)->n_vips, current(g)->n_pools,
         current(g)->n_backends, getpid());
-    return 0;
+    return start_notify(g);
 }
 
 static void gateway_stop(struct gateway *g)
 {
+    notify_stop(&g->notify);
     gateway_admin_stop(&g->admin);
     gateway_health_stop(&g->health);
     sd_event_unref(g->loop); /* before what it watches is closed */
