@@ -150,11 +150,13 @@ static int remove_entry(const char *name, void *arg)
 int pins_remove(const struct pins *p)
 {
     int error = each_entry(p->directory, remove_entry, (void *)p);
+    struct stat root;
 
     if (!error && rmdir(p->directory) < 0 && errno != ENOENT)
         error = -errno;
-    /* Not empty while another layout lives there, or another namespace: that is as it should be. */
-    if (!error && rmdir(p->home) == 0)
+    /* Not empty while another layout lives there, or another namespace: that is as it should be. What was
+     * made for the daemon (tmpfiles.d) is another's, or a mount point. */
+    if (!error && rmdir(p->home) == 0 && stat(ROOT, &root) == 0 && root.st_uid == geteuid())
         (void)rmdir(ROOT);
     return error;
 }
