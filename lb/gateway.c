@@ -319,6 +319,8 @@ static int open_loop(struct gateway *g)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     int error = sd_event_new(&g->loop);
+    if (error >= 0)
+        error = notify_watch(g->loop);
     for (size_t i = 0; error >= 0 && i < sizeof(signals) / sizeof(signals[0]); i++)
         error = sd_event_add_signal(g->loop, NULL, signals[i], on_signal, g);
     g->idle_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -370,7 +372,7 @@ static int start_notify(struct gateway *g)
     g->notify =
         (struct notify){.counters = g->counters, .workers = g->n_workers, .roster = &g->serving.roster};
     int error = notify_ready(&g->notify, g->loop);
-    return error ? fail("cannot follow the watchdog of the service manager", error) : 0;
+    return error ? fail("cannot keep the service manager informed", error) : 0;
 }
 
 static int gateway_start(struct gateway *g)

@@ -56,11 +56,19 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
     return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+/* The variable names the process that the manager has started; after an upgrade in place that is another. */
+int notify_watch(sd_event *loop)
+{
+    unsetenv("WATCHDOG_PID");
+    int error = sd_event_set_watchdog(loop, true);
+    return error < 0 ? error : 0;
+}
+
 int notify_ready(struct notify *n, sd_event *loop)
 {
-    int error = sd_event_set_watchdog(loop, true);
+    int error = 0;
 
-    if (error >= 0 && getenv("NOTIFY_SOCKET"))
+    if (getenv("NOTIFY_SOCKET"))
         error = sd_event_add_time_relative(
             loop, &n->timer, CLOCK_MONOTONIC, STATUS_MS * 1000, STATUS_MS * 1000 / 10, on_timer, n);
     if (error < 0)

@@ -22,9 +22,12 @@ struct notify {
     char status[128]; /* as told last */
 };
 
+/* The loop keeps the watchdog satisfied, if there is one. Before the first thread is started. 0 or -errno. */
+int notify_watch(sd_event *loop);
+
 /*
- * Clients are served from now on. Follows the status on `loop` until notify_stop(), and keeps the watchdog
- * satisfied if there is one (WATCHDOG_USEC). The pointers of `n` are the caller's to set. 0 or -errno.
+ * Clients are served from now on. Follows the status on `loop` until notify_stop(). The pointers of `n` are
+ * the caller's to set. 0 or -errno.
  */
 int notify_ready(struct notify *n, sd_event *loop);
 

@@ -140,9 +140,10 @@ class Machine:
         return self.run("systemctl", "show", "--value", f"--property={prop}", unit).stdout.strip()
 
     def wait_show(self, prop, wanted, deadline=DEADLINE):
-        """Until a property has the wanted value. systemd's own events would need the bus: this asks."""
+        """Until a property has this value, or one that `wanted` finds right. systemd's own events would need the bus: this asks."""
+        right = wanted if callable(wanted) else lambda now: now == wanted
         end = time.monotonic() + deadline
-        while (now := self.show(prop)) != wanted:
+        while not right(now := self.show(prop)):
             assert time.monotonic() < end, f"{prop} never became {wanted}: it is {now}\n{self.tail()}"
         return now
 

@@ -13,32 +13,18 @@ from dissolving import Session, servers
 from lab import VIP4
 from load import serve_all
 from machine import Machine
-from peers import smtp_session
+from peers import receive, smtp_session
 
 CONFIGURATION = "/etc/postern/postern.yaml"
+PACKAGED = "POSTERN_TREE" in os.environ  # tests/package: a bare Debian, with a package that is to be installed
 MOST_EXPOSURE = 2.5  # of systemd-analyze security, 10 is worst
 
 
 class Service:
     """postern.service on a machine in the place of the lab's gateway."""
 
-    def __init__(self, lab, config, drop_in=""):
-        self.machine = Machine(lab)
-        packaged = "POSTERN_TREE" in os.environ
-        if not packaged:
-            self._install()
-        sanitizers = "".join(f'Environment="{name}={value}"\n' for name, value in
-                             {**SANITIZER_ENVIRONMENT, "ASAN_OPTIONS": "detect_leaks=0"}.items())  # that would need ptrace()
-        self.machine.write("/etc/systemd/system/postern.service.d/story.conf", f"[Service]\n{sanitizers}{drop_in}")
-        self.machine.boot()
-        if not packaged:
-            self.machine.run("systemd-sysusers")
-            self.machine.run("systemd-tmpfiles", "--create", "postern.conf")
-        self.configure(config)
-
-    def _install(self):
-        subprocess.run(["meson", "install", "-C", build_directory(), "--no-rebuild", "--quiet", "--destdir", self.machine.root],
-                       check=True, stdout=subprocess.DEVNULL)
+    def __init__(self, machine):
+        self.machine = machine
 
     def configure(self, config):
         self.machine.write(CONFIGURATION, config)
@@ -66,6 +52,26 @@ class Service:
         return self.machine.tail()
 
 
+def installed(lab, config, drop_in=""):
+    """The service on a machine that has booted, with its configuration, as `meson install` or the package has left it."""
+    machine = Machine(lab)
+    if not PACKAGED:
+        subprocess.run(["meson", "install", "-C", build_directory(), "--no-rebuild", "--quiet", "--destdir", machine.root],
+                       check=True, stdout=subprocess.DEVNULL)
+    sanitizers = "".join(f'Environment="{name}={value}"\n' for name, value in
+                         {**SANITIZER_ENVIRONMENT, "ASAN_OPTIONS": "detect_leaks=0"}.items())  # that would need ptrace()
+    machine.write("/etc/systemd/system/postern.service.d/story.conf", f"[Service]\n{sanitizers}{drop_in}")
+    machine.boot()
+    if PACKAGED:
+        machine.run("dpkg", "--install", "/root/postern.deb")
+    else:  # what a package does by itself
+        machine.run("systemd-sysusers")
+        machine.run("systemd-tmpfiles", "--create", "postern.conf")
+    service = Service(machine)
+    service.configure(config)
+    return service
+
+
 def plain(lab, **settings):
     return configuration([pool(backend_lines(lab.backends), **settings)])
 
@@ -73,7 +79,7 @@ def plain(lab, **settings):
 @pytest.mark.topology(backends=2)
 def test_systemd_starts_it_sees_it_reload_and_stops_it_and_leaves_it_little_power(lab):
     serve_all(lab)
-    service = Service(lab, plain(lab))
+    service = installed(lab, plain(lab))
     before = lab.host_state()
     machine = service.start().machine
     machine.wait_show("ActiveState", "active")
@@ -111,7 +117,7 @@ def test_systemd_starts_it_sees_it_reload_and_stops_it_and_leaves_it_little_powe
 
 @pytest.mark.topology(backends=1)
 def test_the_watchdog_ends_a_daemon_that_stands_still_and_dissolved_sessions_live_through_it(lab):
-    service = Service(lab, plain(lab), "WatchdogSec=2s\n").start()
+    service = installed(lab, plain(lab), "WatchdogSec=2s\n").start()
     with servers(lab) as (server, _):
         session = Session(lab, server).dissolve(service)
         before = service.pid
@@ -129,7 +135,7 @@ def test_the_watchdog_ends_a_daemon_that_stands_still_and_dissolved_sessions_liv
 
 @pytest.mark.topology(backends=1)
 def test_a_bad_configuration_is_refused_once_and_none_at_all_starts_nothing(lab):
-    service = Service(lab, "listeners: nonsense\n")
+    service = installed(lab, "listeners: nonsense\n")
     machine = service.machine
     service.systemctl("start", check=False)
     machine.wait_show("ActiveState", "failed")
@@ -139,6 +145,49 @@ def test_a_bad_configuration_is_refused_once_and_none_at_all_starts_nothing(lab)
     machine.run("rm", CONFIGURATION)
     service.systemctl("start")
     assert (machine.show("ActiveState"), machine.show("ConditionResult")) == ("inactive", "no")
+
+
+def files_of(machine):
+    """Everything that is not a log, a cache, or dpkg's or systemd's own book-keeping."""
+    found = machine.run("find", "/etc", "/usr", "/var/lib", "/lib/systemd", "/sys/fs/bpf", "-xdev", "-not", "-path", "/var/lib/dpkg/*", "-not",
+                        "-path", "/var/lib/systemd/*", "-not", "-path", "*/__pycache__*")
+    accounts = {"/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/.pwd.lock"}
+    return set(found.stdout.splitlines()) - accounts
+
+
+@pytest.mark.skipif(not PACKAGED, reason="tests/package runs it, with a package")
+@pytest.mark.topology(backends=1)
+def test_a_package_is_installed_upgraded_under_sessions_and_purged_without_a_trace(lab):
+    machine = Machine(lab).boot()
+    before = files_of(machine)
+    machine.run("dpkg", "--install", "/root/postern.deb")
+    assert (machine.show("ActiveState"), machine.show("UnitFileState")) == ("inactive", "enabled")  # there is no configuration
+    service = Service(machine)
+    service.configure(plain(lab))
+    service.start()
+    with servers(lab) as (server, _):
+        dissolved = Session(lab, server).dissolve(service)
+        relayed = lab.connect(VIP4)
+        backend, _ = server.accept()  # no greeting yet: it needs the daemon
+        old = service.pid
+        machine.run("dpkg", "--install", "/root/next.deb")
+        machine.wait_journal("event=upgrade")
+        machine.wait_show("MainPID", lambda now: now not in ("0", str(old)))
+        backend.sendall(b"220 late\r\n")
+        assert receive(relayed, 10) == b"220 late\r\n"
+        dissolved.say()
+        with lab.connect(VIP4) as new:
+            newest, _ = server.accept()
+            newest.sendall(b"220 new\r\n")
+            assert receive(new, 9) == b"220 new\r\n"
+            newest.close()
+        for s in (relayed, backend):
+            s.close()
+        dissolved.close()
+    assert machine.show("NRestarts") == "0"
+    machine.run("dpkg", "--purge", "postern")
+    machine.run("rm", "-r", "/etc/postern", "/etc/systemd/system/postern.service.d")
+    assert files_of(machine) - before == set()
 
 
 def _outside(service):
