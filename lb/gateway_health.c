@@ -152,4 +152,6 @@ void gateway_health_stop(struct gateway_health *h)
     gateway_health_settle(h);
     checks_free(h->checks);
     experience_free(h->experience);
+    h->checks = NULL;
+    h->experience = NULL;
 }

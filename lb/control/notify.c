@@ -2,11 +2,10 @@
 /*
  * sd_notify(3) for the control thread.
  *
- * Happy path: notify_ready() -> the status, looked at every STATUS_MS and told when it has changed -> reloads
- * -> notify_stopping().
- * Failure paths: a manager that cannot be reached is not worth a session: what sd_notify says is ignored. A
- * loop that does not turn any more tells nothing, and the manager's watchdog ends the process; sd-event does
- * that part by itself.
+ * Happy path: notify_watch() -> notify_ready() -> the status, told every STATUS_MS -> reloads ->
+ * notify_stopping(). Failure paths: a manager that cannot be reached is not worth a session: what sd_notify
+ * says is ignored. A loop that does not turn any more tells nothing, and the manager's watchdog ends the
+ * process; sd-event does that part by itself.
  *
  * Called by gateway.c, control thread.
  */
@@ -37,15 +36,12 @@ static void format_status(const struct notify *n, char *text, size_t size)
         counters_dissolved(n->counters, n->workers), taking, members);
 }
 
-/* Along with the status, whenever that is another than the one told last. */
-static void tell(struct notify *n, const char *state)
+/* Along with the status: what was said by another process before us, in an upgrade, must not stay. */
+static void tell(const struct notify *n, const char *state)
 {
-    char status[sizeof(n->status)];
+    char status[128];
 
     format_status(n, status, sizeof(status));
-    if (!state[0] && strcmp(status, n->status) == 0)
-        return;
-    memcpy(n->status, status, sizeof(status));
     (void)sd_notifyf(0, "%sSTATUS=%s", state, status);
 }
 
@@ -64,17 +60,12 @@ int notify_watch(sd_event *loop)
     return error < 0 ? error : 0;
 }
 
-int notify_ready(struct notify *n, sd_event *loop)
+void notify_ready(struct notify *n, sd_event *loop)
 {
-    int error = 0;
-
-    if (getenv("NOTIFY_SOCKET"))
-        error = sd_event_add_time_relative(
-            loop, &n->timer, CLOCK_MONOTONIC, STATUS_MS * 1000, STATUS_MS * 1000 / 10, on_timer, n);
-    if (error < 0)
-        return error;
+    if (getenv("NOTIFY_SOCKET")) /* without memory for the timer, the status gets old */
+        (void)sd_event_add_time_relative(
+            loop, &n->timer, CLOCK_MONOTONIC, STATUS_MS * 1000, STATUS_MS * 100, on_timer, n);
     tell(n, "READY=1\n");
-    return 0;
 }
 
 void notify_reloading(struct notify *n)
@@ -107,4 +98,5 @@ void notify_stopping(struct notify *n)
 void notify_stop(struct notify *n)
 {
     n->timer = sd_event_source_disable_unref(n->timer);
+    n->stopping = true; /* and what is said after this is another's to say */
 }

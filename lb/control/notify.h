@@ -19,7 +19,6 @@ struct notify {
     sd_event_source *timer;       /* owned */
     bool reloading;               /* told, and its end is not */
     bool stopping;
-    char status[128]; /* as told last */
 };
 
 /* The loop keeps the watchdog satisfied, if there is one. Before the first thread is started. 0 or -errno. */
@@ -27,9 +26,9 @@ int notify_watch(sd_event *loop);
 
 /*
  * Clients are served from now on. Follows the status on `loop` until notify_stop(). The pointers of `n` are
- * the caller's to set. 0 or -errno.
+ * the caller's to set.
  */
-int notify_ready(struct notify *n, sd_event *loop);
+void notify_ready(struct notify *n, sd_event *loop);
 
 /* A reload begins; it has ended, or was refused: the second says nothing when there was no first. */
 void notify_reloading(struct notify *n);
@@ -38,7 +37,7 @@ void notify_reloaded(struct notify *n);
 /* No new clients from now on. May be called again. */
 void notify_stopping(struct notify *n);
 
-/* The loop will turn no more. Accepts what was never ready. */
+/* Nothing more is told: the process ends, or another is the main one. Accepts what was never ready. */
 void notify_stop(struct notify *n);
 
 #endif

@@ -407,6 +407,35 @@ static void adopt(struct worker *w)
     }
 }
 
+void dissolved_adopt(struct worker *w)
+{
+    if (w->entries.table->entries)
+        adopt(w);
+}
+
+void dissolved_release(struct worker *w)
+{
+    struct dissolved *d = &w->dissolved;
+    uint32_t alive = 0;
+
+    for (uint32_t i = 0; d->notes && i < w->entries.n; i++) {
+        const struct dissolved_note *note = &d->notes[i];
+        if (note->slot != CONN_NONE)
+            w->table.conns[note->slot].entry = ENTRY_NONE; /* its sockets linger on */
+        if (note->life == LIFE_ALIVE && note->backend != DISSOLVED_NO_BACKEND)
+            load_leave(&w->loads[note->backend]);
+        alive += note->life == LIFE_ALIVE;
+        d->notes[i] = (struct dissolved_note){.slot = CONN_NONE, .backend = DISSOLVED_NO_BACKEND};
+        deadline_clear(&d->deadlines, i);
+    }
+    d->head = d->n_ended = 0;
+    entries_forget(&w->entries);
+    counter_add(w->counters, COUNTER_handed_over, alive);
+    counter_set(&w->counters->dissolved, counter_get(&w->counters->dissolved) - alive);
+    counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) - alive);
+    w->queues.due = true; /* their places are free, as far as is known here */
+}
+
 static int on_notice(void *arg, void *data, size_t size)
 {
     struct worker *w = arg;
