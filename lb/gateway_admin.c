@@ -7,6 +7,7 @@
 #include "gateway_admin.h"
 
 #include "control/admin_socket.h"
+#include "control/hand_over.h"
 #include "gateway_health.h"
 
 #include <errno.h>
@@ -39,8 +40,15 @@ static const char *reason(int error)
     }
 }
 
-int gateway_admin_start(
-    struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries, uint64_t started_ms)
+/* The socket of the process before us, when it is the one that is configured; else it is left where it is. */
+static int inherited_socket(struct inheritance *inherited, const char *path)
+{
+    int fd = inheritance_find(inherited, HAND_FD_ADMIN, -1);
+    return admin_socket_is_at(fd, path) ? inheritance_take(inherited, HAND_FD_ADMIN, -1) : -1;
+}
+
+int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries,
+    struct inheritance *inherited, uint64_t started_ms)
 {
     const char *path = h->serving->config->admin.socket;
 
@@ -76,7 +84,7 @@ int gateway_admin_start(
     admin_follow(a->world);
     if (!path[0])
         return 0;
-    int error = admin_socket_open(h->loop, a->world, &a->socket);
+    int error = admin_socket_open(h->loop, a->world, inherited_socket(inherited, path), &a->socket);
     if (error)
         fprintf(stderr, "postern: cannot open the admin socket %s: %s\n", path, reason(error));
     return error;
@@ -86,6 +94,17 @@ void gateway_admin_follow(struct gateway_admin *a)
 {
     if (a->world)
         admin_follow(a->world);
+}
+
+int gateway_admin_fd(const struct gateway_admin *a)
+{
+    return admin_socket_fd(a->socket);
+}
+
+void gateway_admin_hand_over(struct gateway_admin *a)
+{
+    admin_socket_abandon(a->socket);
+    a->socket = NULL;
 }
 
 void gateway_admin_stop(struct gateway_admin *a)

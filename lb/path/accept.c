@@ -29,7 +29,7 @@ static void accept_start_one(struct worker *w, int fd, enum op_kind kind, bool *
 
 void accept_start(struct worker *w)
 {
-    if (w->stopping || w->accept_again_ms > w->now_ms)
+    if (w->stopping || w->release.paused || w->accept_again_ms > w->now_ms)
         return;
     w->accept_again_ms = 0;
     accept_start_one(w, w->listener_v4, OP_ACCEPT_V4, &w->accepting_v4);

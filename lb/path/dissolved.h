@@ -52,6 +52,13 @@ struct dissolved {
 int dissolved_init(struct worker *w);
 void dissolved_done(struct worker *w);
 
+/*
+ * Leaves the whole range to another process, and takes it back. In between there is no dissolved session here
+ * and no entry for a new one; sessions with sockets must have left theirs before.
+ */
+void dissolved_release(struct worker *w);
+void dissolved_adopt(struct worker *w);
+
 /* Starts to listen for notices; also after the poll has ended. */
 void dissolved_listen(struct worker *w);
 
