@@ -17,6 +17,7 @@
 #include "control/checks.h"
 #include "control/dissolve_left.h"
 #include "control/dissolve_load.h"
+#include "control/notify.h"
 #include "control/preflight.h"
 #include "control/routes.h"
 #include "control/sockets.h"
@@ -60,10 +61,11 @@ struct gateway {
     struct gateway_health health;
     struct gateway_admin admin;
     struct gateway_http http;
-    struct gateway_upgrade upgrade;
-    struct inheritance inherited; /* what we take over; its socket is -1 as soon as we serve */
     struct inquiries *inquiries;
     struct gateway_drain drain;
+    struct notify notify;
+    struct gateway_upgrade upgrade;
+    struct inheritance inherited; /* what we take over; its socket is -1 as soon as we serve */
     struct worker *workers;
     uint32_t n_workers; /* running */
     sd_event *loop;
@@ -165,6 +167,7 @@ static void stop_now(struct gateway *g, const char *signal_name)
     g->phase = PHASE_STOPPING;
     g->http.catching = false;
     g->admin.daemon.phase = "stopping";
+    notify_stopping(&g->notify);
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name, relaying(g));
     for (uint32_t i = 0; i < g->n_workers; i++)
@@ -176,6 +179,8 @@ static void begin_drain(struct gateway *g, uint64_t handshakes_ms)
     uint64_t now = clock_now_ms();
 
     g->phase = PHASE_HANDSHAKES;
+    g->http.catching = false;
+    g->admin.daemon.phase = "draining";
     g->handshakes_end_ms = now + handshakes_ms;
     g->report_ms = now + DRAIN_REPORT_MS;
 }
@@ -187,9 +192,8 @@ static void begin_drain(struct gateway *g, uint64_t handshakes_ms)
 static void drain(struct gateway *g)
 {
     gateway_health_settle(&g->health);
-    g->http.catching = false;
-    g->admin.daemon.phase = "draining";
     begin_drain(g, HANDSHAKES_MS);
+    notify_stopping(&g->notify);
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u dissolved=%u", relaying(g),
         counters_dissolved(g->counters, g->n_workers));
@@ -205,6 +209,9 @@ static const char *prepare_reload(void *arg, const struct config *after)
 
 static void reload(struct gateway *g)
 {
+    if (g->phase != PHASE_SERVING)
+        return;
+    notify_reloading(&g->notify);
     bool applied = serving_reload(&g->serving);
 
     gateway_admin_reloaded(&g->admin, applied);
@@ -241,6 +248,7 @@ static void on_handed_over(struct gateway *g)
     g->handed_over = true;
     g->tend_ms = UINT64_MAX;
     gateway_health_stop(&g->health);
+    notify_stop(&g->notify);
     begin_drain(g, all ? 0 : HANDSHAKES_MS);
     if (g->reload_waits)
         (void)kill(g->upgrade.successor, SIGHUP);
@@ -290,7 +298,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
     case SIGHUP:
         if (wait)
             g->reload_waits = true;
-        else if (g->phase == PHASE_SERVING)
+        else
             reload(g);
         break;
     }
@@ -330,6 +338,8 @@ static void tend(struct gateway *g)
         gateway_health_tend(&g->health, now);
         serving_tend(&g->serving, now);
         gateway_drain_tend(&g->drain, now);
+        if (!g->serving.reloading) /* in force everywhere, or refused */
+            notify_reloaded(&g->notify);
     }
     if (g->health.checks && (g->phase != PHASE_SERVING || serving_is_settled(&g->serving)))
         checks_tell(g->health.checks);
@@ -407,6 +417,8 @@ static int open_loop(struct gateway *g)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     int error = sd_event_new(&g->loop);
+    if (error >= 0)
+        error = notify_watch(g->loop);
     for (size_t i = 0; error >= 0 && i < sizeof(signals) / sizeof(signals[0]); i++)
         error = sd_event_add_signal(g->loop, NULL, signals[i], on_signal, g);
     g->idle_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -439,6 +451,12 @@ static int watch_routes(struct gateway *g)
     return error < 0 ? fail("cannot watch the routes", error) : 0;
 }
 
+static int watch_sources(struct gateway *g)
+{
+    int error = serving_watch(&g->serving, g->loop);
+    return error < 0 ? fail("cannot watch the files of sources", error) : 0;
+}
+
 static int open_inquiries(struct gateway *g)
 {
     int error = inquiries_new(g->loop, g->workers, g->n_workers, &g->inquiries);
@@ -458,6 +476,13 @@ static int start_health(struct gateway *g)
     };
     int error = gateway_health_start(&g->health);
     return error ? fail("cannot start the checks", error) : 0;
+}
+
+static void start_notify(struct gateway *g)
+{
+    g->notify =
+        (struct notify){.counters = g->counters, .workers = g->n_workers, .roster = &g->serving.roster};
+    notify_ready(&g->notify, g->loop);
 }
 
 static int gateway_start(struct gateway *g)
@@ -484,6 +509,8 @@ static int gateway_start(struct gateway *g)
         error = watch_routes(g);
     if (!error)
         error = start_health(g);
+    if (!error)
+        error = watch_sources(g);
     if (error)
         return error;
     gateway_limit_mss(&g->serving);
@@ -515,6 +542,7 @@ static int gateway_start(struct gateway *g)
         current(g)->gateway_zone[0] ? current(g)->gateway_zone : "-", current(g)->workers,
         current(g)->max_sessions, current(g)->n_listeners, current(g)->n_vips, current(g)->n_pools,
         current(g)->n_backends, getpid());
+    start_notify(g);
     return 0;
 }
 
@@ -525,6 +553,8 @@ static void gateway_stop(struct gateway *g)
     gateway_http_stop(&g->http);
     if (heir)
         gateway_admin_hand_over(&g->admin);
+    notify_stop(&g->notify);
+    gateway_http_stop(&g->http);
     gateway_admin_stop(&g->admin);
     gateway_health_stop(&g->health);
     inquiries_stop(g->inquiries);

@@ -11,6 +11,7 @@
 #include "base/tcp_reset.h"
 #include "bpf/dissolve_order.h"
 #include "log.h"
+#include "path/admit.h"
 #include "path/close.h"
 #include "path/dissolve.h"
 #include "path/op.h"
@@ -125,6 +126,7 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
         .reason = reason,
     };
 
+    r.source_class = admit_source_name(w->snapshot, &r.client);
     if (b) {
         repute_ended(w, backend, &r);
         repute_lasted(w, b->pool, r.duration_ms);
@@ -331,19 +333,20 @@ void dissolved_begin(struct worker *w, uint32_t index, uint16_t listener, uint16
     note->backend = backend;
     note->listener = listener;
     note->life = LIFE_ALIVE;
-    note->listing = note->slot == CONN_NONE ? 0 : w->table.conns[note->slot].listing;
+    note->lists_begun = w->lists.begun;
+    note->listed = note->slot == CONN_NONE ? 0 : lists_past(&w->lists, note->slot);
     counter_set(&w->counters->dissolved, counter_get(&w->counters->dissolved) + 1);
     check(w, index); /* it may have ended already; else this sets its deadline */
 }
 
 /* ---- for operators ------------------------------------------------------------------------------------ */
 
-bool dissolved_view(struct worker *w, uint32_t index, uint32_t listing, struct session_view *ret)
+bool dissolved_view(const struct worker *w, uint32_t index, struct session_view *ret)
 {
     const struct dissolve_entry *e = entry_at(&w->entries, index);
     const struct dissolved_note *note = note_of(w, index);
 
-    if (note->life != LIFE_ALIVE || note->listing == listing)
+    if (note->life != LIFE_ALIVE)
         return false;
     const struct dissolve_way *in = &e->way[DISSOLVE_FROM_CLIENT], *out = &e->way[DISSOLVE_FROM_BACKEND];
     uint64_t last_ms = last_packet_ms(e);
@@ -372,6 +375,14 @@ bool dissolved_view(struct worker *w, uint32_t index, uint32_t listing, struct s
     }
     *ret = v;
     return true;
+}
+
+bool dissolved_is_listed(const struct worker *w, uint32_t index, uint32_t list)
+{
+    const struct dissolved_note *note = note_of(w, index);
+
+    return list < SESSION_LISTS && note->lists_begun >= w->lists.at[list].begun &&
+           (note->listed >> list & 1) != 0;
 }
 
 bool dissolved_end(struct worker *w, uint32_t index, enum close_reason reason)

@@ -11,6 +11,7 @@
 #include "path/deadline.h"
 #include "path/dissolved.h"
 #include "path/entries.h"
+#include "path/inquiry.h"
 #include "path/pipes.h"
 #include "path/queue.h"
 #include "path/release.h"
@@ -24,8 +25,6 @@
 #include <stdint.h>
 
 #define WORKER_TURN 1024 /* completions handled before the ring is entered again */
-
-struct session_inquiry;
 
 struct worker {
     /* Given at start, never changed. */
@@ -69,6 +68,7 @@ struct worker {
     struct queues queues;
     struct entries entries;
     struct dissolved dissolved;
+    struct lists lists;
     uint32_t linger_first, linger_last; /* slots of dissolved sessions, the oldest first; CONN_NONE */
     uint8_t backend_scale;              /* the smallest window scale seen of a backend */
     uint64_t next_session;
