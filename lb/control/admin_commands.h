@@ -19,6 +19,7 @@
 #define ADMIN_TIMEOUT_MS 10000
 #define ADMIN_TIMEOUT_MAX_MS 86400000u
 
+struct admin_orders;
 struct checks;
 struct inquiries;
 struct rates;
@@ -50,8 +51,9 @@ struct admin_world {
     struct inquiries *inquiries; /* of sessions; NULL: there are no workers */
     struct admin_base *bases;    /* one for each place of a backend */
     uint64_t started_ms;
-    const struct status_daemon *daemon; /* or NULL */
-    int (*publish)(void *arg);          /* makes what has changed in the roster hold: 0 or -errno */
+    const struct status_daemon *daemon; /* or NULL, as is: */
+    const struct admin_orders *orders;
+    int (*publish)(void *arg); /* makes what has changed in the roster hold: 0 or -errno */
     /* Makes another roster hold, if `error` says that there is one, and takes it: NULL, or why not. */
     const char *(*replace)(void *arg, int error, struct roster *next);
     void *arg;
