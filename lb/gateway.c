@@ -27,6 +27,7 @@
 #include "gateway_drain.h"
 #include "gateway_health.h"
 #include "gateway_http.h"
+#include "gateway_state.h"
 #include "inquiries.h"
 #include "loads.h"
 #include "log.h"
@@ -60,6 +61,7 @@ struct gateway {
     struct gateway_health health;
     struct gateway_admin admin;
     struct gateway_http http;
+    struct gateway_state state;
     struct inquiries *inquiries;
     struct gateway_drain drain;
     struct worker *workers;
@@ -198,8 +200,10 @@ static void reload(struct gateway *g)
 
     gateway_admin_reloaded(&g->admin, applied);
     gateway_http_reloaded(&g->http, applied);
-    if (applied)
+    if (applied) {
         gateway_health_reloaded(&g->health);
+        gateway_state_note(&g->state);
+    }
 }
 
 /* ---- signals and time --------------------------------------------------------------------------------- */
@@ -346,10 +350,17 @@ static int open_loop(struct gateway *g)
     return error < 0 ? fail("cannot open a signal or event descriptor", error) : 0;
 }
 
+static void on_operator(void *arg)
+{
+    struct gateway *g = arg;
+    gateway_state_note(&g->state);
+}
+
 static void on_backends(void *arg)
 {
     struct gateway *g = arg;
     gateway_admin_follow(&g->admin);
+    gateway_state_follow(&g->state);
 }
 
 static void gateway_loop(struct gateway *g)
@@ -417,9 +428,14 @@ static int gateway_start(struct gateway *g)
     g->started_ms = clock_now_ms();
     g->serving.prepare = prepare_reload;
     g->serving.prepare_arg = g;
+    g->admin.on_change = on_operator;
+    g->admin.arg = g;
     error = gateway_admin_start(&g->admin, &g->health, g->inquiries, g->started_ms);
     if (error)
         return error;
+    error = gateway_state_start(&g->state, g->loop, g->admin.world);
+    if (error)
+        return fail("cannot make a timer for the state file", error);
     g->http = (struct gateway_http){.loop = g->loop, .serving = &g->serving, .world = g->admin.world};
     error = gateway_http_start(&g->http);
     if (error)
@@ -440,6 +456,8 @@ static int gateway_start(struct gateway *g)
 
 static void gateway_stop(struct gateway *g)
 {
+    if (g->state.serving)
+        gateway_state_stop(&g->state);
     gateway_http_stop(&g->http);
     gateway_admin_stop(&g->admin);
     gateway_health_stop(&g->health);
@@ -479,6 +497,8 @@ int gateway_run(const char *file, struct config **config)
 
     int error = serving_open(&g.serving, file, *config);
     *config = NULL;
+    if (!error)
+        error = gateway_state_restore(&g.state, &g.serving);
     error = error ? fail("no memory for the configuration", error) : gateway_start(&g);
     if (!error)
         gateway_loop(&g);

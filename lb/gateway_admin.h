@@ -15,6 +15,11 @@ struct gateway_health;
 struct inquiries;
 
 struct gateway_admin {
+    /* Given: an operator has changed something. */
+    void (*on_change)(void *arg);
+    void *arg;
+    /* Its own. */
+    struct gateway_health *health;
     struct admin_world *world;   /* always there, for whoever shows the status */
     struct status_daemon daemon; /* as the gateway sets it */
     struct admin_socket *socket;
