@@ -220,9 +220,9 @@ static void backends_come_move_and_go(void **state)
         "New server registered.\n\n5 (initial 5)\n\n");
     assert_string_equal(roster->backends[2].spec.zone, "z");
     expect("del server in/new;get weight in/new", "Server deleted.\n\nNo such server.\n\n");
-    expect(
-        "set server in/one addr 2001:db8::3 port 26", "IP changed from 'none' to '2001:db8::3', port changed "
-                                                      "from '0' to '26' by 'stats socket command'\n\n");
+    expect("set server in/one addr 2001:db8::3 port 26",
+        "IP changed from 'none' to '2001:db8::3', port changed "
+        "from '0' to '26' by 'stats socket command'\n\n");
     expect("set server in/one addr 10.0.0.1", "no need to change the addr by 'stats socket command'\n\n");
     expect("set server in/two addr 10.0.0.1 port 25",
         "Nothing was changed: 10.0.0.1 is the address of another server of this backend.\n\n");
