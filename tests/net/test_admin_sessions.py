@@ -13,10 +13,10 @@ import pytest
 
 from admin import AdminPostern
 from daemon import DEADLINE, SANITIZER_ENVIRONMENT, backend_lines, configuration, pool
-from dissolving import Session, servers
+from dissolving import Session, servers, wait_passed
 from lab import VIP4, VIP6, endpoint
 from load import client, serve_all, start_client
-from peers import converse, expect_reset, receive, receive_all, receive_line, scripted_server
+from peers import Stream, converse, expect_reset, receive, receive_all, receive_line, scripted_server
 from test_transfer import MEMORY_SLACK
 
 HELD4, HELD6 = "198.51.128.0/20", "2001:db8:c:1::/116"
@@ -195,6 +195,25 @@ def test_a_session_that_is_ended_by_its_id_is_reset_on_both_sides(lab, engine, v
             expect_reset(end)
         kept.say()
         kept.close()
+
+
+@pytest.mark.topology(backends=1)
+@pytest.mark.parametrize("vip", [VIP4, VIP6])
+def test_a_session_in_full_flow_is_ended_on_both_sides(lab, engine, vip):
+    with AdminPostern(lab, config(lab, engine)) as postern, servers(lab) as by_family:
+        s = Session(lab, by_family[vip == VIP6], vip)
+        if engine.dissolves:
+            s.dissolve(postern)
+        streams = [[Stream(end, 1 << 40, receiving) for receiving in (False, True)] for end in s.ends]
+        wait_passed(lab, 20 << 20)
+        row = kill(postern, client=name_of(s.client))
+        assert row["bytes_in"] > 1 << 20 and row["bytes_out"] > 1 << 20
+        for both in streams:
+            for stream in both:
+                stream.thread.join(DEADLINE)
+                assert not stream.thread.is_alive(), stream.done
+            assert ConnectionResetError in [type(stream.error) for stream in both], "whichever the kernel tells of it"
+        s.close()
 
 
 @pytest.mark.tsan
