@@ -21,28 +21,40 @@
 
 struct checks;
 struct inquiries;
+struct rates;
+struct status_daemon;
 
 enum admin_level { ADMIN_USER, ADMIN_OPERATOR, ADMIN_ADMIN };
 enum admin_severity { ADMIN_SEVERITY_NONE, ADMIN_SEVERITY_NUMBER, ADMIN_SEVERITY_STRING };
 
+/* What has been counted for a backend, over all workers. */
+struct admin_totals {
+    uint64_t sessions, connects_failed, no_greeting, busy, greetings, bytes_in, bytes_out;
+    uint64_t greeting_ms[GREETING_BUCKETS];
+};
+
 /* What was counted for a place before the backend that has it now came. */
 struct admin_base {
     uint64_t identity; /* of that backend; 0: nobody */
-    uint64_t sessions, connects_failed, no_greeting, bytes_in, bytes_out;
+    struct admin_totals totals;
 };
 
-/* What commands look at and change. */
+/* What commands look at and change; the status too, whether there is a socket or not. */
 struct admin_world {
     struct roster *const *roster; /* the one in force: reloads replace it */
     const struct counters *counters;
     uint32_t workers;
     struct load *loads;
-    struct checks *checks;       /* or NULL */
+    struct checks *checks; /* or NULL, as is: */
+    struct rates *rates;
     struct inquiries *inquiries; /* of sessions; NULL: there are no workers */
     struct admin_base *bases;    /* one for each place of a backend */
-    const char *socket;
+    const char *socket;          /* "": none */
     uint64_t started_ms;
-    int (*publish)(void *arg); /* makes what has changed in the roster hold: 0 or -errno */
+    const struct status_daemon *daemon; /* or NULL */
+    int (*publish)(void *arg);          /* makes what has changed in the roster hold: 0 or -errno */
+    /* Makes another roster hold, if `error` says that there is one, and takes it: NULL, or why not. */
+    const char *(*replace)(void *arg, int error, struct roster *next);
     void *arg;
 };
 
@@ -113,9 +125,6 @@ void admin_log_change(const struct admin_session *s, const char *command);
 
 /* A word of a call, "" when it has not so many. */
 const char *admin_word(const struct admin_call *c, unsigned i);
-
-/* Answers a call for JSON that there is none; the plain form would only fail later. */
-bool admin_refuses_json(const struct admin_call *c);
 
 static inline const struct roster *admin_roster(const struct admin_call *c)
 {

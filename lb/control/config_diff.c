@@ -56,6 +56,7 @@ static const char *value_text(const struct config_key *key, const void *field, c
     case CONFIG_HOST:
     case CONFIG_PATH:
     case CONFIG_RESOLVER:
+    case CONFIG_LOOPBACK:
         return *(const char *const *)field;
     case CONFIG_DURATION:
         return config_duration_format(*n, buf);
@@ -97,6 +98,26 @@ static void diff_vips(
         snprintf(text, sizeof(text), "%s:%u", addr_prefix_format(&vips[i].prefix, prefix), vips[i].port);
         change(d, added ? NULL : text, added ? text : NULL);
     }
+}
+
+/* A list of values without names, compared as texts in their order. */
+static void diff_texts(
+    struct diff *d, const struct config_key *key, const struct config_array *a, const struct config_array *b)
+{
+    char before[VALUE_BYTES], after[VALUE_BYTES];
+    bool same = a->n == b->n;
+
+    for (uint32_t i = 0; same && i < a->n; i++)
+        same = key->type == CONFIG_PATHS ? strcmp(((const struct config_path *)a->items)[i].path,
+                                               ((const struct config_path *)b->items)[i].path) == 0
+                                         : memcmp(&((const struct config_prefix *)a->items)[i].prefix,
+                                               &((const struct config_prefix *)b->items)[i].prefix,
+                                               sizeof(struct addr_prefix)) == 0;
+    if (same)
+        return;
+    snprintf(before, sizeof(before), "%u entries", a->n);
+    snprintf(after, sizeof(after), "%u entries", b->n);
+    change(d, before, after);
 }
 
 static void diff_endpoints(struct diff *d, const struct config_endpoint *a, const struct config_endpoint *b)
@@ -177,11 +198,16 @@ static void diff_key(struct diff *d, const struct config_key *key, const void *a
     case CONFIG_HOST:
     case CONFIG_PATH:
     case CONFIG_RESOLVER:
+    case CONFIG_LOOPBACK:
         diff_value(d, key, a, b);
         break;
     case CONFIG_VIPS:
         diff_vips(d, a, b, false);
         diff_vips(d, b, a, true);
+        break;
+    case CONFIG_PREFIXES:
+    case CONFIG_PATHS:
+        diff_texts(d, key, a, b);
         break;
     case CONFIG_BACKEND:
         diff_endpoints(d, a, b);
@@ -190,7 +216,8 @@ static void diff_key(struct diff *d, const struct config_key *key, const void *a
         diff_section(d, key->section, a, b);
         break;
     case CONFIG_LIST:
-        if (config_find_key(key->section, "name"))
+    case CONFIG_NAMED:
+        if (key->section->named_by_key || config_find_key(key->section, "name"))
             diff_named(d, key->section, a, b);
         else
             diff_unnamed(d, key->section, a, b);
