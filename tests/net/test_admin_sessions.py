@@ -13,7 +13,7 @@ import pytest
 
 from admin import AdminPostern
 from daemon import DEADLINE, SANITIZER_ENVIRONMENT, backend_lines, configuration, pool
-from dissolving import Session, servers, wait_passed
+from dissolving import Dissolving, Session, servers, wait_passed
 from lab import VIP4, VIP6, endpoint
 from load import client, serve_all, start_client
 from peers import Stream, converse, expect_reset, receive, receive_all, receive_line, scripted_server
@@ -214,6 +214,31 @@ def test_a_session_in_full_flow_is_ended_on_both_sides(lab, engine, vip):
                 assert not stream.thread.is_alive(), stream.done
             assert ConnectionResetError in [type(stream.error) for stream in both], "whichever the kernel tells of it"
         s.close()
+
+
+class Surviving(AdminPostern, Dissolving):
+    """A daemon with an admin socket that ends and starts again while dissolved sessions live."""
+
+
+@pytest.mark.topology(backends=1)
+def test_sessions_of_an_earlier_run_are_listed_by_the_same_ids_and_ended(lab):
+    with servers(lab) as (server, _):
+        postern = Surviving(lab, config(lab)).start()
+        s, kept = [Session(lab, server).dissolve(postern, n) for n in (1, 2)]
+        before = listed(postern)
+        postern.kill()
+        adopted, _ = postern.take_over()
+        assert adopted["dissolved"] == "2"
+        after = listed(postern)
+        assert {r["id"] for r in after} == {r["id"] for r in before} and {r["state"] for r in after} == {"dissolved"}
+        row = kill(postern, client=name_of(s.client))
+        assert (row["bytes_in"], row["bytes_out"], row["backend"], row["listener"]) == (s.sent, s.received, "mta1", "mx")
+        assert row["age_ms"] >= next(r["age_ms"] for r in before if r["id"] == row["id"])
+        for end in s.ends:
+            expect_reset(end)
+        kept.say()
+        kept.close()
+        postern.stop()
 
 
 @pytest.mark.tsan
