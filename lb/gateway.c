@@ -360,6 +360,12 @@ static int open_inquiries(struct gateway *g)
     return error < 0 ? fail("cannot open a descriptor for the workers' answers", error) : 0;
 }
 
+static int watch_sources(struct gateway *g)
+{
+    int error = serving_watch(&g->serving, g->loop);
+    return error < 0 ? fail("cannot watch the files of sources", error) : 0;
+}
+
 static int start_health(struct gateway *g)
 {
     g->health = (struct gateway_health){
@@ -393,6 +399,8 @@ static int gateway_start(struct gateway *g)
         error = watch_routes(g);
     if (!error)
         error = start_health(g);
+    if (!error)
+        error = watch_sources(g);
     if (error)
         return error;
     gateway_limit_mss(&g->serving);

@@ -11,6 +11,7 @@
 #include "base/tcp_reset.h"
 #include "bpf/dissolve_order.h"
 #include "log.h"
+#include "path/admit.h"
 #include "path/close.h"
 #include "path/dissolve.h"
 #include "path/op.h"
@@ -122,6 +123,7 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
         .reason = reason,
     };
 
+    r.source_class = admit_source_name(w->snapshot, &r.client);
     if (b) {
         repute_ended(w, backend, &r);
         repute_lasted(w, b->pool, r.duration_ms);
