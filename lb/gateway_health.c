@@ -84,6 +84,15 @@ static void follow_change(struct gateway_health *h)
     h->on_change(h->arg);
 }
 
+const char *gateway_health_replace(struct gateway_health *h, int error, struct roster *next)
+{
+    const char *why = serving_replace(h->serving, error, next);
+
+    if (!why)
+        follow_change(h);
+    return why;
+}
+
 static const char *on_found(void *arg, const char *pool, const struct backend_spec *specs, uint32_t n)
 {
     struct gateway_health *h = arg;
@@ -186,4 +195,6 @@ void gateway_health_stop(struct gateway_health *h)
     rates_free(h->rates);
     checks_free(h->checks);
     experience_free(h->experience);
+    h->checks = NULL;
+    h->experience = NULL;
 }

@@ -185,13 +185,18 @@ static const char *follow(struct serving *v, int error, struct roster *roster, c
     return NULL;
 }
 
+const char *serving_replace(struct serving *v, int error, struct roster *next)
+{
+    return follow(v, error, next, v->error_text);
+}
+
 const char *serving_take_found(
     struct serving *v, const char *pool, const struct backend_spec *specs, uint32_t n)
 {
     struct roster *roster = NULL;
 
     int error = roster_next_found(v->roster, pool, specs, n, clock_now_ms(), &roster);
-    return follow(v, error, roster, v->error_text);
+    return serving_replace(v, error, roster);
 }
 
 /* The roster of a configuration, with what its sources hold. */

@@ -49,7 +49,8 @@ struct snapshot_listener {
     const char *name;
     const struct snapshot_route *routes; /* the first that fits counts */
     uint16_t n_routes;
-    uint16_t pool; /* index into pools: of all other clients */
+    uint16_t pool;         /* index into pools: of all other clients */
+    uint32_t max_sessions; /* over all workers; 0: no limit of its own */
 };
 
 struct snapshot_backend {

@@ -333,7 +333,29 @@ static int listen_at(struct admin_socket *a, const struct sockaddr_un *address)
     return 0;
 }
 
-int admin_socket_open(sd_event *loop, const struct admin_world *world, struct admin_socket **ret)
+/* The socket of another process, which listens there already. */
+static int adopt(struct admin_socket *a, const struct sockaddr_un *address, int fd)
+{
+    struct stat st;
+
+    a->fd = fd;
+    if (lstat(address->sun_path, &st) < 0)
+        return -errno;
+    a->device = st.st_dev;
+    a->inode = st.st_ino;
+    return 0;
+}
+
+bool admin_socket_is_at(int fd, const char *path)
+{
+    struct sockaddr_un name = {0};
+    socklen_t len = sizeof(name);
+
+    return fd >= 0 && getsockname(fd, (struct sockaddr *)&name, &len) == 0 && name.sun_family == AF_UNIX &&
+           strncmp(name.sun_path, path, sizeof(name.sun_path)) == 0;
+}
+
+int admin_socket_open(sd_event *loop, const struct admin_world *world, int fd, struct admin_socket **ret)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct admin_socket *a = calloc(1, sizeof(*a));
@@ -343,8 +365,8 @@ int admin_socket_open(sd_event *loop, const struct admin_world *world, struct ad
     *a = (struct admin_socket){.world = *world, .loop = loop, .fd = -1};
     assert(strlen(world->socket) < sizeof(address.sun_path));
     strcpy(address.sun_path, world->socket);
-    int error = make_way(&address);
-    if (!error)
+    int error = fd >= 0 ? adopt(a, &address, fd) : make_way(&address);
+    if (!error && fd < 0)
         error = listen_at(a, &address);
     if (!error)
         error = sd_event_add_io(loop, &a->accept, a->fd, EPOLLIN, on_accept, a);
@@ -358,6 +380,18 @@ int admin_socket_open(sd_event *loop, const struct admin_world *world, struct ad
     }
     *ret = a;
     return 0;
+}
+
+int admin_socket_fd(const struct admin_socket *a)
+{
+    return a ? a->fd : -1;
+}
+
+void admin_socket_abandon(struct admin_socket *a)
+{
+    if (a)
+        a->inode = 0;
+    admin_socket_close(a);
 }
 
 void admin_socket_close(struct admin_socket *a)

@@ -74,6 +74,10 @@ struct config_zone {
     uint32_t gateways;
 };
 
+struct config_drain {
+    uint32_t limit_ms, silent_ms;
+};
+
 struct config_gateway {
     const char *name;
     const char *zone;
@@ -82,6 +86,7 @@ struct config_gateway {
     const char *host_name;
     const char *resolver; /* ADDRESS or ADDRESS:PORT; "": as the host */
     uint32_t workers, max_sessions;
+    struct config_drain drain;
 };
 
 struct config_admin {
