@@ -93,7 +93,7 @@ static int parse_prefix_line(const char *line, struct list *l)
     struct addr_prefix p;
     char text[ADDR_TEXT_MAX];
 
-    if (prefix_parse(line, strchr(line, ':') ? AF_INET6 : AF_INET, &p) < 0 || prefix_too_short(&p) ||
+    if (prefix_parse(line, strchr(line, ':') ? AF_INET6 : AF_INET, &p) < 0 ||
         strcmp(addr_prefix_format(&p, text), line) != 0)
         return -EINVAL;
     prefix_set_add(&l->set, &p);
@@ -123,6 +123,9 @@ int list_parse(FILE *in, struct list *ret, char ret_why[LIST_WHY_MAX])
         snprintf(ret_why, LIST_WHY_MAX, "line %zu is none that postern-spf writes", number);
     else if (ferror(in) || found != (1u << N_HEADERS) - 1) {
         snprintf(ret_why, LIST_WHY_MAX, "it was not written by postern-spf");
+        error = -EINVAL;
+    } else if (prefix_set_too_large(&l.set)) {
+        snprintf(ret_why, LIST_WHY_MAX, "it has more addresses than postern-spf lets pass");
         error = -EINVAL;
     }
     if (error) {

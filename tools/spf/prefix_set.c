@@ -171,6 +171,23 @@ bool prefix_too_short(const struct addr_prefix *p)
     return p->len < (p->family == AF_INET6 ? PREFIX_SHORTEST_V6 : PREFIX_SHORTEST_V4);
 }
 
+static bool more_than(const struct prefix_ranges *r, address_number limit)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        address_number but_one = r->items[i].last - r->items[i].first;
+        if (but_one >= limit)
+            return true;
+        limit -= but_one + 1;
+    }
+    return false;
+}
+
+bool prefix_set_too_large(const struct prefix_set *s)
+{
+    return more_than(&s->v4, (address_number)PREFIX_SHORTEST_MAX << (32 - PREFIX_SHORTEST_V4)) ||
+           more_than(&s->v6, (address_number)PREFIX_SHORTEST_MAX << (128 - PREFIX_SHORTEST_V6));
+}
+
 static int parse_length(const char *text, unsigned max, uint8_t *ret)
 {
     size_t digits = strspn(text, "0123456789");

@@ -5,9 +5,11 @@
 
 #include "base/addr.h"
 
-/* Shorter ones are nobody's outgoing mail; a whole list may have four times as many addresses. */
+/* Shorter prefixes are nobody's outgoing mail. A whole list may have the addresses of PREFIX_SHORTEST_MAX of
+ * them. */
 #define PREFIX_SHORTEST_V4 8
 #define PREFIX_SHORTEST_V6 16
+#define PREFIX_SHORTEST_MAX 4
 
 /* An address, or how many: an IPv4 one is below 2^32. */
 __extension__ typedef unsigned __int128 address_number;
@@ -40,7 +42,7 @@ void prefix_set_subtract(struct prefix_set *s, const struct prefix_set *other);
 bool prefix_set_empty(const struct prefix_set *s);
 bool prefix_set_same(const struct prefix_set *a, const struct prefix_set *b);
 
-/* The addresses of one family. Not for sets that have all of IPv6. */
+/* The addresses of one family. Not for a set that is too large. */
 address_number prefix_ranges_size(const struct prefix_ranges *r);
 
 /* The number of prefixes that the set comes out as. */
@@ -53,7 +55,9 @@ int prefix_parse(const char *text, sa_family_t family, struct addr_prefix *ret);
 /* Clears the bits past the length. */
 void prefix_mask(struct addr_prefix *p);
 
+/* What one prefix, and what a whole list may not be; see above. */
 bool prefix_too_short(const struct addr_prefix *p);
+bool prefix_set_too_large(const struct prefix_set *s);
 
 /* One prefix after the other: struct prefix_walk w = {.set = s}; while (prefix_walk_next(&w, &p)) ... */
 struct prefix_walk {
