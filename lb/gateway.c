@@ -338,6 +338,12 @@ static int watch_routes(struct gateway *g)
     return error < 0 ? fail("cannot watch the routes", error) : 0;
 }
 
+static int watch_sources(struct gateway *g)
+{
+    int error = serving_watch(&g->serving, g->loop);
+    return error < 0 ? fail("cannot watch the files of sources", error) : 0;
+}
+
 static int start_health(struct gateway *g)
 {
     g->health = (struct gateway_health){
@@ -369,6 +375,8 @@ static int gateway_start(struct gateway *g)
         error = watch_routes(g);
     if (!error)
         error = start_health(g);
+    if (!error)
+        error = watch_sources(g);
     if (error)
         return error;
     gateway_limit_mss(&g->serving);

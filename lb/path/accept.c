@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * accept -> whose listener is it? -> a slot -> connect_start. Refusals close with RST, so that a sender's
- * next MX gets its turn. Out of descriptors: accepting pauses until a session ends or ACCEPT_PAUSE_MS have
- * passed; the kernel's backlog holds the clients.
+ * accept -> whose listener is it? -> admit -> a slot -> connect_start. Refusals close with RST, so that a
+ * sender's next MX gets its turn. Out of descriptors: accepting pauses until a session ends or
+ * ACCEPT_PAUSE_MS have passed; the kernel's backlog holds the clients.
  */
 #include "path/accept.h"
 
 #include "base/fd.h"
+#include "path/admit.h"
 #include "path/close.h"
 #include "path/connect.h"
 #include "path/dissolve.h"
@@ -69,6 +70,11 @@ static void session_begin(struct worker *w, int fd)
         refuse(w, fd, &client, &vip, REASON_no_listener, 0);
         return;
     }
+    struct admission admission = admit(w->snapshot, listener, &client);
+    if (admission.refused) {
+        refuse(w, fd, &client, &vip, REASON_no_backend, 0);
+        return;
+    }
     uint32_t sessions = counters_sessions(w->all_counters, w->snapshot->workers);
     bool room = sessions < w->snapshot->max_sessions;
     struct conn *c = room ? conn_new(&w->table) : NULL;
@@ -84,7 +90,7 @@ static void session_begin(struct worker *w, int fd)
     c->client = client;
     c->vip = vip;
     c->listener = (uint16_t)(listener - w->snapshot->listeners);
-    c->pool = listener->pool;
+    c->pool = admission.pool;
     c->accepted_ms = c->active_ms = w->now_ms;
     dissolve_accepted(w, c);
     connect_start(w, c);

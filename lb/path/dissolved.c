@@ -11,6 +11,7 @@
 #include "base/tcp_reset.h"
 #include "bpf/dissolve_order.h"
 #include "log.h"
+#include "path/admit.h"
 #include "path/close.h"
 #include "path/dissolve.h"
 #include "path/op.h"
@@ -122,6 +123,7 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
     };
     const struct snapshot_listener *l = snapshot_find_listener(w->snapshot, &r.vip);
 
+    r.source_class = admit_source_name(w->snapshot, &r.client);
     if (b)
         repute_ended(w, backend, r.bytes_in, r.bytes_out);
     r.listener = l ? l->name : "";

@@ -20,7 +20,7 @@ static const struct error_case cases[] = {
         "      |     ^~~~\n"},
     {"unknown_top_level_key", "http: {listen: 127.0.0.1:9125}\n" LISTENER POOL,
         "postern.yaml:1:1: error: unknown key \"http\" in the top level; the nearest known key is \"admin\" "
-        "(known are: gateway, admin, listeners, pools)\n"
+        "(known are: gateway, admin, listeners, sources, pools)\n"
         "    1 | http: {listen: 127.0.0.1:9125}\n"
         "      | ^~~~\n"},
     {"key_twice",
