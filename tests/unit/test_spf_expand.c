@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
+#include <errno.h>
 #include <resolv.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -238,6 +239,26 @@ static void the_shortest_time_to_live_counts_within_bounds(void **state)
     }
 }
 
+static void networks_and_lengths_that_are_none_break_the_grammar(void **state)
+{
+    static const char *const bad[] = {"ip4", "ip4:", "ip4:/24", "ip4:192.0.2", "ip4:192.0.2.0/",
+        "ip4:192.0.2.0/33", "ip4:192.0.2.0/024", "ip4:192.0.2.0/-1", "ip4:192.0.2.0/+1",
+        "ip4:192.0.2.0/24/24", "ip4:192.0.2.256", "ip4:2001:db8::", "ip4/24",
+        "ip4:192.0.2.0/99999999999999999999", "ip6:", "ip6::", "ip6:192.0.2.0", "ip6:::/129",
+        "ip6:fe80::1%lo", "ip6:[::1]", "ip6:1::2::3", "a/", "a//", "a/33", "a//129", "a/24/64", "a/24///64",
+        "a///64", "a/x", "a:/24", "a:b.test/24//", "mx/24x",
+        "a/"
+        "0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000002"
+        "4"};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        const char *at = bad[i], *why = NULL;
+        struct spf_term term;
+        int found = spf_term_next(&at, &term, &why);
+        if (found != -EINVAL || !why)
+            fail_msg("%s is taken", bad[i]);
+    }
+}
+
 static void strings_that_are_longer_than_their_record_are_no_record(void **state)
 {
     const uint8_t whole[] = "\x0cv=spf1 a -al\1l", cut[] = "\x0cv=spf1 a -al\2l", nul[] = "\x0bv=spf1 a\0 -";
@@ -260,6 +281,7 @@ int main(void)
         cmocka_unit_test(a_name_is_void_without_addresses_of_either_family),
         cmocka_unit_test(without_an_answer_there_is_no_list),
         cmocka_unit_test(the_shortest_time_to_live_counts_within_bounds),
+        cmocka_unit_test(networks_and_lengths_that_are_none_break_the_grammar),
         cmocka_unit_test(strings_that_are_longer_than_their_record_are_no_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

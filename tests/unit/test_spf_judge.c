@@ -17,7 +17,7 @@ static struct prefix_set set_of(const char *texts)
         struct addr_prefix p;
         if (!text[0])
             continue;
-        assert_int_equal(prefix_parse(text, strchr(text, ':') ? AF_INET6 : AF_INET, &p), 0);
+        assert_int_equal(addr_network_parse(text, strlen(text), &p), 0);
         prefix_set_add(&s, &p);
     }
     free(copy);

@@ -384,13 +384,13 @@ static void take_addresses(struct spf_expansion *e, const struct spf_answer *ans
     size_t size = v6 ? 16 : 4;
 
     for (size_t i = 0; i < answer->n && !failed(e); i++) {
-        struct addr_prefix p = {.family = v6 ? AF_INET6 : AF_INET, .len = v6 ? h->term.len6 : h->term.len4};
+        struct addr_prefix p = {.family = v6 ? AF_INET6 : AF_INET};
         if (answer->sizes[i] != (int)size) {
             fail(e, &h->term, "a broken address record");
             return;
         }
         memcpy(p.bytes, answer->data[i], size);
-        prefix_mask(&p);
+        addr_prefix_shorten(&p, v6 ? h->term.len6 : h->term.len4);
         match(e, &h->term, &p, &h->found);
     }
     if (v6 && answer->n == 0 && h->empty && !failed(e))

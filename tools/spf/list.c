@@ -93,8 +93,7 @@ static int parse_prefix_line(const char *line, struct list *l)
     struct addr_prefix p;
     char text[ADDR_TEXT_MAX];
 
-    if (prefix_parse(line, strchr(line, ':') ? AF_INET6 : AF_INET, &p) < 0 ||
-        strcmp(addr_prefix_format(&p, text), line) != 0)
+    if (addr_network_parse(line, strlen(line), &p) < 0 || strcmp(addr_prefix_format(&p, text), line) != 0)
         return -EINVAL;
     prefix_set_add(&l->set, &p);
     return 0;

@@ -5,19 +5,14 @@
  * Happy path: prefixes become ranges, sets are united and subtracted by walking both once, and the ranges
  * come out as the fewest prefixes.
  *
- * Failure paths: a text that is no prefix is -EINVAL; without memory the program ends.
+ * Failure paths: without memory the program ends.
  *
  * Called by the rest of postern-spf, by its tests and its fuzzer; one thread.
  */
 #include "prefix_set.h"
 
-#include <arpa/inet.h>
 #include <err.h>
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-
-#define DIGITS_MAX 3 /* of a length */
 
 static unsigned bits_of(sa_family_t family)
 {
@@ -160,12 +155,6 @@ bool prefix_set_same(const struct prefix_set *a, const struct prefix_set *b)
 
 /* ---- prefixes ----------------------------------------------------------------------------------------- */
 
-void prefix_mask(struct addr_prefix *p)
-{
-    for (unsigned bit = p->len; bit < sizeof(p->bytes) * 8; bit++)
-        p->bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
-}
-
 bool prefix_too_short(const struct addr_prefix *p)
 {
     return p->len < (p->family == AF_INET6 ? PREFIX_SHORTEST_V6 : PREFIX_SHORTEST_V4);
@@ -186,39 +175,6 @@ bool prefix_set_too_large(const struct prefix_set *s)
 {
     return more_than(&s->v4, (address_number)PREFIX_SHORTEST_MAX << (32 - PREFIX_SHORTEST_V4)) ||
            more_than(&s->v6, (address_number)PREFIX_SHORTEST_MAX << (128 - PREFIX_SHORTEST_V6));
-}
-
-static int parse_length(const char *text, unsigned max, uint8_t *ret)
-{
-    size_t digits = strspn(text, "0123456789");
-    unsigned n = 0;
-
-    if (digits == 0 || digits > DIGITS_MAX || text[digits] || (digits > 1 && text[0] == '0'))
-        return -EINVAL;
-    for (size_t i = 0; i < digits; i++)
-        n = n * 10 + (unsigned)(text[i] - '0');
-    if (n > max)
-        return -EINVAL;
-    *ret = (uint8_t)n;
-    return 0;
-}
-
-int prefix_parse(const char *text, sa_family_t family, struct addr_prefix *ret)
-{
-    struct addr_prefix p = {.family = family, .len = (uint8_t)bits_of(family)};
-    char host[INET6_ADDRSTRLEN];
-    const char *slash = strchr(text, '/');
-    size_t len = slash ? (size_t)(slash - text) : strlen(text);
-
-    if (len >= sizeof(host) || (slash && parse_length(slash + 1, bits_of(family), &p.len) < 0))
-        return -EINVAL;
-    memcpy(host, text, len);
-    host[len] = '\0';
-    if (inet_pton(family, host, p.bytes) != 1)
-        return -EINVAL;
-    prefix_mask(&p);
-    *ret = p;
-    return 0;
 }
 
 /* How many free bits the largest prefix has that begins at `first` and does not pass `last`. */

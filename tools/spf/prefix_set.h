@@ -48,13 +48,6 @@ address_number prefix_ranges_size(const struct prefix_ranges *r);
 /* The number of prefixes that the set comes out as. */
 size_t prefix_set_count(const struct prefix_set *s);
 
-/* "192.0.2.1/24" of a family, "/24" left out: the whole address. Bits past the length are cleared. 0 or
- * -EINVAL. */
-int prefix_parse(const char *text, sa_family_t family, struct addr_prefix *ret);
-
-/* Clears the bits past the length. */
-void prefix_mask(struct addr_prefix *p);
-
 /* What one prefix, and what a whole list may not be; see above. */
 bool prefix_too_short(const struct addr_prefix *p);
 bool prefix_set_too_large(const struct prefix_set *s);

@@ -12,12 +12,11 @@
  */
 #include "record.h"
 
-#include "prefix_set.h"
-
 #include <arpa/nameser.h>
 #include <ctype.h>
 #include <errno.h>
 #include <resolv.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -163,30 +162,45 @@ static const char *parse_name(const char *text, struct spf_term *term)
     return NULL;
 }
 
-/* "/24", "//64", "/24//64": as lengths of a prefix, where there is one parser for them. */
+/* The digits after a slash, as lb/base reads them in a prefix without any other bits. */
+static int parse_length(const char *digits, sa_family_t family, uint8_t *ret)
+{
+    char network[ADDR_TEXT_MAX];
+    struct addr_prefix p;
+    int n = snprintf(network, sizeof(network), "%s/%s", family == AF_INET6 ? "::" : "0.0.0.0", digits);
+
+    if (n >= (int)sizeof(network) || addr_network_parse(network, (size_t)n, &p) < 0)
+        return -EINVAL;
+    *ret = p.len;
+    return 0;
+}
+
+/* "192.0.2.1/24": bits past the length mean nothing. */
+static const char *parse_network(const char *text, sa_family_t family, struct addr_prefix *ret)
+{
+    const char *slash = strchr(text, '/');
+    struct addr_prefix p;
+    size_t host = slash ? (size_t)(slash - text) : strlen(text);
+
+    if (addr_network_parse(text, host, &p) < 0 || p.family != family ||
+        (slash && parse_length(slash + 1, family, &p.len) < 0))
+        return family == AF_INET6 ? "not an IPv6 network" : "not an IPv4 network";
+    addr_prefix_shorten(&p, p.len);
+    *ret = p;
+    return NULL;
+}
+
+/* "/24", "//64", "/24//64". */
 static const char *parse_lengths(char *text, struct spf_term *term)
 {
-    static const char wrong[] = "not /LENGTH, //LENGTH or /LENGTH//LENGTH, of at most 32 and 128 bits";
-    char network[sizeof("::/128")];
     char *six = strstr(text, "//");
-    struct addr_prefix p;
+    bool right = !six || parse_length(six + 2, AF_INET6, &term->len6) == 0;
 
-    if (six) {
-        if (strlen(six + 2) > 3)
-            return wrong;
-        strcpy(stpcpy(network, "::/"), six + 2);
-        if (prefix_parse(network, AF_INET6, &p) < 0)
-            return wrong;
-        term->len6 = p.len;
+    if (six)
         *six = '\0';
-    }
-    if (text[0]) {
-        char network4[sizeof("0.0.0.0/32")] = "0.0.0.0";
-        if (strlen(text) > 3 || prefix_parse(strcat(network4, text), AF_INET, &p) < 0)
-            return wrong;
-        term->len4 = p.len;
-    }
-    return NULL;
+    if (text[0])
+        right &= parse_length(text + 1, AF_INET, &term->len4) == 0;
+    return right ? NULL : "not /LENGTH, //LENGTH or /LENGTH//LENGTH, of at most 32 and 128 bits";
 }
 
 static const char *parse_name_and_lengths(char *text, struct spf_term *term)
@@ -222,9 +236,9 @@ static const char *parse_argument(enum argument argument, char *text, struct spf
     case NAME_AND_LENGTHS:
         return parse_name_and_lengths(text, term);
     case NETWORK4:
-        return given && prefix_parse(text + 1, AF_INET, &term->prefix) == 0 ? NULL : "not an IPv4 network";
+        return parse_network(given ? text + 1 : "", AF_INET, &term->prefix);
     case NETWORK6:
-        return given && prefix_parse(text + 1, AF_INET6, &term->prefix) == 0 ? NULL : "not an IPv6 network";
+        return parse_network(given ? text + 1 : "", AF_INET6, &term->prefix);
     case TEXT:
         return find_macros(text) < 0 ? "a % that begins no macro" : NULL;
     }
