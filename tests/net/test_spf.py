@@ -16,11 +16,13 @@ import threading
 import pytest
 
 import spf_records
-from daemon import SANITIZER_ENVIRONMENT, SANITIZER_TRACES, build_directory
+from daemon import RELAY, SANITIZER_ENVIRONMENT, SANITIZER_TRACES, Postern, build_directory
 from dns import BROKEN_ZONE, Knot
 from dns import ZONE as KNOT_ZONE
-from lab import hostport
+from lab import VIP4, hostport
+from load import serve_all
 from nsd import Nsd
+from test_sources import OTHER4, PARTNER4, config, mail, partners_in
 
 ORACLE = pathlib.Path(__file__).parent / "spf_oracle.py"
 GOOD, FAILED, PENDING = 0, 1, 3
@@ -253,6 +255,26 @@ def test_what_waits_is_forgotten_when_the_change_is_taken_back(lab):
             publish(dns, "v=spf1 ip4:192.0.2.0/24 -all")
             assert "unchanged" in spf.run()
             assert spf.names() == [DOMAIN] and spf.header("serial") == "1"
+
+
+@pytest.mark.topology(backends=3)
+def test_the_daemon_leads_mail_by_the_list_and_follows_it(lab):
+    serve_all(lab)
+    with knot_and_spf(lab) as (dns, spf):
+        publish(dns, f"v=spf1 ip4:{PARTNER4} -all")
+        spf.run()
+        with Postern(lab, config(lab, RELAY, partners_in(spf.file()))) as postern:
+            mail(lab, PARTNER4, VIP4)
+            publish(dns, f"v=spf1 ip4:{OTHER4} -all")
+            spf.run(expect=PENDING)
+            mail(lab, PARTNER4, VIP4)
+            since = len(postern.log.read())
+            spf.run("--approve", DOMAIN)
+            postern.wait(since=since, event="sources")
+            mail(lab, PARTNER4, VIP4)
+            mail(lab, OTHER4, VIP4)
+            assert [s["pool"] for s in postern.wait_sessions(4)] == ["special", "special", "inbound", "special"]
+            assert all(line["bad"] == "0" for line in postern.lines(event="source"))
 
 
 # ---- files ---------------------------------------------------------------------------------------------------------------
