@@ -23,6 +23,7 @@ from lab import VIP4, hostport
 from load import serve_all
 from nsd import Nsd
 from test_sources import OTHER4, PARTNER4, config, mail, partners_in
+from test_systemd import MOST_EXPOSURE, installed, plain
 
 ORACLE = pathlib.Path(__file__).parent / "spf_oracle.py"
 GOOD, FAILED, PENDING = 0, 1, 3
@@ -381,6 +382,39 @@ def test_the_command_line_says_what_is_wrong_with_it(lab):
                            (["-d", "/nonexistent", "a.test"], "No such file"), (["x" * 300 + ".test"], "not the name"),
                            ([f"a{i}.test" for i in range(101)], "more than 100")):
         assert why in spf.lab.gateway.run(*spf.command()[:3], *arguments, check=False).stderr
+
+
+# ---- systemd --------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.topology(backends=1)
+def test_a_timer_renews_a_list_that_is_due_and_what_waits_shows_as_a_failed_unit(lab):
+    unit, host = f"postern-spf@{DOMAIN}", lab.backends[0]
+    path = f"/var/lib/postern/spf/{DOMAIN}"
+    with Knot(host, host.v4) as dns:
+        publish(dns, "v=spf1 ip4:192.0.2.0/24 -all")
+        machine = installed(lab, plain(lab)).machine
+        (machine.root / "etc/resolv.conf").unlink(missing_ok=True)  # it may lead out of the machine
+        machine.write("/etc/resolv.conf", f"nameserver {host.v4}\n")
+        machine.write("/etc/systemd/system/postern-spf@.timer.d/story.conf", "[Timer]\nRandomizedDelaySec=0\nAccuracySec=1\n")
+        machine.write("/etc/systemd/system/postern-spf@.service.d/story.conf", '[Service]\nEnvironment="ASAN_OPTIONS=detect_leaks=0"\n')
+        machine.run("systemctl", "daemon-reload")
+        machine.follow_journal(f"{unit}.service")
+        machine.run("systemctl", "start", f"{unit}.timer")
+        machine.wait_journal(f"{DOMAIN}: new: 1 prefixes")
+        assert machine.run("stat", "-c", "%U %a", path).stdout == "postern 644\n"
+
+        publish(dns, "v=spf1 ip4:198.51.100.0/24 -all")
+        good = machine.run("cat", path).stdout
+        machine.run("systemctl", "start", f"{unit}.service")
+        assert machine.run("cat", path).stdout == good, "it was not due"
+        machine.run("sed", "-i", "s/looked: .*/looked: 2020-01-01T00:00:00Z/", path)
+        assert machine.run("systemctl", "start", f"{unit}.service", check=False).returncode != 0
+        machine.wait_journal("waits for --approve")
+        assert machine.show("ExecMainStatus", f"{unit}.service") == str(PENDING)
+        assert prefixes_of(machine.run("cat", path).stdout) == prefixes_of(good)
+
+        exposure = machine.run("systemd-analyze", "security", f"{unit}.service").stdout
+        assert float(re.search(r"exposure level for \S+: ([\d.]+)", exposure).group(1)) <= MOST_EXPOSURE, exposure
 
 
 # ---- servers that mean harm ----------------------------------------------------------------------------------------------
