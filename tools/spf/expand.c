@@ -23,6 +23,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STRING_OF(x) #x
+#define TEXT_OF(x) STRING_OF(x)
+#define FAILS_TOO "; a receiver's check fails too (RFC 7208, 4.6.4)"
 #define FRAMES_MAX (SPF_LOOKUPS_MAX + 1) /* every frame but the first one costs a look-up */
 
 struct frame {
@@ -110,10 +113,11 @@ static void match(
 {
     if (term->qualifier == '+' && prefix_too_short(p))
         fail(e, term,
-            p->family == AF_INET6 ? "IPv6 prefixes shorter than /16 are no list of mail servers"
-                                  : "IPv4 prefixes shorter than /8 are no list of mail servers");
+            p->family == AF_INET6
+                ? "prefixes shorter than /" TEXT_OF(PREFIX_SHORTEST_V6) " are no list of mail servers"
+                : "prefixes shorter than /" TEXT_OF(PREFIX_SHORTEST_V4) " are no list of mail servers");
     else if (++e->n_prefixes > SPF_PREFIXES_MAX)
-        fail(e, term, "the list gets longer than 10000 prefixes");
+        fail(e, term, "the list gets longer than " TEXT_OF(SPF_PREFIXES_MAX) " prefixes");
     else
         prefix_set_add(s, p);
 }
@@ -127,14 +131,14 @@ static void ask(struct spf_expansion *e, const char *name, int type)
 static bool count_lookup(struct spf_expansion *e, const struct spf_term *term)
 {
     if (++e->n_lookups > SPF_LOOKUPS_MAX)
-        fail(e, term, "more than 10 terms that need the DNS; a receiver's check fails too (RFC 7208, 4.6.4)");
+        fail(e, term, "more than " TEXT_OF(SPF_LOOKUPS_MAX) " terms that need the DNS" FAILS_TOO);
     return !failed(e);
 }
 
 static void count_void(struct spf_expansion *e, const struct spf_term *term)
 {
     if (++e->n_voids > SPF_VOIDS_MAX)
-        fail(e, term, "more than 2 names that do not exist; a receiver's check fails too (RFC 7208, 4.6.4)");
+        fail(e, term, "more than " TEXT_OF(SPF_VOIDS_MAX) " names that do not exist" FAILS_TOO);
 }
 
 /* ---- frames ------------------------------------------------------------------------------------------- */
@@ -178,7 +182,9 @@ static void check_result(struct spf_expansion *e)
     if (prefix_set_empty(s))
         fail(e, NULL, "it lets nobody pass");
     else if (prefix_set_too_large(s))
-        fail(e, NULL, "it lets more addresses pass than four IPv4 /8 or four IPv6 /16 have");
+        fail(e, NULL,
+            "it lets more addresses pass than " TEXT_OF(
+                PREFIX_SHORTEST_MAX) " of the shortest prefixes have");
 }
 
 /* What passes in the top frame is what the term below matches. */
@@ -361,7 +367,7 @@ static void take_mx(struct spf_expansion *e, const struct spf_answer *answer)
     struct hosts *h = &e->hosts;
 
     if (answer->n > SPF_MX_MAX) {
-        fail(e, &h->term, "more than 10 MX records; a receiver's check fails too (RFC 7208, 4.6.4)");
+        fail(e, &h->term, "more than " TEXT_OF(SPF_MX_MAX) " MX records" FAILS_TOO);
         return;
     }
     for (size_t i = 0; i < answer->n; i++) {

@@ -21,6 +21,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define STRING_OF(x) #x
+#define TEXT_OF(x) STRING_OF(x)
 #define VERSION "v=spf1"
 #define LABEL_MAX 63
 #define TERM_MAX 512 /* longer than any name with its mechanism and its lengths */
@@ -301,7 +303,7 @@ int spf_term_next(const char **at, struct spf_term *ret, const char **ret_why)
             return -EINVAL;
         }
     if (len > TERM_MAX) {
-        *ret_why = "it is longer than 512 characters";
+        *ret_why = "it is longer than " TEXT_OF(TERM_MAX) " characters";
         return -EINVAL;
     }
     memcpy(word, begin, len);
