@@ -5,8 +5,10 @@
 
 #include "bpf/dissolve_reasons.h"
 #include "snapshot.h"
+#include "times.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum counter {
@@ -74,7 +76,12 @@ struct counters {
     _Atomic uint32_t
         waiting[SNAPSHOT_POOLS_MAX]; /* sessions of this worker that wait for a backend, by pool */
     struct backend_counters backends[SNAPSHOT_BACKENDS_MAX];
+    struct times times[SNAPSHOT_POOLS_MAX][TIMES_KINDS];
 };
+
+/* The counters of so many workers, all zero; NULL: no memory. Pages come with use. */
+struct counters *counters_new(uint32_t workers);
+void counters_free(struct counters *all, uint32_t workers); /* NULL is accepted */
 
 /* The writer is one thread, so a relaxed load and store is enough (and needs no locked instruction). */
 static inline void counter_raise(_Atomic uint64_t *word, uint64_t n)
@@ -114,6 +121,9 @@ const char *counter_text(enum counter which);
 /* Why a session was relayed to its end, as the log shows it. */
 const char *relay_reason_name(enum relay_reason why);
 const char *relay_reason_text(enum relay_reason why);
+
+/* Whether a session may have it: the program's other reasons are events that it counts. */
+bool relay_reason_is_refusal(enum relay_reason why);
 
 /* Sums over all workers; a moment's view, not a consistent one. */
 uint64_t counters_sum(const struct counters *all, uint32_t workers, enum counter which);

@@ -25,6 +25,7 @@
 #include "gateway_admin.h"
 #include "gateway_counters.h"
 #include "gateway_health.h"
+#include "gateway_http.h"
 #include "loads.h"
 #include "log.h"
 #include "path/worker.h"
@@ -56,6 +57,7 @@ struct gateway {
     struct load *loads;
     struct gateway_health health;
     struct gateway_admin admin;
+    struct gateway_http http;
     struct worker *workers;
     uint32_t n_workers; /* running */
     sd_event *loop;
@@ -83,14 +85,13 @@ static int start_workers(struct gateway *g)
     const struct snapshot *s = current(g);
     uint32_t n = s->workers;
 
-    g->counters = aligned_alloc(64, n * sizeof(*g->counters));
+    g->counters = counters_new(n);
     g->loads = aligned_alloc(64, SNAPSHOT_BACKENDS_MAX * sizeof(*g->loads));
     g->workers = calloc(n, sizeof(*g->workers));
     if (!g->counters || !g->loads || !g->workers)
         return fail("no memory for the workers", -ENOMEM);
     g->serving.publication.workers = g->workers;
     g->serving.loads = g->loads;
-    memset(g->counters, 0, n * sizeof(*g->counters));
     memset(g->loads, 0, SNAPSHOT_BACKENDS_MAX * sizeof(*g->loads));
     const struct worker_resources given = {
         .snapshot = s,
@@ -152,6 +153,7 @@ static uint32_t relaying(const struct gateway *g)
 static void stop_now(struct gateway *g, const char *signal_name)
 {
     g->phase = PHASE_STOPPING;
+    g->http.catching = false;
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name, relaying(g));
     for (uint32_t i = 0; i < g->n_workers; i++)
@@ -168,11 +170,21 @@ static void drain(struct gateway *g)
 
     gateway_health_settle(&g->health);
     g->phase = PHASE_HANDSHAKES;
+    g->http.catching = false;
     g->handshakes_end_ms = now + HANDSHAKES_MS;
     g->report_ms = now + DRAIN_REPORT_MS;
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u dissolved=%u", relaying(g),
         counters_dissolved(g->counters, g->n_workers));
+}
+
+static void reload(struct gateway *g)
+{
+    bool applied = serving_reload(&g->serving);
+
+    gateway_http_reloaded(&g->http, applied);
+    if (applied)
+        gateway_health_reloaded(&g->health);
 }
 
 /* ---- signals and time --------------------------------------------------------------------------------- */
@@ -196,8 +208,8 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
         gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
         break;
     case SIGHUP:
-        if (g->phase == PHASE_SERVING && serving_reload(&g->serving))
-            gateway_health_reloaded(&g->health);
+        if (g->phase == PHASE_SERVING)
+            reload(g);
         break;
     }
     return 0;
@@ -379,9 +391,14 @@ static int gateway_start(struct gateway *g)
     error = gateway_admin_start(&g->admin, &g->health, g->started_ms);
     if (error)
         return error;
+    g->http = (struct gateway_http){.loop = g->loop, .serving = &g->serving, .world = g->admin.world};
+    error = gateway_http_start(&g->http);
+    if (error)
+        return error;
     error = bpf_catch_attach(g->serving.kernel.bpf);
     if (error)
         return fail("cannot attach the catch program to this network namespace", error);
+    g->http.catching = true;
     log_event(LOG_LEVEL_INFO, "start",
         "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u "
         "pid=%d",
@@ -394,6 +411,7 @@ static int gateway_start(struct gateway *g)
 
 static void gateway_stop(struct gateway *g)
 {
+    gateway_http_stop(&g->http);
     gateway_admin_stop(&g->admin);
     gateway_health_stop(&g->health);
     sd_event_unref(g->loop); /* before what it watches is closed */
@@ -417,9 +435,9 @@ static void gateway_stop(struct gateway *g)
             "adopts them\" hint=\"postern --flush ends them\"",
             alive);
     log_stop();
-    serving_close(&g->serving);
     free(g->workers);
-    free(g->counters);
+    counters_free(g->counters, current(g) ? current(g)->workers : 0);
+    serving_close(&g->serving);
     free(g->loads);
     fd_close(&g->idle_fd);
 }

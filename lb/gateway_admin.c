@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Happy path: a socket is configured and opened before the first client is caught. Failure path: it cannot be
- * opened, and postern does not start. Called by gateway.c.
+ * Happy path: a socket is configured and opened before the first client is caught; without one there is still
+ * the world that a status is made of. Failure path: it cannot be opened, and postern does not start. Called
+ * by gateway.c.
  */
 #include "gateway_admin.h"
 
@@ -36,8 +37,6 @@ int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h,
 {
     const char *path = h->serving->config->admin.socket;
 
-    if (!path[0])
-        return 0;
     struct admin_base *bases = calloc(SNAPSHOT_BACKENDS_MAX, sizeof(*bases));
     char *kept = strdup(path); /* a reload frees the configuration */
     a->world = malloc(sizeof(*a->world));
@@ -46,7 +45,7 @@ int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h,
         free(kept);
         free(a->world);
         a->world = NULL;
-        fprintf(stderr, "postern: no memory for the admin socket\n");
+        fprintf(stderr, "postern: no memory for what operators may see\n");
         return -ENOMEM;
     }
     *a->world = (struct admin_world){
@@ -62,6 +61,8 @@ int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h,
         .arg = h->serving,
     };
     admin_follow(a->world);
+    if (!path[0])
+        return 0;
     int error = admin_socket_open(h->loop, a->world, &a->socket);
     if (error)
         fprintf(stderr, "postern: cannot open the admin socket %s: %s\n", path, reason(error));

@@ -11,7 +11,7 @@ struct admin_world;
 struct gateway_health;
 
 struct gateway_admin {
-    struct admin_world *world;
+    struct admin_world *world;   /* always there, for whoever shows the status */
     struct admin_socket *socket; /* NULL: none is configured */
 };
 

@@ -107,8 +107,11 @@ static void tend_leavers(struct serving *v)
     v->leave_ms = roster_is_leaving(v->roster) ? clock_now_ms() + LEAVE_MS : UINT64_MAX;
 }
 
-static void refuse_reload(const char *why)
+static void refuse_reload(struct serving *v, const char *why)
 {
+    v->last_reload.at = time(NULL);
+    v->last_reload.ok = false;
+    snprintf(v->last_reload.error, sizeof(v->last_reload.error), "%s", why);
     log_event(LOG_LEVEL_ERROR, "reload_refused", "file_applied=no reason=\"%s\"", why);
 }
 
@@ -180,16 +183,18 @@ bool serving_reload(struct serving *v)
 
     int error = config_load(v->file, stderr, &config);
     if (error) {
-        refuse_reload(error == -EINVAL ? "the configuration has errors, see above" : strerror(-error));
+        refuse_reload(v, error == -EINVAL ? "the configuration has errors, see above" : strerror(-error));
         return false;
     }
     const char *why = needs_restart(v->config, config);
+    if (!why && v->prepare)
+        why = v->prepare(v->prepare_arg, config);
     if (!why)
         error = roster_next(v->roster, config, clock_now_ms(), &roster);
     if (!why)
         why = follow(v, error, roster, text);
     if (why) {
-        refuse_reload(why);
+        refuse_reload(v, why);
         config_free(config);
         return false;
     }
@@ -197,6 +202,7 @@ bool serving_reload(struct serving *v)
     v->reloading = true;
     config_free(v->config);
     v->config = config;
+    v->last_reload = (struct reload_result){.loaded_at = time(NULL), .at = time(NULL), .ok = true};
     return true;
 }
 
@@ -204,7 +210,8 @@ bool serving_reload(struct serving *v)
 
 int serving_open(struct serving *v, const char *file, struct config *config)
 {
-    *v = (struct serving){.file = file, .config = config, .leave_ms = UINT64_MAX};
+    *v = (struct serving){
+        .file = file, .config = config, .leave_ms = UINT64_MAX, .last_reload.loaded_at = time(NULL)};
     int error = roster_next(NULL, config, clock_now_ms(), &v->roster);
 
     return error ? error : snapshot_now(v, v->roster, &v->weigh_ms, &v->publication.newest);

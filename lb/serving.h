@@ -7,6 +7,7 @@
 #define POSTERN_SERVING_H
 
 #include "control/kernel.h"
+#include "control/reload_result.h"
 #include "control/roster.h"
 #include "loads.h"
 #include "publication.h"
@@ -21,9 +22,13 @@ struct serving {
     struct publication publication;
     struct kernel kernel;
     const struct load *loads; /* not owned */
-    bool reloading;    /* a reload has been applied; its line is written once it is in force everywhere */
-    unsigned changes;  /* of that reload */
-    bool vips_changed; /* catching must follow */
+    /* Before a reload is applied: NULL, or why it must not be. NULL itself: nobody minds. */
+    const char *(*prepare)(void *arg, const struct config *after);
+    void *prepare_arg;
+    bool reloading;   /* a reload has been applied; its line is written once it is in force everywhere */
+    unsigned changes; /* of that reload */
+    struct reload_result last_reload;
+    bool vips_changed;       /* catching must follow */
     uint64_t settle_version; /* it does when all workers know this snapshot; 0: they do */
     uint64_t weigh_ms;       /* when weights change by themselves; UINT64_MAX: they do not */
     char error_text[512];    /* what serving_take_found() returns may lie here */

@@ -24,13 +24,19 @@ struct checks;
 enum admin_level { ADMIN_USER, ADMIN_OPERATOR, ADMIN_ADMIN };
 enum admin_severity { ADMIN_SEVERITY_NONE, ADMIN_SEVERITY_NUMBER, ADMIN_SEVERITY_STRING };
 
+/* What has been counted for a backend, over all workers. */
+struct admin_totals {
+    uint64_t sessions, connects_failed, no_greeting, busy, greetings, bytes_in, bytes_out;
+    uint64_t greeting_ms[GREETING_BUCKETS];
+};
+
 /* What was counted for a place before the backend that has it now came. */
 struct admin_base {
     uint64_t identity; /* of that backend; 0: nobody */
-    uint64_t sessions, connects_failed, no_greeting, bytes_in, bytes_out;
+    struct admin_totals totals;
 };
 
-/* What commands look at and change. */
+/* What commands look at and change; the status too, whether there is a socket or not. */
 struct admin_world {
     struct roster *const *roster; /* the one in force: reloads replace it */
     const struct counters *counters;
@@ -38,7 +44,7 @@ struct admin_world {
     struct load *loads;
     struct checks *checks;    /* or NULL */
     struct admin_base *bases; /* one for each place of a backend */
-    const char *socket;
+    const char *socket;       /* "": none */
     uint64_t started_ms;
     int (*publish)(void *arg); /* makes what has changed in the roster hold: 0 or -errno */
     void *arg;

@@ -184,9 +184,9 @@ static void add_check(struct row *row, const struct checks_view *v, const struct
     text(row, COLUMN_check_desc, v->ok ? "passed" : "failed");
 }
 
-static void add_totals(struct row *row, const struct admin_totals *t)
+static void add_totals(struct row *row, const struct admin_totals *t, uint64_t now)
 {
-    number(row, COLUMN_scur, t->now);
+    number(row, COLUMN_scur, now);
     number(row, COLUMN_stot, t->sessions);
     number(row, COLUMN_lbtot, t->sessions);
     number(row, COLUMN_bin, t->bytes_in);
@@ -211,7 +211,7 @@ static void add_backend(const struct admin_call *c, const struct selection *want
     number(&row, COLUMN_iid, admin_pool_id(b->pool));
     number(&row, COLUMN_sid, i + 1u);
     number(&row, COLUMN_type, TYPE_SERVER);
-    add_totals(&row, &totals);
+    add_totals(&row, &totals, load_sessions(&c->world->loads[i]));
     number(&row, COLUMN_smax, atomic_load_explicit(&c->world->loads[i].most, memory_order_relaxed));
     if (b->max_sessions)
         number(&row, COLUMN_slim, b->max_sessions);
@@ -239,6 +239,7 @@ static void add_pool(const struct admin_call *c, const struct selection *want, u
         [BALANCE_SOURCE_HASH] = "source"};
     const struct roster *r = admin_roster(c);
     struct admin_totals sum = {0};
+    uint64_t now = 0;
     uint32_t weight = 0, usable = 0, waiting = 0;
     struct row row = {0};
 
@@ -247,7 +248,9 @@ static void add_pool(const struct admin_call *c, const struct selection *want, u
     for (uint16_t k = 0; k < r->n_backends; k++) {
         if (r->backends[k].pool != i || !r->backends[k].spec.name[0])
             continue;
-        admin_totals_add(&sum, admin_totals(c->world, k));
+        const struct admin_totals totals = admin_totals(c->world, k);
+        admin_totals_add(&sum, &totals);
+        now += load_sessions(&c->world->loads[k]);
         if (!r->backends[k].member || r->backends[k].weight + r->backends[k].reserve == 0)
             continue;
         usable++;
@@ -262,7 +265,7 @@ static void add_pool(const struct admin_call *c, const struct selection *want, u
     number(&row, COLUMN_type, TYPE_BACKEND);
     number(&row, COLUMN_qcur, waiting);
     number(&row, COLUMN_qlimit, r->pools[i].settings.queue_length);
-    add_totals(&row, &sum);
+    add_totals(&row, &sum, now);
     text(&row, COLUMN_status, usable ? "UP" : "DOWN");
     number(&row, COLUMN_weight, weight);
     number(&row, COLUMN_act, usable);

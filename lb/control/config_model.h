@@ -128,9 +128,14 @@ struct config_admin {
     const char *socket; /* "": none */
 };
 
+struct config_http {
+    const char *listen; /* ADDRESS:PORT; "": nowhere */
+};
+
 struct config {
     struct config_gateway gateway;
     struct config_admin admin;
+    struct config_http http;
     struct config_array listeners; /* struct config_listener */
     struct config_array pools;     /* struct config_pool */
     struct config_arena arena;     /* owns every pointer above */

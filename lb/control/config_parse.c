@@ -110,7 +110,8 @@ static int read_value(
 {
     char why[CONFIG_WHY_MAX];
     bool is_text = key->type == CONFIG_NAME || key->type == CONFIG_PATTERN || key->type == CONFIG_MAILBOX ||
-                   key->type == CONFIG_HOST || key->type == CONFIG_PATH || key->type == CONFIG_RESOLVER;
+                   key->type == CONFIG_HOST || key->type == CONFIG_PATH || key->type == CONFIG_RESOLVER ||
+                   key->type == CONFIG_LOOPBACK;
     if (!is_text)
         *(uint32_t *)field = CONFIG_UNKNOWN;
     /* An empty name in quotes is for the value's own check. */
@@ -211,6 +212,7 @@ static int read_key(struct parser *p, const struct config_key *key, const struct
     case CONFIG_HOST:
     case CONFIG_PATH:
     case CONFIG_RESOLVER:
+    case CONFIG_LOOPBACK:
         return read_value(p, key, n, field);
     case CONFIG_VIPS:
         ((struct config_array *)field)->items =

@@ -218,10 +218,18 @@ static const struct config_key admin_keys[] = {
 };
 static const struct config_section admin_section = SECTION("admin", NULL, struct config_admin, admin_keys);
 
+static const struct config_key http_keys[] = {
+    {"listen", CONFIG_LOOPBACK, AT(struct config_http, listen), .fallback = "",
+        .help = "where metrics, health and the status page are served; without it they are not"},
+};
+static const struct config_section http_section = SECTION("http", NULL, struct config_http, http_keys);
+
 static const struct config_key root_keys[] = {
     {"gateway", CONFIG_MAP, AT(struct config, gateway), .section = &gateway_section, .help = "this gateway"},
     {"admin", CONFIG_MAP, AT(struct config, admin), .section = &admin_section,
         .help = "how the running daemon is asked and told"},
+    {"http", CONFIG_MAP, AT(struct config, http), .section = &http_section,
+        .help = "what monitoring and browsers are told"},
     {"listeners", CONFIG_LIST, .required = true, AT(struct config, listeners), .section = &listener_section,
         .help = "the addresses that clients connect to"},
     {"pools", CONFIG_LIST, .required = true, AT(struct config, pools), .section = &pool_section,

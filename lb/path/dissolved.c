@@ -122,8 +122,10 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
     };
     const struct snapshot_listener *l = snapshot_find_listener(w->snapshot, &r.vip);
 
-    if (b)
+    if (b) {
         repute_ended(w, backend, r.bytes_in, r.bytes_out);
+        repute_lasted(w, b->pool, r.duration_ms);
+    }
     r.listener = l ? l->name : "";
     r.port_changed = addr_same_host(&r.client, &r.source) && e->source_port != e->client_port;
     session_log_record(w, &r);

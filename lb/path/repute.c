@@ -26,6 +26,12 @@ void repute_tried(struct worker *w, const struct conn *c)
     counter_bump(&counters_of(w, c)->sessions);
 }
 
+void repute_connected(struct worker *w, const struct conn *c)
+{
+    counter_inc(w->counters, COUNTER_connects_ok);
+    times_note(w->counters->times[c->pool], TIMES_connect, w->now_ms - c->connecting_ms);
+}
+
 void repute_connect_failed(struct worker *w, const struct conn *c)
 {
     counter_inc(w->counters, COUNTER_connects_failed);
@@ -44,10 +50,11 @@ void repute_busy(struct worker *w, const struct conn *c)
 
 void repute_greeting(struct worker *w, const struct conn *c)
 {
-    uint64_t connected_ms = c->accepted_ms + (uint64_t)c->connect_ms;
+    uint64_t ms = w->now_ms - (c->accepted_ms + (uint64_t)c->connect_ms);
 
     counter_bump(&counters_of(w, c)->greetings);
-    counter_bump(&counters_of(w, c)->greeting_ms[greeting_bucket((uint32_t)(w->now_ms - connected_ms))]);
+    counter_bump(&counters_of(w, c)->greeting_ms[greeting_bucket((uint32_t)ms)]);
+    times_note(w->counters->times[c->pool], TIMES_greeting, ms);
     load_good(&w->loads[c->backend]);
 }
 
@@ -55,4 +62,9 @@ void repute_ended(struct worker *w, uint16_t backend, uint64_t bytes_in, uint64_
 {
     counter_raise(&w->counters->backends[backend].bytes_in, bytes_in);
     counter_raise(&w->counters->backends[backend].bytes_out, bytes_out);
+}
+
+void repute_lasted(struct worker *w, uint16_t pool, uint32_t duration_ms)
+{
+    times_note(w->counters->times[pool], TIMES_session, duration_ms);
 }

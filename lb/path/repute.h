@@ -15,6 +15,9 @@ struct conn;
 /* The session's present backend is tried. */
 void repute_tried(struct worker *w, const struct conn *c);
 
+/* It has accepted the connection. */
+void repute_connected(struct worker *w, const struct conn *c);
+
 /* Bad: the fifth in a row, over all workers, wakes the control thread. */
 void repute_connect_failed(struct worker *w, const struct conn *c);
 void repute_no_greeting(struct worker *w, const struct conn *c);
@@ -25,5 +28,8 @@ void repute_greeting(struct worker *w, const struct conn *c);
 
 /* A session has ended here: so many bytes from and to its client. */
 void repute_ended(struct worker *w, uint16_t backend, uint64_t bytes_in, uint64_t bytes_out);
+
+/* A session of this pool has ended, whether it had a backend or not. */
+void repute_lasted(struct worker *w, uint16_t pool, uint32_t duration_ms);
 
 #endif
