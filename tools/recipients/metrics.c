@@ -33,10 +33,10 @@ static void write_numbers(FILE *out, const struct tally *c, const struct server_
         {"connections", "gauge", "connections of Postfix", s->clients},
         {"history_works", "gauge", "whether the database could be used when last tried",
             history_works(c->history)},
-        {"history_days", "gauge", "whole days it goes back; growth is judged from 7 on",
-            tally_history_days(c)},
-        {"unsaved_hours_total", "counter", "hours that ended while it could not be used",
-            c->stats.unsaved_hours},
+        {"history_seconds", "gauge", "how far it goes back, in whole days; growth is judged from a week on",
+            tally_history_days(c) * UINT64_C(86400)},
+        {"history_gaps_total", "counter", "hours that ended while it could not be used",
+            c->stats.history_gaps},
     };
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {

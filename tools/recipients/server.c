@@ -14,6 +14,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +184,8 @@ static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg
     c->n = 0;
     c->heard = ++s->heard;
     s->stats.clients++;
+    (void)fd_set_option(
+        got, IPPROTO_TCP, TCP_NODELAY, 1); /* answers do not wait for each other; of no use to Unix */
     if (sd_event_add_io(s->loop, &c->io, got, EPOLLIN, on_client, c) < 0)
         leave(c);
     return 0;

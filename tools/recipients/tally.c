@@ -167,7 +167,7 @@ static void turn_hour(struct tally *c, uint64_t now_ms)
         return;
     tally_save(c);
     if (!c->total.saved)
-        c->stats.unsaved_hours++;
+        c->stats.history_gaps++;
     c->hour = hour;
     c->begin = history_begin(c->history);
     c->total.growth_limit = 0;

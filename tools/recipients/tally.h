@@ -50,7 +50,7 @@ struct tally_stats {
     uint64_t deferred;
     uint64_t alarms[CLASSES][ALARM_REASONS];
     uint64_t alarms_now[CLASSES];
-    uint64_t unsaved_hours; /* ended while the database did not work */
+    uint64_t history_gaps; /* ended while the database did not work */
 };
 
 struct tally {
