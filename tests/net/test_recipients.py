@@ -90,23 +90,21 @@ def test_clients_count_by_their_address_or_their_64_and_users_by_their_login(pla
 
 @pytest.mark.heavy
 def test_the_accidents_rate_raises_an_alarm_within_a_minute_which_ends_when_it_ends(place):
-    """833 messages a minute from one address: 1.2 million a day."""
-    source = place.stranger()
+    """833 messages a minute from one address would be 1.2 million a day; half a minute of it."""
     with Recipients(place.namespace) as counter:
         cage = Cage(installed_part("postfix"), namespace=place.lab.client.path)
-        command = ["smtp-source", "-m", "833", "-s", "14", "-w", "1", "-d", "-M", "sender.example", "-f", SENDER, "-t",
+        command = ["smtp-source", "-m", "420", "-s", "14", "-w", "1", "-d", "-M", "sender.example", "-f", SENDER, "-t",
                    RECIPIENT, f"inet:{place.namespace.v4}:25"]
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             begin = time.monotonic()
             sending = pool.submit(cage.run, *command)
             alarm = counter.wait("alarm", deadline=MINUTE, **{"class": "client"})
             sending.result()
-        assert time.monotonic() - begin > MINUTE / 2, "the messages came faster than in the accident"
+        assert time.monotonic() - begin > 420 / 833 * MINUTE * 0.9, "the messages came faster than in the accident"
         assert (alarm["source"], alarm["reason"], alarm["limit"]) == (place.lab.client.v4, "minute", "100")
-        counter.wait("alarm", **{"class": "total", "source": "", "reason": "minute"})
-        assert counter.metric("messages_total") == 833
+        assert counter.metric("messages_total") == 420
         end = counter.wait("alarm_end", deadline=2 * MINUTE, **{"class": "client"})
-        assert int(end["recipients"]) == 833 - 99 and int(end["seconds"]) > MINUTE / 2, source
+        assert int(end["recipients"]) == 420 - 99 and int(end["seconds"]) > MINUTE / 2
         assert counter.metric("alarms", **{"class": "client"}) == 0
 
 

@@ -70,6 +70,22 @@ static void a_newcomer_takes_the_lightest_ones_place_and_is_not_blamed_for_it(vo
     assert_string_equal(sources_victim(&t)->name, "1"); /* 11, where the newcomer ranks 13 */
 }
 
+static void who_was_heavy_an_hour_ago_is_not_forgotten_for_a_light_one(void **state)
+{
+    char name[SOURCE_NAME_MAX];
+
+    count("heavy", 1000);
+    sources_next_hour(&t);
+    for (unsigned i = 1; i < PLACES; i++) {
+        snprintf(name, sizeof(name), "%u", i);
+        count(name, 499);
+    }
+    count("newcomer", 1);
+    assert_non_null(sources_find(&t, "heavy"));
+    assert_int_equal(sources_find(&t, "heavy")->meter.hour_recipients, 0);
+    assert_null(sources_find(&t, "1"));
+}
+
 /* Exact counts beside: whoever has more than W/K is there, lacks less than W/K of this hour, and has never
  * too much. */
 static void the_promised_bounds_hold_under_random_traffic(void **state)
@@ -88,6 +104,7 @@ static void the_promised_bounds_hold_under_random_traffic(void **state)
             for (unsigned i = 0; i < 20000; i++) {
                 uint32_t who = random_below(&random, 2) ? random_rank(&random, STRANGERS - 1)
                                                         : random_below(&random, STRANGERS);
+                who = (who + hour * 100) % STRANGERS; /* who is heavy in one hour is not in the next */
                 uint32_t recipients = 1 + random_below(&random, 5);
                 snprintf(name, sizeof(name), "%u", who);
                 count(name, recipients);
@@ -114,6 +131,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_is_in_the_table_is_found_by_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             a_newcomer_takes_the_lightest_ones_place_and_is_not_blamed_for_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            who_was_heavy_an_hour_ago_is_not_forgotten_for_a_light_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_promised_bounds_hold_under_random_traffic, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
