@@ -71,6 +71,22 @@ void counters_free(struct counters *all, uint32_t workers)
     memory_release(all, workers * sizeof(*all));
 }
 
+uint32_t greeting_percentile(const uint64_t buckets[GREETING_BUCKETS], unsigned percent)
+{
+    uint64_t all = 0, below = 0;
+
+    for (unsigned i = 0; i < GREETING_BUCKETS; i++)
+        all += buckets[i];
+    const uint64_t wanted = (all * percent + 99) / 100;
+    for (unsigned i = 0; i < GREETING_BUCKETS && all > 0; i++) {
+        uint64_t width = i < 2 ? 0 : (1u << (i - 1)) - 1; /* the last has no end: taken as wide as the rest */
+        if (below + buckets[i] >= wanted)
+            return (uint32_t)((i ? 1u << (i - 1) : 0) + width * (wanted - below) / buckets[i]);
+        below += buckets[i];
+    }
+    return GREETING_NONE;
+}
+
 uint64_t counters_sum(const struct counters *all, uint32_t workers, enum counter which)
 {
     uint64_t sum = 0;
@@ -116,5 +132,18 @@ uint32_t counters_sessions(const struct counters *all, uint32_t workers)
     uint32_t sum = 0;
     for (uint32_t i = 0; i < workers; i++)
         sum += atomic_load_explicit(&all[i].sessions, memory_order_relaxed);
+    return sum;
+}
+
+struct listener_sum counters_listener(const struct counters *all, uint32_t workers, uint32_t listener)
+{
+    struct listener_sum sum = {0};
+    for (uint32_t i = 0; i < workers; i++) {
+        const struct listener_counters *l = &all[i].listeners[listener];
+        sum.accepted += atomic_load_explicit(&l->accepted, memory_order_relaxed);
+        sum.bytes_in += atomic_load_explicit(&l->bytes_in, memory_order_relaxed);
+        sum.bytes_out += atomic_load_explicit(&l->bytes_out, memory_order_relaxed);
+        sum.sessions += counter_get(&l->sessions);
+    }
     return sum;
 }

@@ -3,21 +3,34 @@
 #ifndef POSTERN_GATEWAY_ADMIN_H
 #define POSTERN_GATEWAY_ADMIN_H
 
+#include "control/status.h"
+
 #include <stdint.h>
 
-struct admin_base;
+struct inheritance;
 struct admin_socket;
-struct admin_world;
 struct gateway_health;
+struct inquiries;
 
 struct gateway_admin {
     struct admin_world *world;   /* always there, for whoever shows the status */
+    struct status_daemon daemon; /* as the gateway sets it */
     struct admin_socket *socket; /* NULL: none is configured */
 };
 
-/* 0 or -errno, after telling why; gateway_admin_stop() in any case. */
-int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h, uint64_t started_ms);
+/*
+ * Opens the configured socket, or goes on with the one that another process has had there. 0 or -errno, after
+ * telling why; gateway_admin_stop() in any case.
+ */
+int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries,
+    struct inheritance *inherited, uint64_t started_ms);
 void gateway_admin_stop(struct gateway_admin *a);
+
+/* The listening socket, for a process that takes over; -1: there is none. */
+int gateway_admin_fd(const struct gateway_admin *a);
+
+/* It has it: our clients are left, the socket stays. */
+void gateway_admin_hand_over(struct gateway_admin *a);
 
 /* Backends have come or gone. */
 void gateway_admin_follow(struct gateway_admin *a);

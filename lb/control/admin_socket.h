@@ -17,11 +17,22 @@ struct admin_socket;
 
 /*
  * Listens at world->socket, which replaces what a daemon that is dead has left there. 0 or -errno:
- * -EADDRINUSE when somebody listens there, -EEXIST when something else than a socket is there.
+ * -EADDRINUSE when somebody listens there, -EEXIST when something else than a socket is there. With `fd`,
+ * which is taken over also on failure, it goes on with a socket that another process has opened there; -1:
+ * none.
  */
-int admin_socket_open(sd_event *loop, const struct admin_world *world, struct admin_socket **ret);
+int admin_socket_open(sd_event *loop, const struct admin_world *world, int fd, struct admin_socket **ret);
+
+/* Whether this is a unix socket of that name. */
+bool admin_socket_is_at(int fd, const char *path);
+
+/* The listening socket; -1 for NULL. */
+int admin_socket_fd(const struct admin_socket *a);
 
 /* Ends all clients and removes the socket. NULL is accepted. */
 void admin_socket_close(struct admin_socket *a);
+
+/* The same, but another process goes on with the socket. */
+void admin_socket_abandon(struct admin_socket *a);
 
 #endif

@@ -5,7 +5,6 @@
 
 #include "control/admin_commands.h"
 #include "control/kernel.h"
-#include "control/reload_result.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,7 +14,6 @@ struct metrics_view {
     const struct admin_world *world;
     const struct kernel *kernel;
     bool ready; /* /readyz says so */
-    const struct reload_result *reload;
 };
 
 void metrics_write(FILE *out, const struct metrics_view *v);

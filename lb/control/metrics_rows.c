@@ -10,6 +10,7 @@
 #include "control/admin_backend.h"
 #include "control/checks.h"
 #include "control/readiness.h"
+#include "control/status.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -78,6 +79,7 @@ static void fill_gateway(double *value, const struct metrics_view *v)
 {
     const struct admin_world *w = v->world;
     const struct roster *r = *w->roster;
+    const struct reload_result *reload = w->daemon->reload;
     uint32_t overrides = 0, leaving = 0;
 
     for (uint32_t i = 0; i < r->n_backends; i++) {
@@ -93,15 +95,21 @@ static void fill_gateway(double *value, const struct metrics_view *v)
     value[METRIC_ready] = v->ready;
     value[METRIC_overrides] = overrides;
     value[METRIC_leaving_backends] = leaving;
-    value[METRIC_config_last_reload_successful] = v->reload->at == 0 || v->reload->ok;
-    value[METRIC_config_last_reload_success_timestamp_seconds] = (double)v->reload->loaded_at;
+    value[METRIC_config_last_reload_successful] = reload->at == 0 || reload->ok;
+    value[METRIC_config_last_reload_success_timestamp_seconds] = (double)reload->loaded_at;
 }
 
-static void fill_listener(struct metrics_row *row, const struct roster *r, uint16_t i)
+static void fill_listener(struct metrics_row *row, const struct admin_world *w, uint16_t i)
 {
+    const struct roster *r = *w->roster;
+    const struct listener_sum sum = counters_listener(w->counters, w->workers, i);
     char why[READINESS_WHY_MAX];
 
     metrics_label(row->labels, "listener", r->listeners[i].name);
+    row->value[METRIC_listener_sessions] = sum.sessions;
+    row->value[METRIC_listener_accepted_total] = (double)sum.accepted;
+    row->value[METRIC_listener_from_clients_bytes_total] = (double)sum.bytes_in;
+    row->value[METRIC_listener_to_clients_bytes_total] = (double)sum.bytes_out;
     row->value[METRIC_listener_usable] = readiness_of_listener(r, i, why);
 }
 
@@ -182,7 +190,7 @@ size_t metrics_rows(const struct metrics_view *v, struct metrics_row **ret)
     fill_process(begin_row(&rows[n++], SCOPE_PROCESS, 0)->value, v->world);
     for (uint16_t i = 0; i < r->n_listeners; i++)
         if (readiness_is_listener(r, i))
-            fill_listener(begin_row(&rows[n++], SCOPE_LISTENER, i), r, i);
+            fill_listener(begin_row(&rows[n++], SCOPE_LISTENER, i), v->world, i);
     for (uint16_t i = 0; i < r->n_pools; i++)
         if (r->pools[i].config)
             fill_pool(begin_row(&rows[n++], SCOPE_POOL, i), v->world, i);

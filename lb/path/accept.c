@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * accept -> whose listener is it? -> a slot -> connect_start. Refusals close with RST, so that a sender's
- * next MX gets its turn. Out of descriptors: accepting pauses until a session ends or ACCEPT_PAUSE_MS have
- * passed; the kernel's backlog holds the clients.
+ * accept -> whose listener is it? -> admit -> a slot -> connect_start. Refusals close with RST, so that a
+ * sender's next MX gets its turn. Out of descriptors: accepting pauses until a session ends or
+ * ACCEPT_PAUSE_MS have passed; the kernel's backlog holds the clients.
  */
 #include "path/accept.h"
 
 #include "base/fd.h"
+#include "path/admit.h"
 #include "path/close.h"
 #include "path/connect.h"
 #include "path/dissolve.h"
@@ -28,7 +29,7 @@ static void accept_start_one(struct worker *w, int fd, enum op_kind kind, bool *
 
 void accept_start(struct worker *w)
 {
-    if (w->stopping || w->accept_again_ms > w->now_ms)
+    if (w->stopping || w->release.paused || w->accept_again_ms > w->now_ms)
         return;
     w->accept_again_ms = 0;
     accept_start_one(w, w->listener_v4, OP_ACCEPT_V4, &w->accepting_v4);
@@ -54,6 +55,16 @@ static int read_addresses(int fd, union addr *client, union addr *vip)
     return 0;
 }
 
+static bool has_room(const struct worker *w, const struct snapshot_listener *l)
+{
+    uint32_t workers = w->snapshot->workers, listener = (uint32_t)(l - w->snapshot->listeners);
+
+    if (counters_sessions(w->all_counters, workers) >= w->snapshot->max_sessions)
+        return false;
+    return l->max_sessions == 0 ||
+           counters_listener(w->all_counters, workers, listener).sessions < l->max_sessions;
+}
+
 static void session_begin(struct worker *w, int fd)
 {
     union addr client = {0}, vip = {0};
@@ -69,8 +80,14 @@ static void session_begin(struct worker *w, int fd)
         refuse(w, fd, &client, &vip, REASON_no_listener, 0);
         return;
     }
-    uint32_t sessions = counters_sessions(w->all_counters, w->snapshot->workers);
-    bool room = sessions < w->snapshot->max_sessions;
+    struct admission admission = admit(w->snapshot, listener, &client);
+    if (admission.refused) {
+        refuse(w, fd, &client, &vip, REASON_no_backend, 0);
+        return;
+    }
+    struct listener_counters *counters = &w->counters->listeners[listener - w->snapshot->listeners];
+    counter_bump(&counters->accepted);
+    bool room = has_room(w, listener);
     struct conn *c = room ? conn_new(&w->table) : NULL;
     if (room && !c && dissolve_release_early(w))
         c = conn_new(&w->table);
@@ -79,12 +96,13 @@ static void session_begin(struct worker *w, int fd)
         return;
     }
     counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) + 1);
+    listener_entered(counters);
     c->id = w->next_session++;
     c->fd[SIDE_CLIENT] = fd;
     c->client = client;
     c->vip = vip;
     c->listener = (uint16_t)(listener - w->snapshot->listeners);
-    c->pool = listener->pool;
+    c->pool = admission.pool;
     c->accepted_ms = c->active_ms = w->now_ms;
     dissolve_accepted(w, c);
     connect_start(w, c);

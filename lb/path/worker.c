@@ -18,9 +18,11 @@
 #include "path/dissolve.h"
 #include "path/failover.h"
 #include "path/farewell.h"
+#include "path/inquiry.h"
 #include "path/op.h"
 #include "path/queue.h"
 #include "path/relay.h"
+#include "sessions.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -75,8 +77,8 @@ static void tell_idle(struct worker *w)
 
     if (!atomic_load(&w->drain))
         return;
-    bool relaying = counter_get(&w->counters->sessions) > counter_get(&w->counters->dissolved);
-    bool idle = !relaying && !accepts_wait(w);
+    uint32_t alone = atomic_load(&w->accounts) ? 0 : counter_get(&w->counters->dissolved);
+    bool idle = counter_get(&w->counters->sessions) <= alone && !accepts_wait(w);
     if (!atomic_exchange(&w->idle, idle) && idle)
         (void)!write(w->idle_fd, &one, sizeof(one));
 }
@@ -197,6 +199,8 @@ static uint64_t wait_ms(const struct worker *w)
     const uint64_t others[] = {dissolve_next_ms(w), dissolved_next_ms(w), queue_next_ms(w)};
     uint64_t at = deadlines_next_ms(&w->deadlines);
 
+    if (inquiry_waits(w))
+        return 0;
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         at = others[i] < at ? others[i] : at;
     if (w->accept_again_ms != 0 && w->accept_again_ms < at)
@@ -306,22 +310,27 @@ static void *worker_main(void *arg)
         dissolve_run(w);
         dissolved_run(w);
         run_completions(w);
+        inquiry_run(w);
+        release_run(w);
         queue_run(w);
         accept_start(w);
         dissolved_listen(w);
         tell_idle(w);
         rest(w);
     }
+    inquiry_done(w);
     worker_done(w);
     return NULL;
 }
 
 static int open_descriptors(struct worker *w)
 {
-    w->listener_v4 = catch_listen(AF_INET);
+    if (w->listener_v4 < 0)
+        w->listener_v4 = catch_listen(AF_INET);
     if (w->listener_v4 < 0)
         return w->listener_v4;
-    w->listener_v6 = catch_listen(AF_INET6);
+    if (w->listener_v6 < 0)
+        w->listener_v6 = catch_listen(AF_INET6);
     /* A host without IPv6 has no IPv6 VIP either. */
     if (w->listener_v6 < 0 && w->listener_v6 != -EAFNOSUPPORT && w->listener_v6 != -EADDRNOTAVAIL)
         return w->listener_v6;
@@ -354,7 +363,11 @@ int worker_start(struct worker *w, uint32_t index, const struct worker_resources
     w->backend_scale = UINT8_MAX;
     w->linger_first = CONN_NONE;
     w->dissolved.reset_fd[0] = w->dissolved.reset_fd[1] = -1;
-    w->listener_v4 = w->listener_v6 = w->wake_fd = -1;
+    w->listener_v4 = given->listener_v4;
+    w->listener_v6 = given->listener_v6;
+    w->wake_fd = -1;
+    w->release.order = w->release.carried_out = given->wait ? RELEASE_WAIT : RELEASE_NOTHING;
+    w->release.paused = given->wait;
     int error = open_descriptors(w);
     if (error)
         goto failed;
@@ -387,8 +400,22 @@ void worker_publish(struct worker *w, const struct snapshot *s)
     worker_wake(w);
 }
 
-void worker_drain(struct worker *w)
+void worker_ask(struct worker *w, struct session_inquiry *q)
 {
+    atomic_store_explicit(&q->done, false, memory_order_relaxed);
+    atomic_store_explicit(&w->inquiry, q, memory_order_release);
+    worker_wake(w);
+}
+
+void worker_release(struct worker *w, enum release_order order)
+{
+    atomic_store(&w->release.order, order);
+    worker_wake(w);
+}
+
+void worker_drain(struct worker *w, bool account)
+{
+    atomic_store(&w->accounts, account);
     atomic_store(&w->drain, true);
     worker_wake(w);
 }

@@ -49,6 +49,7 @@ def test_metrics_add_up_over_backends_log_and_sinks(lab, engine):
         engine.assert_carried(lines, 0.5)
         assert sent["ok"] == len(lines) == 400
         assert total(m, "postern_sessions_accepted_total") == total(m, "postern_sessions_ended_total") == 400
+        assert total(m, "postern_listener_accepted_total", listener="mx") == 400 and total(m, "postern_listener_sessions") == 0
         assert total(m, "postern_backend_tries_total") == total(m, "postern_backend_greetings_total") == 400
         assert total(m, "postern_closed_sessions_total") == 400 and total(m, "postern_sessions") == 0
         assert total(m, "postern_relayed_sessions_total") + total(m, "postern_dissolved_total") == 400

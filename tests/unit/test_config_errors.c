@@ -20,7 +20,7 @@ static const struct error_case cases[] = {
         "      |     ^~~~\n"},
     {"unknown_top_level_key", "snmp: {listen: 127.0.0.1:161}\n" LISTENER POOL,
         "postern.yaml:1:1: error: unknown key \"snmp\" in the top level; the nearest known key is \"http\" "
-        "(known are: gateway, admin, http, listeners, pools)\n"
+        "(known are: gateway, admin, http, listeners, sources, pools)\n"
         "    1 | snmp: {listen: 127.0.0.1:161}\n"
         "      | ^~~~\n"},
     {"http_for_all", "http: {listen: 0.0.0.0:9125}\n" LISTENER POOL,
@@ -95,7 +95,7 @@ static const struct error_case cases[] = {
         "      |   ^\n"},
     {"crlf", "gateway: {nom: a}\r\n" LISTENER POOL,
         "postern.yaml:1:11: error: unknown key \"nom\" in gateway; the nearest known key is \"name\" (known "
-        "are: name, zone, zones, host_name, resolver, workers, max_sessions)\n"
+        "are: name, zone, zones, host_name, resolver, workers, max_sessions, drain)\n"
         "    1 | gateway: {nom: a}\n"
         "      |           ^~~\n"},
     {"empty_list", LISTENER "pools: []\n",
