@@ -2,6 +2,7 @@
 """The recipient counter by itself: what it remembers, whom it answers, what it tells Prometheus, and its manual page."""
 import contextlib
 import re
+import sqlite3
 import subprocess
 
 import pytest
@@ -90,7 +91,8 @@ def test_a_damaged_database_is_moved_aside(namespace, tmp_path, damage):
         asked(counter, "192.0.2.1", 500)
     remember(tmp_path, [(this_hour() - 50, CLIENT, f"192.0.2.{i}", 100) for i in range(2, 250)])
     if damage == "another layout":
-        subprocess.run(["sqlite3", file, "PRAGMA user_version = 99"], check=True)
+        with contextlib.closing(sqlite3.connect(file)) as db:
+            db.execute("PRAGMA user_version = 99")
     else:
         content = bytearray(file.read_bytes())
         at = 0 if damage == "no database at all" else 4096
