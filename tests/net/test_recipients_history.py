@@ -109,6 +109,45 @@ def test_a_damaged_database_is_moved_aside(namespace, tmp_path, damage):
     assert remembered(tmp_path, CLIENT) == {"192.0.2.1": 100}
 
 
+def test_damage_that_is_met_while_it_runs_is_moved_aside_too(namespace, tmp_path):
+    file = history_file(tmp_path)
+    with Recipients(namespace, directory=tmp_path) as counter:
+        remember(tmp_path, [(this_hour() - 100 + i % 50, CLIENT, f"2001:db8:{i:x}::/64", 100) for i in range(20000)])
+        with contextlib.closing(sqlite3.connect(file)) as db:
+            assert db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        size = file.stat().st_size
+        with open(file, "r+b") as f:
+            f.seek(4096)
+            f.write(b"\xa5" * (size - 4096))
+        asked(counter, "192.0.2.1", 500)
+        counter.wait("history_corrupt", moved_to=f"{file}.corrupt")
+        counter.wait("alarm", source="192.0.2.1")
+    assert remembered(tmp_path, CLIENT) == {"192.0.2.1": 500}
+
+
+def test_a_disk_that_fills_up_is_told_and_counting_goes_on(namespace, tmp_path):
+    """The disk is a small tmpfs that only the counter sees."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    wrapper = ("unshare", "--mount", "--propagation", "private", "sh", "-c",
+               f"mount -t tmpfs -o size=256k none {disk} && exec \"$@\"", "sh")
+    with Recipients(namespace, "--database", history_file(disk), directory=tmp_path, wrapper=wrapper) as counter:
+        assert counter.metric("history_works") == 1
+        namespace.run("nsenter", f"--mount=/proc/{counter.process.pid}/ns/mnt", "--", "sh", "-c",
+                      f"cat /dev/zero >{disk}/ballast || true")
+        asked(counter, "192.0.2.1", 500)
+        counter.wait("alarm", source="192.0.2.1")
+        counter.stop()  # and saves this hour, if it can
+        assert counter.events("history_failed", doing="save")
+
+
+def test_without_a_place_for_its_history_it_counts(namespace, tmp_path):
+    with Recipients(namespace, "--database", "/nowhere/history", directory=tmp_path) as counter:
+        assert "unable to open" in counter.wait("history_failed")["error"]
+        assert asked(counter, "192.0.2.1", 500) == [DUNNO]
+        counter.wait("alarm", source="192.0.2.1")
+
+
 def test_only_its_owner_can_read_the_history(namespace, tmp_path):
     with Recipients(namespace, directory=tmp_path) as counter:
         asked(counter)

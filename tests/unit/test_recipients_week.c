@@ -11,6 +11,7 @@
 #include "tools/simulator/random.h"
 #include "unit.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,9 +71,9 @@ static void tell(const struct alarm *a, void *arg)
         strcpy(first_name, a->name);
     }
     if (a->begins)
-        print_message("# day %u, %02u:%02u: %s \"%s\" %s %lu (limit %lu)\n", (unsigned)((now - MONDAY) / DAY),
-            (unsigned)(now % DAY / HOUR), (unsigned)(now % HOUR / MINUTE), source_class_names[a->class],
-            a->name, alarm_reason_names[a->reason], a->recipients, a->limit);
+        print_message("# day %u, %02u:%02u: %s \"%s\" %s %" PRIu64 " (limit %" PRIu64 ")\n",
+            (unsigned)((now - MONDAY) / DAY), (unsigned)(now % DAY / HOUR), (unsigned)(now % HOUR / MINUTE),
+            source_class_names[a->class], a->name, alarm_reason_names[a->reason], a->recipients, a->limit);
 }
 
 static void mail(const char *client, const char *user, uint32_t recipients)
@@ -194,8 +195,8 @@ static void two_normal_weeks_raise_no_alarm(void **state)
     for (uint64_t seed = 1; seed <= 3; seed++) {
         begin(seed);
         live(2 * WEEK);
-        print_message(
-            "# seed %lu: %lu messages, %lu recipients\n", seed, tally.stats.messages, tally.stats.recipients);
+        print_message("# seed %" PRIu64 ": %" PRIu64 " messages, %" PRIu64 " recipients\n", seed,
+            tally.stats.messages, tally.stats.recipients);
         assert_int_equal(n_told, 0);
         assert_true(tally.stats.messages > 300000 && tally.stats.exempt > 100);
         assert_int_equal(tally_history_days(&tally), 8);

@@ -14,6 +14,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,7 +73,8 @@ static void say_odd(struct server *s, const char *why)
     if (!lines_may(&s->odd_lines, now_ms()))
         return;
     log_event(LOG_LEVEL_WARNING, "odd_request",
-        "why=\"%s\" unsaid=%lu hint=\"the connection is closed; does something else than Postfix ask here?\"",
+        "why=\"%s\" unsaid=%" PRIu64
+        " hint=\"the connection is closed; does something else than Postfix ask here?\"",
         why, s->odd_lines.unsaid);
     s->odd_lines.unsaid = 0;
 }
