@@ -144,7 +144,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
         if (strcmp(path, h->given.pages[i].path) == 0)
             return answer_page(h, connection, i);
     return answer_text(
-        connection, MHD_HTTP_NOT_FOUND, "There are /status, /metrics, /healthz and /readyz here.\n");
+        connection, MHD_HTTP_NOT_FOUND, "There is nothing here.\n");
 }
 
 /* ---- the life of a connection ------------------------------------------------------------------------- */
