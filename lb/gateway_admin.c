@@ -7,6 +7,7 @@
 #include "gateway_admin.h"
 
 #include "control/admin_socket.h"
+#include "gateway.h"
 #include "gateway_health.h"
 
 #include <errno.h>
@@ -17,6 +18,11 @@
 static int publish(void *arg)
 {
     return serving_publish(arg);
+}
+
+static int print_plan(void *arg, FILE *out)
+{
+    return gateway_print_plan(serving_snapshot(arg), out);
 }
 
 static const char *reason(int error)
@@ -62,6 +68,7 @@ int gateway_admin_start(
         .started_ms = started_ms,
         .daemon = &a->daemon,
         .publish = publish,
+        .print_plan = print_plan,
         .arg = h->serving,
     };
     a->daemon = (struct status_daemon){

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #define ADMIN_WORDS_MAX 64
@@ -51,8 +52,9 @@ struct admin_world {
     struct admin_base *bases;    /* one for each place of a backend */
     const char *socket;          /* "": none */
     uint64_t started_ms;
-    const struct status_daemon *daemon; /* or NULL */
-    int (*publish)(void *arg);          /* makes what has changed in the roster hold: 0 or -errno */
+    const struct status_daemon *daemon;      /* or NULL */
+    int (*publish)(void *arg);               /* makes what has changed in the roster hold: 0 or -errno */
+    int (*print_plan)(void *arg, FILE *out); /* what is set up on the host: 0 or -errno */
     void *arg;
 };
 

@@ -191,6 +191,9 @@ static const struct {
                           "it expects a PROXY header"},
     {"connection reset", "%s hangs up on this gateway: see its log, its limits for each client, and whether "
                          "it expects a PROXY header"},
+    {"Server local error",
+        "if %s is a Postfix, it waits for a PROXY header: compare proxy_protocol of the pool "
+        "with its smtpd_upstream_proxy_protocol"},
     {"421", "%s says that it cannot serve now: see its log and its load"},
     {"", "look into the log of %s"},
 };

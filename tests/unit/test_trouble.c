@@ -47,6 +47,8 @@ static const struct {
     {DOWN("greeting: no reply in 15s"), "warning|backend in/one|down|no reply|in/one takes connections"},
     {DOWN("greeting: connection closed"), "warning|backend in/one|down|closed|in/one hangs up"},
     {DOWN("greeting 421 busy"), "warning|backend in/one|down|421 busy|see its log and its load"},
+    {DOWN("greeting 421 4.3.0 mx Server local error"),
+        "warning|backend in/one|down|local error|if in/one is a Postfix"},
     {DOWN("EHLO: STARTTLS is not offered"), "warning|backend in/one|down|STARTTLS|certificate"},
     {DOWN("RCPT 550 no"), "warning|backend in/one|down|550|check.rcpt"},
     {DOWN("declared by an operator"), "warning|backend in/one|down|declared|set server in/one health up"},
