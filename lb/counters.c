@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "counters.h"
 
+#include "base/memory.h"
+
 const struct close_reason_info close_reasons[REASONS] = {
     [REASON_none] = {"none", "error", CLOSE_RST, "still open"},
 #define X(name, end, how, text) [REASON_##name] = {#name, #end, CLOSE_##how, text},
@@ -22,11 +24,14 @@ static const char *const texts[COUNTERS] = {
 
 static const struct {
     const char *name, *text;
+    bool refusal;
 } relay_reasons[RELAY_REASONS] = {
-#define X(name, kind, text) [DISSOLVE_##name] = {#name, text},
+#define X(name, kind, text)                                                                                  \
+    [DISSOLVE_##name] = {                                                                                    \
+        #name, text, DISSOLVE_##kind == DISSOLVE_REFUSE || DISSOLVE_##kind == DISSOLVE_NEVER},
 #include "bpf/dissolve_reasons.def"
 #undef X
-#define X(name, text) [RELAYED_##name] = {#name, text},
+#define X(name, text) [RELAYED_##name] = {#name, text, true},
 #include "relay_reasons.def"
 #undef X
 };
@@ -41,6 +46,11 @@ const char *relay_reason_text(enum relay_reason why)
     return relay_reasons[why].text;
 }
 
+bool relay_reason_is_refusal(enum relay_reason why)
+{
+    return relay_reasons[why].refusal;
+}
+
 const char *counter_name(enum counter which)
 {
     return names[which];
@@ -49,6 +59,16 @@ const char *counter_name(enum counter which)
 const char *counter_text(enum counter which)
 {
     return texts[which];
+}
+
+struct counters *counters_new(uint32_t workers)
+{
+    return memory_reserve(workers * sizeof(struct counters));
+}
+
+void counters_free(struct counters *all, uint32_t workers)
+{
+    memory_release(all, workers * sizeof(*all));
 }
 
 uint32_t greeting_percentile(const uint64_t buckets[GREETING_BUCKETS], unsigned percent)

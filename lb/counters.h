@@ -6,8 +6,10 @@
 #include "bpf/dissolve_reasons.h"
 #include "counters_places.h"
 #include "snapshot.h"
+#include "times.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum counter {
@@ -55,8 +57,13 @@ struct counters {
     _Atomic uint32_t
         waiting[SNAPSHOT_POOLS_MAX]; /* sessions of this worker that wait for a backend, by pool */
     struct backend_counters backends[SNAPSHOT_BACKENDS_MAX];
+    struct times times[SNAPSHOT_POOLS_MAX][TIMES_KINDS];
     struct listener_counters listeners[SNAPSHOT_LISTENERS_MAX];
 };
+
+/* The counters of so many workers, all zero; NULL: no memory. Pages come with use. */
+struct counters *counters_new(uint32_t workers);
+void counters_free(struct counters *all, uint32_t workers); /* NULL is accepted */
 
 /* The writer is one thread, so a relaxed load and store is enough (and needs no locked instruction). */
 static inline void counter_raise(_Atomic uint64_t *word, uint64_t n)
@@ -108,6 +115,9 @@ const char *counter_text(enum counter which);
 /* Why a session was relayed to its end, as the log shows it. */
 const char *relay_reason_name(enum relay_reason why);
 const char *relay_reason_text(enum relay_reason why);
+
+/* Whether a session may have it: the program's other reasons are events that it counts. */
+bool relay_reason_is_refusal(enum relay_reason why);
 
 #define GREETING_NONE UINT32_MAX
 

@@ -24,7 +24,9 @@
 #include "counters.h"
 #include "gateway_admin.h"
 #include "gateway_counters.h"
+#include "gateway_drain.h"
 #include "gateway_health.h"
+#include "gateway_http.h"
 #include "inquiries.h"
 #include "loads.h"
 #include "log.h"
@@ -57,7 +59,9 @@ struct gateway {
     struct load *loads;
     struct gateway_health health;
     struct gateway_admin admin;
+    struct gateway_http http;
     struct inquiries *inquiries;
+    struct gateway_drain drain;
     struct worker *workers;
     uint32_t n_workers; /* running */
     sd_event *loop;
@@ -85,14 +89,13 @@ static int start_workers(struct gateway *g)
     const struct snapshot *s = current(g);
     uint32_t n = s->workers;
 
-    g->counters = aligned_alloc(64, n * sizeof(*g->counters));
+    g->counters = counters_new(n);
     g->loads = aligned_alloc(64, SNAPSHOT_BACKENDS_MAX * sizeof(*g->loads));
     g->workers = calloc(n, sizeof(*g->workers));
     if (!g->counters || !g->loads || !g->workers)
         return fail("no memory for the workers", -ENOMEM);
     g->serving.publication.workers = g->workers;
     g->serving.loads = g->loads;
-    memset(g->counters, 0, n * sizeof(*g->counters));
     memset(g->loads, 0, SNAPSHOT_BACKENDS_MAX * sizeof(*g->loads));
     const struct worker_resources given = {
         .snapshot = s,
@@ -154,6 +157,7 @@ static uint32_t relaying(const struct gateway *g)
 static void stop_now(struct gateway *g, const char *signal_name)
 {
     g->phase = PHASE_STOPPING;
+    g->http.catching = false;
     g->admin.daemon.phase = "stopping";
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name, relaying(g));
@@ -171,12 +175,31 @@ static void drain(struct gateway *g)
 
     gateway_health_settle(&g->health);
     g->phase = PHASE_HANDSHAKES;
+    g->http.catching = false;
     g->admin.daemon.phase = "draining";
     g->handshakes_end_ms = now + HANDSHAKES_MS;
     g->report_ms = now + DRAIN_REPORT_MS;
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u dissolved=%u", relaying(g),
         counters_dissolved(g->counters, g->n_workers));
+}
+
+static const char *prepare_reload(void *arg, const struct config *after)
+{
+    struct gateway *g = arg;
+    const char *why = gateway_admin_prepare(&g->admin, after);
+
+    return why ? why : gateway_http_prepare(&g->http, after);
+}
+
+static void reload(struct gateway *g)
+{
+    bool applied = serving_reload(&g->serving);
+
+    gateway_admin_reloaded(&g->admin, applied);
+    gateway_http_reloaded(&g->http, applied);
+    if (applied)
+        gateway_health_reloaded(&g->health);
 }
 
 /* ---- signals and time --------------------------------------------------------------------------------- */
@@ -200,8 +223,8 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
         gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
         break;
     case SIGHUP:
-        if (g->phase == PHASE_SERVING && serving_reload(&g->serving))
-            gateway_health_reloaded(&g->health);
+        if (g->phase == PHASE_SERVING)
+            reload(g);
         break;
     }
     return 0;
@@ -237,6 +260,7 @@ static void tend(struct gateway *g)
     if (g->phase == PHASE_SERVING) {
         gateway_health_tend(&g->health, now);
         serving_tend(&g->serving, now);
+        gateway_drain_tend(&g->drain, now);
     }
     if (g->phase != PHASE_SERVING || serving_is_settled(&g->serving))
         checks_tell(g->health.checks);
@@ -250,6 +274,8 @@ static void tend(struct gateway *g)
             LOG_LEVEL_INFO, "drain", "sessions=%u hint=\"a second TERM ends them at once\"", relaying(g));
         g->report_ms = now + DRAIN_REPORT_MS;
     }
+    if (g->phase == PHASE_DRAINING)
+        gateway_drain_all(&g->drain, relaying(g), now);
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -265,11 +291,11 @@ static uint64_t next_ms(const struct gateway *g)
     if (g->phase == PHASE_HANDSHAKES) /* kernels have no event for the end of a handshake */
         return HANDSHAKES_LOOK_MS;
     if (g->phase == PHASE_DRAINING)
-        at = sooner(at, g->report_ms);
+        at = sooner(sooner(at, g->report_ms), gateway_drain_next_ms(&g->drain));
     if (g->phase == PHASE_SERVING)
         at = sooner(at, serving_next_ms(&g->serving, now));
     if (g->phase == PHASE_SERVING)
-        at = sooner(at, gateway_health_next_ms(&g->health));
+        at = sooner(sooner(at, gateway_health_next_ms(&g->health)), gateway_drain_next_ms(&g->drain));
     if (at == UINT64_MAX)
         return UINT64_MAX;
     return at > now ? at - now : 0;
@@ -345,6 +371,7 @@ static int watch_routes(struct gateway *g)
 static int open_inquiries(struct gateway *g)
 {
     int error = inquiries_new(g->loop, g->workers, g->n_workers, &g->inquiries);
+    g->drain = (struct gateway_drain){.serving = &g->serving, .loads = g->loads, .inquiries = g->inquiries};
     return error < 0 ? fail("cannot open a descriptor for the workers' answers", error) : 0;
 }
 
@@ -388,12 +415,19 @@ static int gateway_start(struct gateway *g)
     routes_each_interface(g->serving.kernel.routes, collect_interface, &interfaces);
     preflight_warn(current(g), interfaces.ifindex, interfaces.n);
     g->started_ms = clock_now_ms();
+    g->serving.prepare = prepare_reload;
+    g->serving.prepare_arg = g;
     error = gateway_admin_start(&g->admin, &g->health, g->inquiries, g->started_ms);
+    if (error)
+        return error;
+    g->http = (struct gateway_http){.loop = g->loop, .serving = &g->serving, .world = g->admin.world};
+    error = gateway_http_start(&g->http);
     if (error)
         return error;
     error = bpf_catch_attach(g->serving.kernel.bpf);
     if (error)
         return fail("cannot attach the catch program to this network namespace", error);
+    g->http.catching = true;
     log_event(LOG_LEVEL_INFO, "start",
         "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u "
         "pid=%d",
@@ -406,6 +440,7 @@ static int gateway_start(struct gateway *g)
 
 static void gateway_stop(struct gateway *g)
 {
+    gateway_http_stop(&g->http);
     gateway_admin_stop(&g->admin);
     gateway_health_stop(&g->health);
     inquiries_stop(g->inquiries);
@@ -431,9 +466,9 @@ static void gateway_stop(struct gateway *g)
             "adopts them\" hint=\"postern --flush ends them\"",
             alive);
     log_stop();
-    serving_close(&g->serving);
     free(g->workers);
-    free(g->counters);
+    counters_free(g->counters, current(g) ? current(g)->workers : 0);
+    serving_close(&g->serving);
     free(g->loads);
     fd_close(&g->idle_fd);
 }

@@ -3,24 +3,32 @@
 #ifndef POSTERN_GATEWAY_ADMIN_H
 #define POSTERN_GATEWAY_ADMIN_H
 
+#include "control/admin_endpoint.h"
 #include "control/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct admin_socket;
+struct config;
 struct gateway_health;
 struct inquiries;
 
 struct gateway_admin {
     struct admin_world *world;   /* always there, for whoever shows the status */
     struct status_daemon daemon; /* as the gateway sets it */
-    struct admin_socket *socket; /* NULL: none is configured */
+    struct admin_socket *socket;
+    char why[ADMIN_ENDPOINT_WHY_MAX]; /* what is returned to a reload lies here */
 };
 
 /* 0 or -errno, after telling why; gateway_admin_stop() in any case. */
-int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h, struct inquiries *inquiries,
-    uint64_t started_ms);
+int gateway_admin_start(
+    struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries, uint64_t started_ms);
 void gateway_admin_stop(struct gateway_admin *a);
+
+/* Before a reload is applied: NULL, or why it must not be. And whether it was. */
+const char *gateway_admin_prepare(struct gateway_admin *a, const struct config *after);
+void gateway_admin_reloaded(struct gateway_admin *a, bool applied);
 
 /* Backends have come or gone. */
 void gateway_admin_follow(struct gateway_admin *a);

@@ -84,6 +84,15 @@ static void follow_change(struct gateway_health *h)
     h->on_change(h->arg);
 }
 
+const char *gateway_health_replace(struct gateway_health *h, int error, struct roster *next)
+{
+    const char *why = serving_replace(h->serving, error, next);
+
+    if (!why)
+        follow_change(h);
+    return why;
+}
+
 static const char *on_found(void *arg, const char *pool, const struct backend_spec *specs, uint32_t n)
 {
     struct gateway_health *h = arg;

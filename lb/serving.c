@@ -122,8 +122,6 @@ static const char *needs_restart(const struct config *before, const struct confi
         return "gateway.workers has changed: that needs a restart";
     if (before->gateway.max_sessions != after->gateway.max_sessions)
         return "gateway.max_sessions has changed: that needs a restart";
-    if (strcmp(before->admin.socket, after->admin.socket) != 0)
-        return "admin.socket has changed: that needs a restart";
     return NULL;
 }
 
@@ -166,13 +164,18 @@ static const char *follow(struct serving *v, int error, struct roster *roster, c
     return NULL;
 }
 
+const char *serving_replace(struct serving *v, int error, struct roster *next)
+{
+    return follow(v, error, next, v->error_text);
+}
+
 const char *serving_take_found(
     struct serving *v, const char *pool, const struct backend_spec *specs, uint32_t n)
 {
     struct roster *roster = NULL;
 
     int error = roster_next_found(v->roster, pool, specs, n, clock_now_ms(), &roster);
-    return follow(v, error, roster, v->error_text);
+    return serving_replace(v, error, roster);
 }
 
 bool serving_reload(struct serving *v)
@@ -187,6 +190,8 @@ bool serving_reload(struct serving *v)
         return false;
     }
     const char *why = needs_restart(v->config, config);
+    if (!why && v->prepare)
+        why = v->prepare(v->prepare_arg, config);
     if (!why)
         error = roster_next(v->roster, config, clock_now_ms(), &roster);
     if (!why)

@@ -40,7 +40,8 @@ struct snapshot_vip {
 
 struct snapshot_listener {
     const char *name;
-    uint16_t pool; /* index into pools */
+    uint16_t pool;         /* index into pools */
+    uint32_t max_sessions; /* over all workers; 0: no limit of its own */
 };
 
 struct snapshot_backend {

@@ -9,6 +9,9 @@
 struct admin_totals admin_totals(const struct admin_world *w, uint16_t backend);
 void admin_totals_add(struct admin_totals *sum, const struct admin_totals *t);
 
+/* The place of a pool, or -ENOENT. */
+int admin_find_pool(const struct roster *r, const char *name, size_t len);
+
 /* "UP", "DOWN", "DRAIN", "MAINT" or "no check". */
 const char *admin_status(const struct admin_world *w, uint16_t backend);
 

@@ -56,7 +56,13 @@ static void show_level(const struct admin_call *c)
 
 static void show_sockets(const struct admin_call *c)
 {
-    admin_reply_print(c->reply, "# socket lvl processes\nunix@%s admin all\n", c->world->socket);
+    const struct config_admin *a = &admin_roster(c)->config->admin;
+
+    admin_reply_text(c->reply, "# socket lvl processes\n");
+    if (a->socket && a->socket[0])
+        admin_reply_print(c->reply, "unix@%s admin all\n", a->socket);
+    if (a->tcp && a->tcp[0])
+        admin_reply_print(c->reply, "%s user all\n", a->tcp);
 }
 
 static void set_severity(const struct admin_call *c)
@@ -106,11 +112,16 @@ static void set_timeout(const struct admin_call *c)
 
 /* In the order in which help shows them; of two that fit, the longer stands first. */
 static const struct command commands[] = {
+    {"add server", "<bk>/<srv> <addr>:<port> [options]", ADMIN_ADMIN, admin_add_server,
+        "a further backend, in maintenance; options: weight <n>, maxconn <n>, zone <name>, enabled"},
     {"clear counters", "[all]", ADMIN_OPERATOR, admin_clear_counters,
         "begin anew with the most sessions at a time; nothing else can be cleared"},
+    {"del server", "<bk>/<srv>", ADMIN_ADMIN, admin_del_server, "remove a backend that add server has added"},
+    {"disable agent", "<bk>/<srv>", ADMIN_ADMIN, admin_disable_agent, "stop asking the agent of a backend"},
     {"disable health", "<bk>/<srv>", ADMIN_ADMIN, admin_disable_health, "stop checking a backend"},
     {"disable server", "<bk>/<srv>", ADMIN_ADMIN, admin_disable_server,
         "as set server <bk>/<srv> state maint"},
+    {"enable agent", "<bk>/<srv>", ADMIN_ADMIN, admin_enable_agent, "ask the agent of a backend again"},
     {"enable health", "<bk>/<srv>", ADMIN_ADMIN, admin_enable_health, "check a backend again"},
     {"enable server", "<bk>/<srv>", ADMIN_ADMIN, admin_enable_server, "as set server <bk>/<srv> state ready"},
     {"get weight", "<bk>/<srv>", ADMIN_USER, admin_get_weight, "a backend's weight, and the configured one"},
@@ -118,10 +129,12 @@ static const struct command commands[] = {
     {"operator", "", ADMIN_OPERATOR, become_operator, "lower one's level to operator"},
     {"prompt", "", ADMIN_USER, toggle_prompt, "stay connected, with a prompt; or no longer"},
     {"quit", "", ADMIN_USER, quit, "disconnect"},
+    {"set maxconn frontend", "<frontend> <n>", ADMIN_ADMIN, admin_set_maxconn_frontend,
+        "the most sessions of a listener at a time; 0 sets no limit of its own"},
     {"set maxconn server", "<bk>/<srv> <n>", ADMIN_ADMIN, admin_set_maxconn,
         "the most sessions of a backend at a time; 0 sets no limit"},
     {"set server", "<bk>/<srv> <what> <value>", ADMIN_ADMIN, admin_set_server,
-        "a backend's state, weight or health"},
+        "a backend's state, weight, health or addr"},
     {"set severity-output", "none|number|string", ADMIN_USER, set_severity, "how grave each message is"},
     {"set timeout", "cli <time>", ADMIN_USER, set_timeout, "how long this connection may be idle"},
     {"set weight", "<bk>/<srv> <n>[%]", ADMIN_ADMIN, admin_set_weight,
@@ -131,13 +144,14 @@ static const struct command commands[] = {
     {"show cli sockets", "", ADMIN_OPERATOR, show_sockets, "where to connect to"},
     {"show errors", "", ADMIN_OPERATOR, admin_show_errors,
         "protocol errors: none, as no content is looked at"},
-    {"show info", "[typed]", ADMIN_USER, admin_show_info, "the state of the whole"},
+    {"show info", "[typed|json]", ADMIN_USER, admin_show_info, "the state of the whole"},
     {"show plan", "", ADMIN_OPERATOR, admin_show_plan, "what is set up on this host, in the words of ip(8)"},
+    {"show servers conn", "[<bk>]", ADMIN_USER, admin_show_servers_conn, "the connections of the backends"},
     {"show servers state", "[<bk>]", ADMIN_USER, admin_show_servers_state, "the backends, for a state file"},
     {"show sess", "[<id>|all]", ADMIN_OPERATOR, admin_show_sess, "the sessions, or one"},
     {"show sessions", "[client=<prefix>] [backend=<bk>/<srv>] ...", ADMIN_OPERATOR, admin_show_sessions,
         "the sessions as JSON, one a line; also state=, older=, idle="},
-    {"show stat", "[<iid> <type> <sid>] [typed]", ADMIN_USER, admin_show_stat,
+    {"show stat", "[<iid> <type> <sid>] [typed|json]", ADMIN_USER, admin_show_stat,
         "the counters of listeners, pools and backends"},
     {"show status", "", ADMIN_USER, admin_show_status, "all of it as one line of JSON, and what is wrong"},
     {"show table", "[<table>]", ADMIN_USER, admin_show_table, "stick tables: there are none"},
@@ -245,16 +259,6 @@ void admin_say(const struct admin_call *c, int severity, const char *fmt, ...)
     va_end(args);
     add_severity(c, severity);
     admin_reply_print(c->reply, "%s\n", text);
-}
-
-bool admin_refuses_json(const struct admin_call *c)
-{
-    for (unsigned i = 0; i < c->n_words; i++)
-        if (strcmp(c->words[i], "json") == 0) {
-            admin_say(c, LOG_ERR, "JSON is not supported, use 'typed'.");
-            return true;
-        }
-    return false;
 }
 
 static bool has_word(const struct command *row, const char *word)

@@ -50,10 +50,11 @@ struct admin_world {
     struct rates *rates;
     struct inquiries *inquiries; /* of sessions; NULL: there are no workers */
     struct admin_base *bases;    /* one for each place of a backend */
-    const char *socket;          /* "": none */
     uint64_t started_ms;
-    const struct status_daemon *daemon;      /* or NULL */
-    int (*publish)(void *arg);               /* makes what has changed in the roster hold: 0 or -errno */
+    const struct status_daemon *daemon; /* or NULL */
+    int (*publish)(void *arg);          /* makes what has changed in the roster hold: 0 or -errno */
+    /* Makes another roster hold, if `error` says that there is one, and takes it: NULL, or why not. */
+    const char *(*replace)(void *arg, int error, struct roster *next);
     int (*print_plan)(void *arg, FILE *out); /* what is set up on the host: 0 or -errno */
     void *arg;
 };
@@ -125,9 +126,6 @@ void admin_log_change(const struct admin_session *s, const char *command);
 
 /* A word of a call, "" when it has not so many. */
 const char *admin_word(const struct admin_call *c, unsigned i);
-
-/* Answers a call for JSON that there is none; the plain form would only fail later. */
-bool admin_refuses_json(const struct admin_call *c);
 
 static inline const struct roster *admin_roster(const struct admin_call *c)
 {

@@ -6,6 +6,7 @@
 #include "control/admin_backend.h"
 #include "control/admin_commands.h"
 #include "control/admin_handlers.h"
+#include "control/admin_value.h"
 #include "control/checks.h"
 #include "control/rates.h"
 
@@ -28,6 +29,16 @@ struct info {
     uint64_t number; /* where there is no text */
 };
 
+static bool is_disguised(const struct admin_call *c)
+{
+    return admin_roster(c)->config->admin.name == ADMIN_NAME_HAPROXY;
+}
+
+static const char *version_of(const struct admin_call *c)
+{
+    return is_disguised(c) ? DISGUISE_VERSION : POSTERN_VERSION;
+}
+
 static uint64_t descriptors(void)
 {
     struct rlimit limit;
@@ -41,8 +52,8 @@ static unsigned collect(const struct admin_call *c, struct info info[INFO_MAX], 
     const struct rate *rate = rates_of_gateway(w->rates);
     uint64_t seconds = (clock_now_ms() - w->started_ms) / 1000;
     const struct info all[] = {
-        {"Name", "POS", "HAProxy", 0},
-        {"Version", "POS", DISGUISE_VERSION, 0},
+        {"Name", "POS", is_disguised(c) ? "HAProxy" : "postern", 0},
+        {"Version", "POS", version_of(c), 0},
         {"Release_date", "POS", "unreleased", 0},
         {"Nbthread", "CGS", NULL, w->workers},
         {"Nbproc", "CGS", NULL, 1},
@@ -80,32 +91,44 @@ static unsigned collect(const struct admin_call *c, struct info info[INFO_MAX], 
     return sizeof(all) / sizeof(all[0]);
 }
 
+static void write_info(struct admin_reply *out, const struct admin_value *v)
+{
+    admin_reply_print(out, "%s: ", v->name);
+    if (v->text)
+        admin_reply_field(out, v->text);
+    else
+        admin_reply_print(out, "%llu", (unsigned long long)v->number);
+    admin_reply_text(out, "\n");
+}
+
 void admin_show_info(const struct admin_call *c)
 {
     struct info info[INFO_MAX];
     char uptime[32];
-    if (admin_refuses_json(c))
-        return;
-    bool typed = strcmp(admin_word(c, 0), "typed") == 0;
+    enum admin_form form = admin_form(c, 0);
     unsigned n = collect(c, info, uptime);
 
+    admin_reply_text(c->reply, form == ADMIN_JSON ? "[" : "");
     for (unsigned i = 0; i < n; i++) {
-        const char *type = info[i].text ? "str" : info[i].tags[1] == 'C' ? "u64" : "u32";
-        if (typed)
-            admin_reply_print(c->reply, "%u.%s.1:%s:%s:", i, info[i].name, info[i].tags, type);
+        const struct admin_value v = {.position = i,
+            .name = info[i].name,
+            .tags = info[i].tags,
+            .type = info[i].tags[1] == 'C' ? "u64" : "u32",
+            .text = info[i].text,
+            .number = info[i].number};
+        if (form == ADMIN_TYPED)
+            admin_value_typed(c->reply, NULL, &v);
+        else if (form == ADMIN_JSON)
+            admin_value_json(c->reply, NULL, &v, i == 0);
         else
-            admin_reply_print(c->reply, "%s: ", info[i].name);
-        if (info[i].text)
-            admin_reply_field(c->reply, info[i].text);
-        else
-            admin_reply_print(c->reply, "%llu", (unsigned long long)info[i].number);
-        admin_reply_text(c->reply, "\n");
+            write_info(c->reply, &v);
     }
+    admin_reply_text(c->reply, form == ADMIN_JSON ? "]\n" : "");
 }
 
 void admin_show_version(const struct admin_call *c)
 {
-    admin_reply_text(c->reply, DISGUISE_VERSION "\n");
+    admin_reply_print(c->reply, "%s\n", version_of(c));
 }
 
 void admin_show_backend(const struct admin_call *c)
@@ -118,13 +141,19 @@ void admin_show_backend(const struct admin_call *c)
             admin_reply_print(c->reply, "%s\n", r->pools[i].name);
 }
 
+/* HAProxy's servers have one. */
+static const union addr *address_of(const struct roster_backend *b)
+{
+    return b->spec.v4.sa.sa_family != AF_UNSPEC ? &b->spec.v4 : &b->spec.v6;
+}
+
 /* Operational state 0 is stopped, 2 running; administrative 1 is maintenance, 8 drain, both by an operator.
  */
 static void add_server_state(const struct admin_call *c, uint16_t i)
 {
     const struct roster *r = admin_roster(c);
     const struct roster_backend *b = &r->backends[i];
-    const union addr *address = b->spec.v4.sa.sa_family != AF_UNSPEC ? &b->spec.v4 : &b->spec.v6;
+    const union addr *address = address_of(b);
     uint32_t state = roster_value(r, i, OVERRIDE_STATE);
     struct checks_view v = {0};
     char host[ADDR_TEXT_MAX];
@@ -145,25 +174,66 @@ static void add_server_state(const struct admin_call *c, uint16_t i)
         addr_port(address));
 }
 
+/* The backends of one pool, or of all; false after saying that there is no such pool. */
+static bool read_pool(const struct admin_call *c, const char **ret_only)
+{
+    const char *only = admin_word(c, 0);
+
+    *ret_only = only;
+    if (!only[0] || admin_find_pool(admin_roster(c), only, strlen(only)) >= 0)
+        return true;
+    admin_say(c, LOG_ERR, "Can't find backend.");
+    return false;
+}
+
+static bool is_shown(const struct roster *r, uint16_t backend, const char *only)
+{
+    const struct roster_backend *b = &r->backends[backend];
+    return b->member && (!only[0] || strcmp(r->pools[b->pool].name, only) == 0);
+}
+
+/* No connection is kept for later ones: what is about those is zero. */
+void admin_show_servers_conn(const struct admin_call *c)
+{
+    const struct roster *r = admin_roster(c);
+    const char *only;
+
+    if (!read_pool(c, &only))
+        return;
+    admin_reply_print(c->reply,
+        "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb "
+        "idle_lim idle_cur idle_per_thr[%u]\n",
+        c->world->workers);
+    for (uint16_t i = 0; i < r->n_backends; i++) {
+        const struct roster_backend *b = &r->backends[i];
+        const struct load *load = &c->world->loads[i];
+        const union addr *address = address_of(b);
+        char host[ADDR_TEXT_MAX];
+        if (!is_shown(r, i, only))
+            continue;
+        admin_reply_print(c->reply, "%s/%s %u/%u %s %u - 0 %u %u 0 0 0 0 0", r->pools[b->pool].name,
+            b->spec.name, admin_pool_id(b->pool), i + 1u, addr_format_host(address, host), addr_port(address),
+            load_sessions(load), atomic_load_explicit(&load->most, memory_order_relaxed));
+        for (uint32_t w = 0; w < c->world->workers; w++)
+            admin_reply_text(c->reply, " 0");
+        admin_reply_text(c->reply, "\n");
+    }
+}
+
 void admin_show_servers_state(const struct admin_call *c)
 {
     const struct roster *r = admin_roster(c);
-    const char *only = admin_word(c, 0);
-    bool found = !only[0];
+    const char *only;
 
-    for (uint32_t i = 0; i < r->n_pools; i++)
-        found |= r->pools[i].config && strcmp(r->pools[i].name, only) == 0;
-    if (!found) {
-        admin_say(c, LOG_ERR, "Can't find backend.");
+    if (!read_pool(c, &only))
         return;
-    }
     admin_reply_text(c->reply,
         "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight "
         "srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state "
         "srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl "
         "srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n");
     for (uint16_t i = 0; i < r->n_backends; i++)
-        if (r->backends[i].member && (!only[0] || strcmp(r->pools[r->backends[i].pool].name, only) == 0))
+        if (is_shown(r, i, only))
             add_server_state(c, i);
 }
 

@@ -6,6 +6,7 @@
 #include "control/admin_backend.h"
 #include "control/admin_commands.h"
 #include "control/admin_handlers.h"
+#include "control/admin_value.h"
 #include "control/checks.h"
 #include "control/rates.h"
 #include "control/slow_start.h"
@@ -49,7 +50,8 @@ struct row {
 struct selection {
     long iid, type, sid;
     const char *proxy; /* or NULL: its name, instead of its number */
-    bool typed;
+    enum admin_form form;
+    bool any; /* a row has been written */
 };
 
 static void number(struct row *row, enum column at, uint64_t n)
@@ -86,35 +88,54 @@ static void write_csv(struct admin_reply *out, const struct row *row)
 }
 
 /* Counters have 64 bits, all other numbers 32. */
-static void write_typed(struct admin_reply *out, const struct row *row)
+static const char *type_of(enum column at)
 {
-    static const char letters[] = {[TYPE_FRONTEND] = 'F', [TYPE_BACKEND] = 'B', [TYPE_SERVER] = 'S'};
+    return columns[at].tags[1] == 'C' ? "u64" : at == COLUMN_lastsess ? "s32" : "u32";
+}
+
+static void write_values(struct admin_reply *out, const struct row *row, enum admin_form form)
+{
+    static const char *const kinds[] = {
+        [TYPE_FRONTEND] = "Frontend", [TYPE_BACKEND] = "Backend", [TYPE_SERVER] = "Server"};
+    const char *kind = kinds[row->cells[COLUMN_type].number];
+    const struct admin_owner owner = {.letter = kind[0],
+        .kind = kind,
+        .proxy = row->cells[COLUMN_iid].number,
+        .id = row->cells[COLUMN_sid].number};
+    bool first = true;
 
     for (enum column i = 0; i < COLUMNS; i++) {
         const struct cell *cell = &row->cells[i];
+        const struct admin_value v = {.position = i,
+            .name = columns[i].name,
+            .tags = columns[i].tags,
+            .type = type_of(i),
+            .text = cell->text,
+            .number = cell->number};
         if (!cell->there)
             continue;
-        admin_reply_print(out, "%c.%llu.%llu.%u.%s.1:%s:", letters[row->cells[COLUMN_type].number],
-            (unsigned long long)row->cells[COLUMN_iid].number,
-            (unsigned long long)row->cells[COLUMN_sid].number, i, columns[i].name, columns[i].tags);
-        if (cell->text) {
-            admin_reply_text(out, "str:");
-            admin_reply_field(out, cell->text);
-            admin_reply_text(out, "\n");
-        } else
-            admin_reply_print(out, "%s:%llu\n", columns[i].tags[1] == 'C' ? "u64" : "u32",
-                (unsigned long long)cell->number);
+        if (form == ADMIN_TYPED)
+            admin_value_typed(out, &owner, &v);
+        else
+            admin_value_json(out, &owner, &v, first);
+        first = false;
     }
 }
 
-static void finish(const struct admin_call *c, const struct selection *want, struct row *row)
+static void finish(const struct admin_call *c, struct selection *want, struct row *row)
 {
     text(row, COLUMN_mode, "tcp");
     number(row, COLUMN_pid, 1);
-    if (want->typed)
-        write_typed(c->reply, row);
-    else
+    if (want->form == ADMIN_PLAIN)
         write_csv(c->reply, row);
+    else if (want->form == ADMIN_TYPED)
+        write_values(c->reply, row, want->form);
+    else {
+        admin_reply_text(c->reply, want->any ? ",[" : "[");
+        write_values(c->reply, row, want->form);
+        admin_reply_text(c->reply, "]");
+    }
+    want->any = true;
 }
 
 /* ---- rows --------------------------------------------------------------------------------------------- */
@@ -162,7 +183,7 @@ static void add_times(struct row *row, const struct rate *rate)
         number(row, COLUMN_lastsess, (clock_now_ms() - rate->last_ms) / 1000);
 }
 
-static void add_listener(const struct admin_call *c, const struct selection *want, uint32_t i)
+static void add_listener(const struct admin_call *c, struct selection *want, uint32_t i)
 {
     const struct roster *r = admin_roster(c);
     const char *name = r->listeners[i].name;
@@ -179,7 +200,8 @@ static void add_listener(const struct admin_call *c, const struct selection *wan
     number(&row, COLUMN_iid, admin_listener_id(i));
     number(&row, COLUMN_sid, 0);
     number(&row, COLUMN_type, TYPE_FRONTEND);
-    number(&row, COLUMN_slim, r->config->gateway.max_sessions);
+    number(&row, COLUMN_slim,
+        r->listeners[i].max_sessions ? r->listeners[i].max_sessions : r->config->gateway.max_sessions);
     number(&row, COLUMN_scur, sum.sessions);
     number(&row, COLUMN_smax, greater(rate->sessions_max, sum.sessions));
     number(&row, COLUMN_stot, sum.accepted);
@@ -224,7 +246,7 @@ static void add_totals(struct row *row, const struct admin_totals *t, uint64_t n
     number(row, COLUMN_eresp, t->no_greeting);
 }
 
-static void add_backend(const struct admin_call *c, const struct selection *want, uint16_t i)
+static void add_backend(const struct admin_call *c, struct selection *want, uint16_t i)
 {
     const struct roster *r = admin_roster(c);
     const struct roster_backend *b = &r->backends[i];
@@ -265,7 +287,7 @@ static void add_backend(const struct admin_call *c, const struct selection *want
     finish(c, want, &row);
 }
 
-static void add_pool(const struct admin_call *c, const struct selection *want, uint16_t i)
+static void add_pool(const struct admin_call *c, struct selection *want, uint16_t i)
 {
     static const char *const algorithms[] = {[BALANCE_LEAST_SESSIONS] = "leastconn",
         [BALANCE_ROUND_ROBIN] = "roundrobin",
@@ -338,24 +360,23 @@ static struct selection read_selection(const struct admin_call *c)
         want.sid = strtol(admin_word(c, 2), NULL, 10);
         at = 3;
     }
-    for (; at < c->n_words; at++)
-        want.typed |= strcmp(admin_word(c, at), "typed") == 0;
+    want.form = admin_form(c, at);
     return want;
 }
 
 void admin_show_stat(const struct admin_call *c)
 {
     const struct roster *r = admin_roster(c);
-    const struct selection want = read_selection(c);
+    struct selection want = read_selection(c);
 
-    if (admin_refuses_json(c))
-        return;
     if (want.proxy && !is_proxy(r, want.proxy)) {
         admin_say(c, LOG_ERR, "No such proxy.");
         return;
     }
-    if (!want.typed)
+    if (want.form == ADMIN_PLAIN)
         write_header(c->reply);
+    if (want.form == ADMIN_JSON)
+        admin_reply_text(c->reply, "[");
     for (uint32_t i = 0; i < r->n_listeners; i++)
         add_listener(c, &want, i);
     for (uint16_t pool = 0; pool < r->n_pools; pool++) {
@@ -366,4 +387,6 @@ void admin_show_stat(const struct admin_call *c)
                 add_backend(c, &want, i);
         add_pool(c, &want, pool);
     }
+    if (want.form == ADMIN_JSON)
+        admin_reply_text(c->reply, "]\n");
 }

@@ -320,6 +320,16 @@ int checks_pause(struct checks *c, uint16_t backend, bool pause)
     return 0;
 }
 
+int checks_pause_agent(struct checks *c, uint16_t backend, bool pause)
+{
+    struct patient *p = c ? c->patients[backend] : NULL;
+    if (!p || p->agent_interval_ms == 0)
+        return -ENOENT;
+    p->agent_paused = pause;
+    schedule(c);
+    return 0;
+}
+
 int checks_declare(struct checks *c, uint16_t backend, bool down)
 {
     struct patient *p = c ? c->patients[backend] : NULL;

@@ -64,6 +64,7 @@ bool checks_look(const struct checks *c, uint16_t backend, struct checks_view *r
 
 /* No checks from now on, or checks again; what is known holds meanwhile. 0, or -ENOENT: there is none. */
 int checks_pause(struct checks *c, uint16_t backend, bool pause);
+int checks_pause_agent(struct checks *c, uint16_t backend, bool pause); /* the same of its agent */
 
 /* It is up, or down, until checks have found out otherwise. 0, or -ENOENT: it is not checked. */
 int checks_declare(struct checks *c, uint16_t backend, bool down);

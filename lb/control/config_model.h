@@ -114,6 +114,10 @@ struct config_zone {
     uint32_t gateways;
 };
 
+struct config_drain {
+    uint32_t limit_ms, silent_ms;
+};
+
 struct config_gateway {
     const char *name;
     const char *zone;
@@ -122,15 +126,28 @@ struct config_gateway {
     const char *host_name;
     const char *resolver; /* ADDRESS or ADDRESS:PORT; "": as the host */
     uint32_t workers, max_sessions;
+    struct config_drain drain;
 };
 
 struct config_admin {
-    const char *socket; /* "": none */
+    const char *socket;     /* "": none */
+    const char *group;      /* of the socket; "": our own */
+    const char *tcp;        /* ADDRESS:PORT; "": none */
+    uint32_t name;          /* enum admin_name */
+    const char *state_file; /* "": none */
+};
+
+/* What it calls itself at the admin socket. */
+enum admin_name { ADMIN_NAME_HAPROXY, ADMIN_NAME_POSTERN };
+
+struct config_http {
+    const char *listen; /* ADDRESS:PORT; "": nowhere */
 };
 
 struct config {
     struct config_gateway gateway;
     struct config_admin admin;
+    struct config_http http;
     struct config_array listeners; /* struct config_listener */
     struct config_array pools;     /* struct config_pool */
     struct config_arena arena;     /* owns every pointer above */

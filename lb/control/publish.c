@@ -144,8 +144,10 @@ static void fill_pools(const struct roster *r, struct snapshot *s, struct block 
 static void fill_listeners(const struct roster *r, struct snapshot *s, struct block *b)
 {
     for (uint32_t i = 0; i < r->n_listeners; i++)
-        s->listeners[s->n_listeners++] = (struct snapshot_listener){
-            .name = take_text(b, r->listeners[i].name), .pool = r->listeners[i].pool};
+        s->listeners[s->n_listeners++] =
+            (struct snapshot_listener){.name = take_text(b, r->listeners[i].name),
+                .pool = r->listeners[i].pool,
+                .max_sessions = r->listeners[i].max_sessions};
     for (uint32_t i = 0; i < r->n_vips; i++) {
         const struct roster_vip *v = &r->vips[i];
         s->vips[s->n_vips++] = (struct snapshot_vip){

@@ -170,6 +170,17 @@ static json_t *overrides_of(const struct subject *s)
             (void)json_object_set_new(all, names[k],
                 json_pack("{s:o, s:o}", "value", override_value_of(k, s->b->over[k].value), "configured",
                     override_value_of(k, roster_configured(s->r, s->i, k))));
+    if (s->b->origin == BACKEND_ADDED)
+        (void)json_object_set_new(all, "added", json_pack("{s:b, s:b}", "value", 1, "configured", 0));
+    if (s->b->home.away) {
+        struct roster_backend home = *s->b;
+        char now[2 * ADDR_TEXT_MAX], before[2 * ADDR_TEXT_MAX];
+        home.spec.v4 = home.home.v4;
+        home.spec.v6 = home.home.v6;
+        (void)json_object_set_new(all, "addresses",
+            json_pack("{s:s, s:s}", "value", admin_addresses(s->b, now), "configured",
+                admin_addresses(&home, before)));
+    }
     return all;
 }
 
@@ -210,8 +221,8 @@ static json_t *backend_status(
                   "s:f, s:o, s:o, s:o}",
             "name", b->spec.name, "zone", b->spec.zone, "addresses", addresses_of(b), "state", state, "why",
             status_text(why), "since_s", (json_int_t)(s.now_ms > since_ms ? s.now_ms - since_ms : 0) / 1000,
-            "check", check_status(&s), "agent", agent_status(&s), "found", b->found, "sessions",
-            (json_int_t)load_sessions(&w->loads[i]), "sessions_most",
+            "check", check_status(&s), "agent", agent_status(&s), "found", b->origin == BACKEND_FOUND,
+            "sessions", (json_int_t)load_sessions(&w->loads[i]), "sessions_most",
             (json_int_t)atomic_load_explicit(&w->loads[i].most, memory_order_relaxed), "max_sessions",
             (json_int_t)b->max_sessions, "weight", (json_int_t)roster_value(r, i, OVERRIDE_WEIGHT),
             "effective_weight", (double)b->weight / SNAPSHOT_WEIGHT_SCALE, "share",

@@ -122,8 +122,10 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
         .reason = reason,
     };
 
-    if (b)
+    if (b) {
         repute_ended(w, backend, &r);
+        repute_lasted(w, b->pool, r.duration_ms);
+    }
     if (listener != DISSOLVED_NO_PLACE)
         listener_left(&w->counters->listeners[listener], r.bytes_in, r.bytes_out);
     r.port_changed = addr_same_host(&r.client, &r.source) && e->source_port != e->client_port;

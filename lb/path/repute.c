@@ -31,9 +31,11 @@ void repute_connected(struct worker *w, const struct conn *c)
 {
     struct backend_counters *counters = counters_of(w, c);
 
+    counter_inc(w->counters, COUNTER_connects_ok);
     counter_bump(&counters->connected);
     counter_raise(&counters->queue_ms, c->waited_ms);
     counter_raise(&counters->connect_ms, w->now_ms - c->connecting_ms);
+    times_note(w->counters->times[c->pool], TIMES_connect, w->now_ms - c->connecting_ms);
 }
 
 void repute_connect_failed(struct worker *w, const struct conn *c)
@@ -54,10 +56,11 @@ void repute_busy(struct worker *w, const struct conn *c)
 
 void repute_greeting(struct worker *w, const struct conn *c)
 {
-    uint64_t connected_ms = c->accepted_ms + (uint64_t)c->connect_ms;
+    uint64_t ms = w->now_ms - (c->accepted_ms + (uint64_t)c->connect_ms);
 
     counter_bump(&counters_of(w, c)->greetings);
-    counter_bump(&counters_of(w, c)->greeting_ms[greeting_bucket((uint32_t)(w->now_ms - connected_ms))]);
+    counter_bump(&counters_of(w, c)->greeting_ms[greeting_bucket((uint32_t)ms)]);
+    times_note(w->counters->times[c->pool], TIMES_greeting, ms);
     load_good(&w->loads[c->backend]);
 }
 
@@ -69,4 +72,9 @@ void repute_ended(struct worker *w, uint16_t backend, const struct session_recor
     counter_raise(&counters->session_ms, r->duration_ms);
     counter_raise(&counters->bytes_in, r->bytes_in);
     counter_raise(&counters->bytes_out, r->bytes_out);
+}
+
+void repute_lasted(struct worker *w, uint16_t pool, uint32_t duration_ms)
+{
+    times_note(w->counters->times[pool], TIMES_session, duration_ms);
 }

@@ -30,4 +30,7 @@ void repute_greeting(struct worker *w, const struct conn *c);
 /* A session has ended here, as its line says. */
 void repute_ended(struct worker *w, uint16_t backend, const struct session_record *r);
 
+/* A session of this pool has ended, whether it had a backend or not. */
+void repute_lasted(struct worker *w, uint16_t pool, uint32_t duration_ms);
+
 #endif

@@ -305,6 +305,7 @@ static void *worker_main(void *arg)
         assert(error == 0);
         take_snapshot(w);
         w->now_ms = clock_now_ms();
+        atomic_store_explicit(&w->turned_ms, w->now_ms, memory_order_relaxed);
         run_deadlines(w);
         dissolve_run(w);
         dissolved_run(w);

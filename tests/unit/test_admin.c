@@ -29,7 +29,6 @@ static const struct admin_world world = {
     .workers = 1,
     .loads = loads,
     .bases = bases,
-    .socket = "/run/admin.sock",
     .publish = on_publish,
 };
 
@@ -146,7 +145,7 @@ static void answers_are_in_haproxys_words(void **state)
         {"set weight in/one 257", "Absolute weight can only be between 0 and 256 inclusive.\n\n"},
         {"set weight in/one 99999999999999999999",
             "Absolute weight can only be between 0 and 256 inclusive.\n\n"},
-        {"set server in/one", "usage: set server <backend>/<server> health | state | weight\n\n"},
+        {"set server in/one", "usage: set server <backend>/<server> addr | health | state | weight\n\n"},
         {"set server in/one state", "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n\n"},
         {"set server in/one state drained",
             "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n\n"},
@@ -163,7 +162,15 @@ static void answers_are_in_haproxys_words(void **state)
         {"set severity-output loud", "one of 'none', 'number', 'string' is a required argument\n\n"},
         {"show servers state out", "Can't find backend.\n\n"},
         {"show stat out -1 -1", "No such proxy.\n\n"},
-        {"show stat json", "JSON is not supported, use 'typed'.\n\n"},
+        {"show servers conn in",
+            "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb "
+            "idle_lim idle_cur idle_per_thr[1]\nin/one 3/1 10.0.0.1 25 - 0 0 0 0 0 0 0 0 0\nin/two 3/2 "
+            "2001:db8::2 25 - 0 0 0 0 0 0 0 0 0\n\n"},
+        {"show servers conn none", "Can't find backend.\n\n"},
+        {"set maxconn frontend none 3", "No such frontend.\n\n"},
+        {"set maxconn frontend mx -3", "Value out of range.\n\n"},
+        {"enable agent in/one", "Agent was not configured on this server, cannot enable.\n\n"},
+        {"disable agent in/one", "\n"},
         {"show table mx", "No such table\n\n"},
         {"show backend", "# name\nin\n\n"},
         {"show cli level", "admin\n\n"},
