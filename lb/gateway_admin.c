@@ -51,6 +51,7 @@ int gateway_admin_start(
         .workers = h->serving->publication.n_workers,
         .loads = h->loads,
         .checks = h->checks,
+        .discovery = &h->discovery,
         .rates = h->rates,
         .inquiries = inquiries,
         .bases = bases,

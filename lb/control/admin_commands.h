@@ -21,6 +21,7 @@
 #define ADMIN_TIMEOUT_MAX_MS 86400000u
 
 struct checks;
+struct discovery;
 struct inquiries;
 struct rates;
 struct status_daemon;
@@ -46,7 +47,8 @@ struct admin_world {
     const struct counters *counters;
     uint32_t workers;
     struct load *loads;
-    struct checks *checks; /* or NULL, as is: */
+    struct discovery *const *discovery; /* or NULL */
+    struct checks *checks;              /* or NULL, as is: */
     struct rates *rates;
     struct inquiries *inquiries; /* of sessions; NULL: there are no workers */
     struct admin_base *bases;    /* one for each place of a backend */

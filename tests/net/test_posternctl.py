@@ -378,3 +378,23 @@ def test_bash_completes_commands_and_names(lab):
         assert complete("-s", postern.socket, "sessions", "--s") == {"--state"}
         assert complete("-s", postern.socket, "sessions", "--state", "re") == {"relayed"}
         assert complete("-s", "/nonexistent", "drain", "") == set()
+
+
+@pytest.mark.topology(backends=3)
+def test_status_tells_what_discovery_and_operators_have_done(lab, tmp_path):
+    one, two, three = lab.backends
+    file = tmp_path / "backends.yaml"
+    settings = configuration([pool(backend_lines([one]), discover={"file": str(file)})])
+    with AdminPostern(lab, settings) as postern:
+        postern.wait(event="discovery_kept")
+        done = ctl(postern, "status")
+        assert done.returncode == WRONG and "discovery fails: the 0 backends that are known are kept" in done.stdout
+        assert str(file) in done.stdout
+        file.write_text(f"- {{name: {two.label}, address: {two.v4}:25}}\n")
+        postern.wait(event="discovered")
+        assert set(rows(good(postern, "status"), "BACKEND")) == {one.label, two.label}
+        assert "New server registered." in postern.ask(f"add server inbound/new {three.v4}:25")
+        good(postern, "maint", f"inbound/{one.label}")
+        text = good(postern, "status")
+        assert re.search(r"^inbound/new +added +yes +no$", text, re.M), text
+        assert re.search(rf"^inbound/{one.label} +state +maint +ready$", text, re.M)

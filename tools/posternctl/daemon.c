@@ -33,8 +33,8 @@ int run_backends(const struct call *c)
     int error = client_status(c->socket, &status);
     if (error)
         return error;
-    json_array_foreach(json_object_get(status, "pools"), i, pool)
-        json_array_foreach(json_object_get(pool, "backends"), k, backend)
+    json_array_foreach (json_object_get(status, "pools"), i, pool)
+        json_array_foreach (json_object_get(pool, "backends"), k, backend)
             printf("%s/%s %s\n", text_of(pool, "name"), text_of(backend, "name"), text_of(backend, "state"));
     json_decref(status);
     return EXIT_SUCCESS;
@@ -73,8 +73,9 @@ static void add_pool_limits(struct table *t, json_t *pool)
 
     add_limit(t, number_of(pool, "waiting"), number_of(pool, "waiting_max"), "waiting for pool %s",
         text_of(pool, "name"));
-    json_array_foreach(json_object_get(pool, "backends"), i, b) add_limit(t, number_of(b, "sessions"),
-        number_of(b, "max_sessions"), "sessions of %s/%s", text_of(pool, "name"), text_of(b, "name"));
+    json_array_foreach (json_object_get(pool, "backends"), i, b)
+        add_limit(t, number_of(b, "sessions"), number_of(b, "max_sessions"), "sessions of %s/%s",
+            text_of(pool, "name"), text_of(b, "name"));
 }
 
 int run_limits(const struct call *c)
@@ -94,7 +95,8 @@ int run_limits(const struct call *c)
     table_init(&t, columns, COUNT(columns));
     add_limit(&t, number_of(sessions, "now"), number_of(sessions, "max"), "sessions (gateway.max_sessions)");
     add_limit(&t, number_of(descriptors, "now"), number_of(descriptors, "max"), "file descriptors");
-    json_array_foreach(json_object_get(status, "pools"), i, pool) add_pool_limits(&t, pool);
+    json_array_foreach (json_object_get(status, "pools"), i, pool)
+        add_pool_limits(&t, pool);
     table_print(&t, &s, 0);
     json_decref(status);
     return EXIT_SUCCESS;

@@ -28,8 +28,9 @@ static inline json_t *named(json_t *list, const char *name, size_t n)
     json_t *one;
     size_t i;
 
-    json_array_foreach(list, i,
-        one) if (strlen(text_of(one, "name")) == n && memcmp(text_of(one, "name"), name, n) == 0) return one;
+    json_array_foreach (list, i, one)
+        if (strlen(text_of(one, "name")) == n && memcmp(text_of(one, "name"), name, n) == 0)
+            return one;
     return NULL;
 }
 

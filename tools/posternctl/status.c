@@ -80,8 +80,7 @@ static void show_trouble(const struct screen *s, json_t *trouble)
         return;
     }
     title(s, "WHAT IS WRONG");
-    json_array_foreach(trouble, i, one)
-    {
+    json_array_foreach (trouble, i, one) {
         bool error = strcmp(text_of(one, "severity"), "error") == 0;
         fputs("  ", s->out);
         screen_style(s, error ? BAD : WARN, error ? "error" : "warning");
@@ -116,22 +115,22 @@ static void show_listeners(const struct screen *s, json_t *listeners)
     size_t i, k;
 
     table_init(&t, columns, COUNT(columns));
-    json_array_foreach(listeners, i, one) json_array_foreach(json_object_get(one, "addresses"), k, vip)
-    {
-        const char *state = text_of(vip, "state");
-        bool served = strcmp(state, "served") == 0;
-        table_add(&t, PLAIN, "%s", k ? "" : text_of(one, "name"));
-        table_add(&t, PLAIN, "%s", k ? "" : text_of(one, "pool"));
-        if (k) {
-            table_add(&t, PLAIN, "%s", "");
-            table_add(&t, PLAIN, "%s", "");
-        } else {
-            table_add(&t, PLAIN, "%lld", number_of(one, "sessions"));
-            table_add(&t, PLAIN, "%lld", number_of(one, "rate"));
+    json_array_foreach (listeners, i, one)
+        json_array_foreach (json_object_get(one, "addresses"), k, vip) {
+            const char *state = text_of(vip, "state");
+            bool served = strcmp(state, "served") == 0;
+            table_add(&t, PLAIN, "%s", k ? "" : text_of(one, "name"));
+            table_add(&t, PLAIN, "%s", k ? "" : text_of(one, "pool"));
+            if (k) {
+                table_add(&t, PLAIN, "%s", "");
+                table_add(&t, PLAIN, "%s", "");
+            } else {
+                table_add(&t, PLAIN, "%lld", number_of(one, "sessions"));
+                table_add(&t, PLAIN, "%lld", number_of(one, "rate"));
+            }
+            table_add(&t, served ? PLAIN : BAD, "%.*s port %lld%s%s", whole_length(text_of(vip, "prefix")),
+                text_of(vip, "prefix"), number_of(vip, "port"), served ? "" : ", ", served ? "" : state);
         }
-        table_add(&t, served ? PLAIN : BAD, "%.*s port %lld%s%s", whole_length(text_of(vip, "prefix")),
-            text_of(vip, "prefix"), number_of(vip, "port"), served ? "" : ", ", served ? "" : state);
-    }
     fputc('\n', s->out);
     table_print(&t, s, 0);
 }
@@ -147,8 +146,7 @@ static void show_zones(const struct screen *s, json_t *zones)
     if (json_array_size(zones) == 0)
         return;
     table_init(&t, columns, COUNT(columns));
-    json_array_foreach(zones, i, one)
-    {
+    json_array_foreach (zones, i, one) {
         bool lost = number_of(one, "backends") > 0 && number_of(one, "usable") == 0;
         table_add(&t, PLAIN, "%s", text_of(one, "name"));
         table_add(
@@ -161,12 +159,14 @@ static void show_zones(const struct screen *s, json_t *zones)
     table_print(&t, s, 0);
 }
 
-static void write_value(char buf[SCREEN_SHORT], const json_t *from, const char *key)
+static void add_value(struct table *t, enum style style, const json_t *value)
 {
-    if (json_is_string(json_object_get(from, key)))
-        snprintf(buf, SCREEN_SHORT, "%s", text_of(from, key));
+    if (json_is_boolean(value))
+        table_add(t, style, "%s", json_is_true(value) ? "yes" : "no");
+    else if (json_is_string(value))
+        table_add(t, style, "%s", json_string_value(value));
     else
-        snprintf(buf, SCREEN_SHORT, "%lld", number_of(from, key));
+        table_add(t, style, "%lld", (long long)json_integer_value(value));
 }
 
 static void show_overrides(const struct screen *s, json_t *overrides)
@@ -176,19 +176,15 @@ static void show_overrides(const struct screen *s, json_t *overrides)
     struct table t;
     json_t *one;
     size_t i;
-    char value[SCREEN_SHORT];
 
     if (json_array_size(overrides) == 0)
         return;
     table_init(&t, columns, COUNT(columns));
-    json_array_foreach(overrides, i, one)
-    {
+    json_array_foreach (overrides, i, one) {
         table_add(&t, PLAIN, "%s/%s", text_of(one, "pool"), text_of(one, "backend"));
         table_add(&t, PLAIN, "%s", text_of(one, "what"));
-        write_value(value, one, "value");
-        table_add(&t, WARN, "%s", value);
-        write_value(value, one, "configured");
-        table_add(&t, PLAIN, "%s", value);
+        add_value(&t, WARN, json_object_get(one, "value"));
+        add_value(&t, PLAIN, json_object_get(one, "configured"));
     }
     fputc('\n', s->out);
     table_print(&t, s, 0);
@@ -240,7 +236,8 @@ static void show_pool(const struct screen *s, json_t *pool)
         text_of(pool, "proxy_protocol"), text_of(pool, "zones"),
         json_is_true(json_object_get(pool, "leaving")) ? "; no longer configured" : "");
     table_init(&t, columns, COUNT(columns));
-    json_array_foreach(json_object_get(pool, "backends"), i, backend) add_backend(&t, backend);
+    json_array_foreach (json_object_get(pool, "backends"), i, backend)
+        add_backend(&t, backend);
     if (t.n > 0)
         table_print(&t, s, 2);
     else
@@ -261,7 +258,8 @@ int run_status(const struct call *c)
     show_trouble(&s, trouble);
     show_listeners(&s, json_object_get(status, "listeners"));
     show_zones(&s, json_object_get(status, "zones"));
-    json_array_foreach(json_object_get(status, "pools"), i, pool) show_pool(&s, pool);
+    json_array_foreach (json_object_get(status, "pools"), i, pool)
+        show_pool(&s, pool);
     show_overrides(&s, json_object_get(status, "overrides"));
     bool wrong = json_array_size(trouble) > 0;
     json_decref(status);

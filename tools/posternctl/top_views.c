@@ -70,8 +70,9 @@ void view_backends(struct grid *g, json_t *status)
     size_t i, k;
 
     grid_init(g, columns, COUNT(columns));
-    json_array_foreach(json_object_get(status, "pools"), i, pool)
-        json_array_foreach(json_object_get(pool, "backends"), k, backend) add_backend(g, pool, backend);
+    json_array_foreach (json_object_get(status, "pools"), i, pool)
+        json_array_foreach (json_object_get(pool, "backends"), k, backend)
+            add_backend(g, pool, backend);
 }
 
 void view_sessions(struct grid *g, const struct session_list *list)
