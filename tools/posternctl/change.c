@@ -61,9 +61,11 @@ static int ask(const struct call *c, const char *name, struct standing *ret)
 
 static void tell(enum aspect aspect, const char *name, const struct standing *was, const struct standing *is)
 {
+    char before[SCREEN_SHORT], after[SCREEN_SHORT];
+
     if (aspect == WEIGHT)
-        printf("%s: weight %lld -> %lld, %.0f%% -> %.0f%% of new sessions\n", name, was->weight, is->weight,
-            was->share * 100, is->share * 100);
+        printf("%s: weight %lld -> %lld, %s -> %s of new sessions\n", name, was->weight, is->weight,
+            screen_percent(was->share, before), screen_percent(is->share, after));
     else
         printf("%s: %s -> %s, %lld session%s\n", name, was->state, is->state, is->sessions,
             is->sessions == 1 ? "" : "s");

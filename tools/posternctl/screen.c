@@ -176,6 +176,15 @@ char *screen_duration(uint64_t seconds, char buf[SCREEN_SHORT])
     return buf;
 }
 
+char *screen_percent(double part, char buf[SCREEN_SHORT])
+{
+    double percent = part * 100;
+    bool small = percent > 0 && percent < 9.95;
+
+    snprintf(buf, SCREEN_SHORT, small ? "%.1f%%" : "%.0f%%", percent);
+    return buf;
+}
+
 char *screen_bytes(uint64_t n, char buf[SCREEN_SHORT])
 {
     static const char units[] = "kMGTPE";

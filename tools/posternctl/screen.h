@@ -35,9 +35,10 @@ char *screen_printable(const char *utf8);
 unsigned screen_columns(const char *text);
 size_t screen_fit(const char *text, unsigned columns);
 
-/* "3d 4h", "5m12s", "0s"; "1.2M". Return buf. */
+/* "3d4h", "5m12s", "0s"; "1.2M"; "50%", "0.5%" of a part from 0 to 1. Return buf. */
 #define SCREEN_SHORT 24
 char *screen_duration(uint64_t seconds, char buf[SCREEN_SHORT]);
+char *screen_percent(double part, char buf[SCREEN_SHORT]);
 char *screen_bytes(uint64_t n, char buf[SCREEN_SHORT]);
 
 #endif

@@ -139,6 +139,7 @@ static void show_zones(const struct screen *s, json_t *zones)
 {
     static const struct table_column columns[] = {
         {"ZONE", false}, {"USABLE", true}, {"SESSIONS", true}, {"OF NEW ONES", true}, {"", false}};
+    char share[SCREEN_SHORT];
     struct table t;
     json_t *one;
     size_t i;
@@ -152,7 +153,7 @@ static void show_zones(const struct screen *s, json_t *zones)
         table_add(
             &t, lost ? BAD : PLAIN, "%lld of %lld", number_of(one, "usable"), number_of(one, "backends"));
         table_add(&t, PLAIN, "%lld", number_of(one, "sessions"));
-        table_add(&t, PLAIN, "%.0f%%", real_of(one, "share") * 100);
+        table_add(&t, PLAIN, "%s", screen_percent(real_of(one, "share"), share));
         table_add(&t, PLAIN, "%s", json_is_true(json_object_get(one, "local")) ? "this gateway's" : "");
     }
     fputc('\n', s->out);
@@ -204,16 +205,16 @@ static void add_backend(struct table *t, const json_t *b)
 {
     const json_t *greeting = json_object_get(b, "greeting_ms");
     const char *state = text_of(b, "state");
-    char since[SCREEN_SHORT];
+    char text[SCREEN_SHORT];
 
     table_add(t, PLAIN, "%s", text_of(b, "name"));
     table_add(t, PLAIN, "%s", text_of(b, "zone"));
     table_add(t, screen_state_style(state), "%s", state);
-    table_add(t, PLAIN, "%s", screen_duration((uint64_t)number_of(b, "since_s"), since));
+    table_add(t, PLAIN, "%s", screen_duration((uint64_t)number_of(b, "since_s"), text));
     table_add(t, PLAIN, "%lld", number_of(b, "sessions"));
     table_add(t, PLAIN, "%lld", number_of(b, "rate"));
     table_add(t, PLAIN, "%lld", number_of(b, "weight"));
-    table_add(t, PLAIN, "%.0f%%", real_of(b, "share") * 100);
+    table_add(t, PLAIN, "%s", screen_percent(real_of(b, "share"), text));
     add_ms(t, greeting, "p50");
     add_ms(t, greeting, "p99");
     table_add(t, PLAIN, "%s", text_of(b, "why"));

@@ -52,8 +52,7 @@ static void add_backend(struct grid *g, const json_t *pool, const json_t *b)
     grid_text(g, screen_state_style(state), state);
     add_count(g, (double)number_of(b, "sessions"));
     add_count(g, (double)number_of(b, "rate"));
-    snprintf(share, sizeof(share), "%.0f%%", real_of(b, "share") * 100);
-    grid_number(g, real_of(b, "share"), share);
+    grid_number(g, real_of(b, "share"), screen_percent(real_of(b, "share"), share));
     add_count(g, (double)number_of(b, "weight"));
     add_percentile(g, b, "p50");
     add_percentile(g, b, "p99");
