@@ -9,8 +9,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
+import wcwidth
 
 from admin import AdminPostern
 from daemon import DEADLINE, backend_lines, build_directory, configuration, listener, pool
@@ -167,6 +169,55 @@ def test_colours_are_for_terminals_that_want_them(lab):
             with Terminal([posternctl(), "-s", postern.socket, "status"], **environment) as terminal:
                 status, written = terminal.end()
             assert status == GOOD and ("\x1b[" in written) == coloured, environment
+
+
+class Impostor:
+    """Answers each question at a socket with the same status document."""
+
+    def __init__(self, directory, document):
+        self.socket = directory / "admin.sock"
+        self.listening = socket.socket(socket.AF_UNIX)
+        self.listening.bind(str(self.socket))
+        self.listening.listen()
+        self.answer = json.dumps(document).encode() + b"\n\n"
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                with self.listening.accept()[0] as connection:
+                    connection.recv(1000)
+                    connection.sendall(self.answer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self.thread.join(DEADLINE)
+        self.listening.close()
+
+
+def test_wide_and_unprintable_names_keep_the_table_aligned(tmp_path):
+    names = ["plain", "漢字漢字", "e\u0301", "\u202eabc", "tab\tand\x1b[31m", "x" * 200, "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")]
+    backends = [{"name": name, "state": "up", "why": name, "share": 0.1, "greeting_ms": {"p50": None}} for name in names]
+    with Impostor(tmp_path, {"pools": [{"name": "漢" * 30, "backends": backends}], "listeners": [], "trouble": []}) as postern:
+        for locale in ("C.UTF-8", "C"):
+            text = good(postern, "status", env=os.environ | {"LC_ALL": locale})
+            lines = text.split("\n")
+            at = next(i for i, line in enumerate(lines) if line.startswith("  BACKEND"))
+            column = lines[at].index("STATE")
+            for line in lines[at + 1:at + 1 + len(names)]:
+                before = line[:re.search(r" up +0s", line).start() + 1]
+                assert wcwidth.wcswidth(before) == column, (locale, text)
+            assert ("漢字" in text) == (locale == "C.UTF-8")
+            with Terminal([posternctl(), "-s", postern.socket, "top"], LC_ALL=locale) as terminal:
+                terminal.wait("q quit")
+                rows_shown = terminal.text.split("\n")[4:4 + len(names)]
+                assert len({wcwidth.wcswidth(row[:row.index(" up ")]) for row in rows_shown}) == 1, terminal.text
+                terminal.press("q")
+                assert terminal.end()[0] == GOOD
 
 
 # ---- sessions ---------------------------------------------------------------------------------------------------------------
