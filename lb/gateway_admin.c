@@ -8,6 +8,7 @@
 
 #include "control/admin_socket.h"
 #include "control/config_schema.h"
+#include "control/hand_over.h"
 #include "gateway.h"
 #include "gateway_health.h"
 
@@ -33,8 +34,8 @@ static const char *replace(void *arg, int error, struct roster *next)
     return gateway_health_replace(arg, error, next);
 }
 
-int gateway_admin_start(
-    struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries, uint64_t started_ms)
+int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries,
+    struct inheritance *inherited, uint64_t started_ms)
 {
     struct admin_base *bases = calloc(SNAPSHOT_BACKENDS_MAX, sizeof(*bases));
     a->world = malloc(sizeof(*a->world));
@@ -65,7 +66,11 @@ int gateway_admin_start(
     a->daemon = (struct status_daemon){
         .phase = "serving", .file = h->serving->file, .reload = &h->serving->last_reload};
     admin_follow(a->world);
+    const struct config_admin *c = &h->serving->config->admin;
     int error = admin_socket_new(h->loop, a->world, &a->socket);
+    if (!error) /* those that another process has had at the same places */
+        admin_socket_adopt(a->socket, c, inheritance_take_at(inherited, HAND_FD_ADMIN, c->socket),
+            inheritance_take_at(inherited, HAND_FD_ADMIN_TCP, c->tcp));
     const char *why = error ? strerror(-error) : gateway_admin_prepare(a, h->serving->config);
     if (a->socket)
         gateway_admin_reloaded(a, !why);
@@ -88,6 +93,17 @@ void gateway_admin_follow(struct gateway_admin *a)
 {
     if (a->world)
         admin_follow(a->world);
+}
+
+int gateway_admin_fd(const struct gateway_admin *a, bool tcp)
+{
+    return admin_socket_fd(a->socket, tcp);
+}
+
+void gateway_admin_hand_over(struct gateway_admin *a)
+{
+    admin_socket_abandon(a->socket);
+    a->socket = NULL;
 }
 
 void gateway_admin_stop(struct gateway_admin *a)

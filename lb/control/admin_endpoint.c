@@ -140,6 +140,19 @@ int admin_endpoint_tcp(struct admin_endpoint *e, const char *at, char ret_why[AD
     return refuse(error, at, ret_why);
 }
 
+void admin_endpoint_adopt(struct admin_endpoint *e, int fd, const char *path)
+{
+    struct stat st;
+
+    *e = (struct admin_endpoint){.fd = fd, .name.sun_family = AF_UNIX};
+    assert(strlen(path) < sizeof(e->name.sun_path));
+    strcpy(e->name.sun_path, path);
+    if (path[0] && lstat(path, &st) == 0) {
+        e->device = st.st_dev;
+        e->inode = st.st_ino;
+    }
+}
+
 void admin_endpoint_regroup(const struct admin_endpoint *e, gid_t group)
 {
     int error = give_to_group(e->name.sun_path, group);

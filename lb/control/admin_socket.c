@@ -372,6 +372,7 @@ static void take(struct way *w)
     w->accept = sd_event_source_disable_unref(w->accept);
     admin_endpoint_close(&w->now);
     w->now = w->next;
+    w->next = (struct admin_endpoint){.fd = -1};
     strcpy(w->at, w->next_at);
     if (w->now.fd >= 0 && watch(w) < 0) { /* there is no memory */
         admin_endpoint_close(&w->now);
@@ -411,6 +412,33 @@ int admin_socket_new(sd_event *loop, const struct admin_world *world, struct adm
     }
     *ret = a;
     return 0;
+}
+
+int admin_socket_fd(const struct admin_socket *a, bool tcp)
+{
+    return a ? a->ways[tcp ? BY_TCP : BY_UNIX].now.fd : -1;
+}
+
+void admin_socket_adopt(struct admin_socket *a, const struct config_admin *c, int unix_fd, int tcp_fd)
+{
+    const char *at[WAYS] = {[BY_UNIX] = c->socket, [BY_TCP] = c->tcp};
+    int fd[WAYS] = {[BY_UNIX] = unix_fd, [BY_TCP] = tcp_fd};
+
+    for (int i = 0; i < WAYS; i++) {
+        struct way *w = &a->ways[i];
+        if (fd[i] < 0)
+            continue;
+        admin_endpoint_adopt(&w->next, fd[i], i == BY_UNIX ? at[i] : "");
+        strcpy(w->next_at, at[i]);
+        take(w);
+    }
+}
+
+void admin_socket_abandon(struct admin_socket *a)
+{
+    if (a)
+        a->ways[BY_UNIX].now.inode = 0; /* the name is another process's */
+    admin_socket_free(a);
 }
 
 void admin_socket_free(struct admin_socket *a)
