@@ -2,7 +2,6 @@
 """posternctl top on terminals of several sizes: what is to be seen, what keys do, and that nothing ends it but the operator."""
 import contextlib
 import os
-import re
 import signal
 import termios
 
@@ -35,9 +34,9 @@ def ended_well(terminal):
     return status
 
 
-def first_cells(terminal, line=4):
-    """What stands first in each row, from the top."""
-    return [row.split()[0] for row in terminal.text.split("\n")[line:-1] if row.strip()]
+def wait_rows(terminal, *names):
+    """Until these stand first in rows one below the other: a terminal shows the parts of a change as they come."""
+    return terminal.wait("(?s)" + r"[^\n]*\n".join(rf"^{name}\s" for name in names))
 
 
 @pytest.mark.topology(backends=2)
@@ -46,13 +45,12 @@ def test_from_a_backend_to_its_sessions_and_their_sources(lab):
     serve_all(lab)
     with AdminPostern(lab, config(lab)) as postern, greeted(lab, 4), top(postern) as terminal:
         terminal.wait("nothing is wrong")
-        assert first_cells(terminal) == [f"inbound/{b.label}" for b in lab.backends]
-        assert re.search(rf"^inbound/{one.label} +unchecked +2 ", terminal.text, re.M)
+        wait_rows(terminal, *(f"inbound/{b.label}" for b in lab.backends))
+        terminal.wait(rf"^inbound/{one.label} +unchecked +2 ")
         terminal.press(DOWN + ENTER)
         terminal.wait(f"sessions of inbound/{two.label}: 2")
         terminal.wait("enter sources")
-        clients = first_cells(terminal)
-        assert len(clients) == 2 and all(c.startswith(f"[{lab.client.v4}]:") for c in clients)
+        wait_rows(terminal, *[rf"\[{lab.client.v4}\]:\d+"] * 2)
         terminal.press(ENTER)
         terminal.wait(rf"^{lab.client.v4} +2 ")
         terminal.press(ESCAPE)
@@ -76,10 +74,10 @@ def test_rows_are_sorted_by_any_column_and_the_choice_stays(lab):
         for _ in range(5):
             terminal.press(">")
         terminal.wait("WTv")
-        assert first_cells(terminal) == [labels[i] for i in (1, 3, 2, 0)]
+        wait_rows(terminal, *(labels[i] for i in (1, 3, 2, 0)))
         terminal.press("r")
         terminal.wait(r"WT\^")
-        assert first_cells(terminal) == [labels[i] for i in (0, 2, 3, 1)]
+        wait_rows(terminal, *(labels[i] for i in (0, 2, 3, 1)))
         terminal.press(ENTER)  # the last one by name, wherever it stands now
         terminal.wait(f"sessions of {labels[3]}: 0")
         terminal.press(ESCAPE + HOME)
