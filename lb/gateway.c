@@ -27,9 +27,9 @@
 #include "gateway_drain.h"
 #include "gateway_health.h"
 #include "gateway_http.h"
-#include "inquiries.h"
 #include "gateway_takeover.h"
 #include "gateway_upgrade.h"
+#include "inquiries.h"
 #include "loads.h"
 #include "log.h"
 #include "path/worker.h"
@@ -199,6 +199,27 @@ static void drain(struct gateway *g)
         counters_dissolved(g->counters, g->n_workers));
 }
 
+static const char *prepare_reload(void *arg, const struct config *after)
+{
+    struct gateway *g = arg;
+    const char *why = gateway_admin_prepare(&g->admin, after);
+
+    return why ? why : gateway_http_prepare(&g->http, after);
+}
+
+static void reload(struct gateway *g)
+{
+    if (g->phase != PHASE_SERVING)
+        return;
+    notify_reloading(&g->notify);
+    bool applied = serving_reload(&g->serving);
+
+    gateway_admin_reloaded(&g->admin, applied);
+    gateway_http_reloaded(&g->http, applied);
+    if (applied)
+        gateway_health_reloaded(&g->health);
+}
+
 /* ---- signals and time --------------------------------------------------------------------------------- */
 
 static void on_term(struct gateway *g)
@@ -210,17 +231,6 @@ static void on_term(struct gateway *g)
         log_event(LOG_LEVEL_INFO, "drain", "signal=TERM pid=%d sessions=%u", getpid(), relaying(g));
     } else if (g->phase != PHASE_STOPPING)
         stop_now(g, "TERM");
-}
-
-static void reload(struct gateway *g)
-{
-    if (g->phase != PHASE_SERVING)
-        return;
-    notify_reloading(&g->notify);
-    bool applied = serving_reload(&g->serving);
-    gateway_http_reloaded(&g->http, applied);
-    if (applied)
-        gateway_health_reloaded(&g->health);
 }
 
 static void upgrade(struct gateway *g)
@@ -508,21 +518,23 @@ static int gateway_start(struct gateway *g)
     routes_each_interface(g->serving.kernel.routes, collect_interface, &interfaces);
     preflight_warn(current(g), interfaces.ifindex, interfaces.n);
     g->started_ms = clock_now_ms();
+    g->serving.prepare = prepare_reload;
+    g->serving.prepare_arg = g;
     error = gateway_admin_start(&g->admin, &g->health, g->inquiries, &g->inherited, g->started_ms);
     if (error)
         return error;
     g->http = (struct gateway_http){.loop = g->loop, .serving = &g->serving, .world = g->admin.world};
-    error = gateway_http_start(&g->http);
+    error = gateway_http_start(&g->http, &g->inherited);
     if (error)
         return error;
     error = gateway_takeover_catch(&g->inherited, &g->serving);
     if (error)
         return fail("cannot attach the catch program to this network namespace", error);
-    g->http.catching = true;
     gateway_takeover_end(&g->inherited, &g->upgrade);
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_release(&g->workers[i], RELEASE_NOTHING);
     g->tend_ms = dissolve_tend_others(current(g), true) ? clock_now_ms() + TEND_MS : UINT64_MAX;
+    g->http.catching = true;
     log_event(LOG_LEVEL_INFO, "start",
         "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u "
         "pid=%d",
@@ -538,6 +550,7 @@ static void gateway_stop(struct gateway *g)
 {
     bool heir = gateway_is_heir(&g->inherited); /* and never became more than that */
 
+    gateway_http_stop(&g->http);
     if (heir)
         gateway_admin_hand_over(&g->admin);
     notify_stop(&g->notify);
@@ -585,6 +598,7 @@ int gateway_run(const char *file, char *const *arguments, struct config **config
     gateway_upgrade_init(&g.upgrade);
     g.upgrade.serving = &g.serving;
     g.upgrade.admin = &g.admin;
+    g.upgrade.http = &g.http;
     g.upgrade.arguments = arguments;
     g.upgrade.on_end = on_upgrade_end;
     g.upgrade.arg = &g;

@@ -85,6 +85,7 @@ class Upgrading(Dissolving):
         self.old.append(self.process)
         self.process = Successor(int(line["pid"]))
         self.wait(since=since, event="handed_over")
+        self.wait(since=since, event="start", pid=self.pid)
         return line
 
     def fail_to_upgrade(self, deadline=DEADLINE):
