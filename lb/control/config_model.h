@@ -88,9 +88,14 @@ struct config_admin {
     const char *socket; /* "": none */
 };
 
+struct config_log {
+    uint32_t sample; /* 1: every session has its line */
+};
+
 struct config {
     struct config_gateway gateway;
     struct config_admin admin;
+    struct config_log log;
     struct config_array listeners; /* struct config_listener */
     struct config_array sources;   /* struct config_source */
     struct config_array pools;     /* struct config_pool */
