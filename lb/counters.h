@@ -4,9 +4,12 @@
 #define POSTERN_COUNTERS_H
 
 #include "bpf/dissolve_reasons.h"
+#include "counters_places.h"
 #include "snapshot.h"
+#include "times.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum counter {
@@ -44,26 +47,6 @@ struct close_reason_info {
 
 extern const struct close_reason_info close_reasons[REASONS];
 
-/* Times to greeting: a bucket for 0 ms, one for each power of two up to 16,384 ms, the last without end. */
-#define GREETING_BUCKETS 16
-
-static inline unsigned greeting_bucket(uint32_t ms)
-{
-    unsigned bucket = ms == 0 ? 0 : 32 - (unsigned)__builtin_clz(ms);
-    return bucket < GREETING_BUCKETS ? bucket : GREETING_BUCKETS - 1;
-}
-
-/* What a worker's sessions have met at one backend; each backend that a session tries counts one. */
-struct backend_counters {
-    _Atomic uint64_t sessions;        /* tried here */
-    _Atomic uint64_t connects_failed; /* refused, unreachable or out of time */
-    _Atomic uint64_t no_greeting;     /* connected, then EOF, RST or silence before the first byte */
-    _Atomic uint64_t busy;            /* 421 4.3.x, and what else the pool's table retries */
-    _Atomic uint64_t greetings;       /* any other reply */
-    _Atomic uint64_t greeting_ms[GREETING_BUCKETS]; /* of those, from connected to the first byte */
-    _Atomic uint64_t bytes_in, bytes_out; /* from and to clients, of sessions that have ended here */
-};
-
 /* One worker's counters. Only that worker writes; anybody may read (each word is read whole). */
 struct counters {
     _Alignas(64) _Atomic uint64_t value[COUNTERS];
@@ -74,7 +57,13 @@ struct counters {
     _Atomic uint32_t
         waiting[SNAPSHOT_POOLS_MAX]; /* sessions of this worker that wait for a backend, by pool */
     struct backend_counters backends[SNAPSHOT_BACKENDS_MAX];
+    struct times times[SNAPSHOT_POOLS_MAX][TIMES_KINDS];
+    struct listener_counters listeners[SNAPSHOT_LISTENERS_MAX];
 };
+
+/* The counters of so many workers, all zero; NULL: no memory. Pages come with use. */
+struct counters *counters_new(uint32_t workers);
+void counters_free(struct counters *all, uint32_t workers); /* NULL is accepted */
 
 /* The writer is one thread, so a relaxed load and store is enough (and needs no locked instruction). */
 static inline void counter_raise(_Atomic uint64_t *word, uint64_t n)
@@ -107,6 +96,18 @@ static inline uint32_t counter_get(const _Atomic uint32_t *gauge)
     return atomic_load_explicit(gauge, memory_order_relaxed);
 }
 
+static inline void listener_entered(struct listener_counters *l)
+{
+    counter_set(&l->sessions, counter_get(&l->sessions) + 1);
+}
+
+static inline void listener_left(struct listener_counters *l, uint64_t bytes_in, uint64_t bytes_out)
+{
+    counter_set(&l->sessions, counter_get(&l->sessions) - 1);
+    counter_raise(&l->bytes_in, bytes_in);
+    counter_raise(&l->bytes_out, bytes_out);
+}
+
 /* A counter's name and what it means, as logs, metrics and the manual show them. */
 const char *counter_name(enum counter which);
 const char *counter_text(enum counter which);
@@ -115,6 +116,15 @@ const char *counter_text(enum counter which);
 const char *relay_reason_name(enum relay_reason why);
 const char *relay_reason_text(enum relay_reason why);
 
+/* Whether a session may have it: the program's other reasons are events that it counts. */
+bool relay_reason_is_refusal(enum relay_reason why);
+
+#define GREETING_NONE UINT32_MAX
+
+/* Milliseconds within which this percentage of greetings came, within its bucket by interpolation; or
+ * GREETING_NONE. */
+uint32_t greeting_percentile(const uint64_t buckets[GREETING_BUCKETS], unsigned percent);
+
 /* Sums over all workers; a moment's view, not a consistent one. */
 uint64_t counters_sum(const struct counters *all, uint32_t workers, enum counter which);
 uint64_t counters_sum_closed(const struct counters *all, uint32_t workers, enum close_reason which);
@@ -122,5 +132,11 @@ uint64_t counters_sum_relayed(const struct counters *all, uint32_t workers, enum
 uint32_t counters_sessions(const struct counters *all, uint32_t workers);
 uint64_t counters_greetings(const struct counters *all, uint32_t workers, uint16_t backend);
 uint32_t counters_dissolved(const struct counters *all, uint32_t workers);
+
+struct listener_sum {
+    uint64_t accepted, bytes_in, bytes_out;
+    uint32_t sessions;
+};
+struct listener_sum counters_listener(const struct counters *all, uint32_t workers, uint32_t listener);
 
 #endif

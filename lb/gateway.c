@@ -24,7 +24,10 @@
 #include "counters.h"
 #include "gateway_admin.h"
 #include "gateway_counters.h"
+#include "gateway_drain.h"
 #include "gateway_health.h"
+#include "gateway_http.h"
+#include "inquiries.h"
 #include "gateway_takeover.h"
 #include "gateway_upgrade.h"
 #include "loads.h"
@@ -57,6 +60,9 @@ struct gateway {
     struct load *loads;
     struct gateway_health health;
     struct gateway_admin admin;
+    struct gateway_http http;
+    struct inquiries *inquiries;
+    struct gateway_drain drain;
     struct notify notify;
     struct gateway_upgrade upgrade;
     struct inheritance inherited; /* what we take over; its socket is -1 as soon as we serve */
@@ -89,14 +95,13 @@ static int start_workers(struct gateway *g)
     const struct snapshot *s = current(g);
     uint32_t n = s->workers;
 
-    g->counters = aligned_alloc(64, n * sizeof(*g->counters));
+    g->counters = counters_new(n);
     g->loads = aligned_alloc(64, SNAPSHOT_BACKENDS_MAX * sizeof(*g->loads));
     g->workers = calloc(n, sizeof(*g->workers));
     if (!g->counters || !g->loads || !g->workers)
         return fail("no memory for the workers", -ENOMEM);
     g->serving.publication.workers = g->workers;
     g->serving.loads = g->loads;
-    memset(g->counters, 0, n * sizeof(*g->counters));
     memset(g->loads, 0, SNAPSHOT_BACKENDS_MAX * sizeof(*g->loads));
     struct worker_resources given = {
         .snapshot = s,
@@ -159,6 +164,8 @@ static uint32_t relaying(const struct gateway *g)
 static void stop_now(struct gateway *g, const char *signal_name)
 {
     g->phase = PHASE_STOPPING;
+    g->http.catching = false;
+    g->admin.daemon.phase = "stopping";
     notify_stopping(&g->notify);
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name, relaying(g));
@@ -171,6 +178,8 @@ static void begin_drain(struct gateway *g, uint64_t handshakes_ms)
     uint64_t now = clock_now_ms();
 
     g->phase = PHASE_HANDSHAKES;
+    g->http.catching = false;
+    g->admin.daemon.phase = "draining";
     g->handshakes_end_ms = now + handshakes_ms;
     g->report_ms = now + DRAIN_REPORT_MS;
 }
@@ -207,7 +216,9 @@ static void reload(struct gateway *g)
     if (g->phase != PHASE_SERVING)
         return;
     notify_reloading(&g->notify);
-    if (serving_reload(&g->serving))
+    bool applied = serving_reload(&g->serving);
+    gateway_http_reloaded(&g->http, applied);
+    if (applied)
         gateway_health_reloaded(&g->health);
 }
 
@@ -315,6 +326,7 @@ static void tend(struct gateway *g)
     if (g->phase == PHASE_SERVING) {
         gateway_health_tend(&g->health, now);
         serving_tend(&g->serving, now);
+        gateway_drain_tend(&g->drain, now);
         if (!g->serving.reloading) /* in force everywhere, or refused */
             notify_reloaded(&g->notify);
     }
@@ -331,6 +343,8 @@ static void tend(struct gateway *g)
             LOG_LEVEL_INFO, "drain", "sessions=%u hint=\"a second TERM ends them at once\"", relaying(g));
         g->report_ms = now + DRAIN_REPORT_MS;
     }
+    if (g->phase == PHASE_DRAINING)
+        gateway_drain_all(&g->drain, relaying(g), now);
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -346,11 +360,11 @@ static uint64_t next_ms(const struct gateway *g)
     if (g->phase == PHASE_HANDSHAKES) /* kernels have no event for the end of a handshake */
         return HANDSHAKES_LOOK_MS;
     if (g->phase == PHASE_DRAINING)
-        at = sooner(at, g->report_ms);
+        at = sooner(sooner(at, g->report_ms), gateway_drain_next_ms(&g->drain));
     if (g->phase == PHASE_SERVING)
         at = sooner(at, serving_next_ms(&g->serving, now));
     if (g->phase == PHASE_SERVING)
-        at = sooner(at, gateway_health_next_ms(&g->health));
+        at = sooner(sooner(at, gateway_health_next_ms(&g->health)), gateway_drain_next_ms(&g->drain));
     if (at == UINT64_MAX)
         return UINT64_MAX;
     return at > now ? at - now : 0;
@@ -433,6 +447,13 @@ static int watch_sources(struct gateway *g)
     return error < 0 ? fail("cannot watch the files of sources", error) : 0;
 }
 
+static int open_inquiries(struct gateway *g)
+{
+    int error = inquiries_new(g->loop, g->workers, g->n_workers, &g->inquiries);
+    g->drain = (struct gateway_drain){.serving = &g->serving, .loads = g->loads, .inquiries = g->inquiries};
+    return error < 0 ? fail("cannot open a descriptor for the workers' answers", error) : 0;
+}
+
 static int start_health(struct gateway *g)
 {
     g->health = (struct gateway_health){
@@ -473,6 +494,8 @@ static int gateway_start(struct gateway *g)
     if (!error)
         error = start_workers(g);
     if (!error)
+        error = open_inquiries(g);
+    if (!error)
         error = watch_routes(g);
     if (!error)
         error = start_health(g);
@@ -485,12 +508,17 @@ static int gateway_start(struct gateway *g)
     routes_each_interface(g->serving.kernel.routes, collect_interface, &interfaces);
     preflight_warn(current(g), interfaces.ifindex, interfaces.n);
     g->started_ms = clock_now_ms();
-    error = gateway_admin_start(&g->admin, &g->health, &g->inherited, g->started_ms);
+    error = gateway_admin_start(&g->admin, &g->health, g->inquiries, &g->inherited, g->started_ms);
+    if (error)
+        return error;
+    g->http = (struct gateway_http){.loop = g->loop, .serving = &g->serving, .world = g->admin.world};
+    error = gateway_http_start(&g->http);
     if (error)
         return error;
     error = gateway_takeover_catch(&g->inherited, &g->serving);
     if (error)
         return fail("cannot attach the catch program to this network namespace", error);
+    g->http.catching = true;
     gateway_takeover_end(&g->inherited, &g->upgrade);
     g->tend_ms = dissolve_tend_others(current(g), true) ? clock_now_ms() + TEND_MS : UINT64_MAX;
     log_event(LOG_LEVEL_INFO, "start",
@@ -511,8 +539,10 @@ static void gateway_stop(struct gateway *g)
     if (heir)
         gateway_admin_hand_over(&g->admin);
     notify_stop(&g->notify);
+    gateway_http_stop(&g->http);
     gateway_admin_stop(&g->admin);
     gateway_health_stop(&g->health);
+    inquiries_stop(g->inquiries);
     gateway_upgrade_settle(&g->upgrade);
     sd_event_unref(g->loop); /* before what it watches is closed */
     bpf_catch_detach(g->serving.kernel.bpf);
@@ -522,6 +552,7 @@ static void gateway_stop(struct gateway *g)
         worker_join(&g->workers[i]);
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_close(&g->workers[i]);
+    inquiries_free(g->inquiries);
     if (g->started_ms) {
         gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
         log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",
@@ -538,9 +569,9 @@ static void gateway_stop(struct gateway *g)
     log_stop();
     inheritance_close(&g->inherited, false);
     gateway_upgrade_close(&g->upgrade);
-    serving_close(&g->serving);
     free(g->workers);
-    free(g->counters);
+    counters_free(g->counters, current(g) ? current(g)->workers : 0);
+    serving_close(&g->serving);
     free(g->loads);
     fd_close(&g->idle_fd);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Happy path: a socket is configured and opened before the first client is caught. Failure path: it cannot be
- * opened, and postern does not start. Called by gateway.c.
+ * Happy path: a socket is configured and opened before the first client is caught; without one there is still
+ * the world that a status is made of. Failure path: it cannot be opened, and postern does not start. Called
+ * by gateway.c.
  */
 #include "gateway_admin.h"
 
@@ -16,7 +17,13 @@
 
 static int publish(void *arg)
 {
-    return serving_publish(arg);
+    struct gateway_health *h = arg;
+    return serving_publish(h->serving);
+}
+
+static const char *replace(void *arg, int error, struct roster *next)
+{
+    return gateway_health_replace(arg, error, next);
 }
 
 static const char *reason(int error)
@@ -40,13 +47,11 @@ static int inherited_socket(struct inheritance *inherited, const char *path)
     return admin_socket_is_at(fd, path) ? inheritance_take(inherited, HAND_FD_ADMIN, -1) : -1;
 }
 
-int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h,
+int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries,
     struct inheritance *inherited, uint64_t started_ms)
 {
     const char *path = h->serving->config->admin.socket;
 
-    if (!path[0])
-        return 0;
     struct admin_base *bases = calloc(SNAPSHOT_BACKENDS_MAX, sizeof(*bases));
     char *kept = strdup(path); /* a reload frees the configuration */
     a->world = malloc(sizeof(*a->world));
@@ -55,7 +60,7 @@ int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h,
         free(kept);
         free(a->world);
         a->world = NULL;
-        fprintf(stderr, "postern: no memory for the admin socket\n");
+        fprintf(stderr, "postern: no memory for what operators may see\n");
         return -ENOMEM;
     }
     *a->world = (struct admin_world){
@@ -64,13 +69,21 @@ int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h,
         .workers = h->serving->publication.n_workers,
         .loads = h->loads,
         .checks = h->checks,
+        .rates = h->rates,
+        .inquiries = inquiries,
         .bases = bases,
         .socket = kept,
         .started_ms = started_ms,
+        .daemon = &a->daemon,
         .publish = publish,
-        .arg = h->serving,
+        .replace = replace,
+        .arg = h,
     };
+    a->daemon = (struct status_daemon){
+        .phase = "serving", .file = h->serving->file, .reload = &h->serving->last_reload};
     admin_follow(a->world);
+    if (!path[0])
+        return 0;
     int error = admin_socket_open(h->loop, a->world, inherited_socket(inherited, path), &a->socket);
     if (error)
         fprintf(stderr, "postern: cannot open the admin socket %s: %s\n", path, reason(error));

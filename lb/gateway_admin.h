@@ -3,17 +3,18 @@
 #ifndef POSTERN_GATEWAY_ADMIN_H
 #define POSTERN_GATEWAY_ADMIN_H
 
+#include "control/status.h"
+
 #include <stdint.h>
 
 struct inheritance;
-
-struct admin_base;
 struct admin_socket;
-struct admin_world;
 struct gateway_health;
+struct inquiries;
 
 struct gateway_admin {
-    struct admin_world *world;
+    struct admin_world *world;   /* always there, for whoever shows the status */
+    struct status_daemon daemon; /* as the gateway sets it */
     struct admin_socket *socket; /* NULL: none is configured */
 };
 
@@ -21,7 +22,7 @@ struct gateway_admin {
  * Opens the configured socket, or goes on with the one that another process has had there. 0 or -errno, after
  * telling why; gateway_admin_stop() in any case.
  */
-int gateway_admin_start(struct gateway_admin *a, const struct gateway_health *h,
+int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries,
     struct inheritance *inherited, uint64_t started_ms);
 void gateway_admin_stop(struct gateway_admin *a);
 

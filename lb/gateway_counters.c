@@ -26,13 +26,6 @@ void gateway_log_counters(
     char text[LOG_EVENT_BYTES - 100] = "";
     size_t at = 0;
     uint64_t catch[CATCH_COUNTERS] = {0}, back[RETURN_COUNTERS] = {0};
-    static const char *const catch_names[CATCH_COUNTERS] = {[CATCH_CAUGHT] = "catch_caught",
-        [CATCH_NO_SOCKET] = "catch_no_socket",
-        [CATCH_REFUSED] = "catch_refused",
-        [CATCH_NOBODY] = "catch_nobody"};
-    static const char *const return_names[RETURN_COUNTERS] = {[RETURN_MARKED] = "return_marked",
-        [RETURN_MARKED_ERROR] = "return_marked_error",
-        [RETURN_NOT_OURS] = "return_not_ours"};
 
     at = append(text, sizeof(text), at, "sessions", counters_sessions(all, workers));
     at = append(text, sizeof(text), at, "sessions_dissolved", counters_dissolved(all, workers));
@@ -63,9 +56,9 @@ void gateway_log_counters(
         }
     if (bpf_counters(bpf, catch, back) == 0) {
         for (int i = 0; i < CATCH_COUNTERS; i++)
-            at = catch[i] ? append(text, sizeof(text), at, catch_names[i], catch[i]) : at;
+            at = catch[i] ? append(text, sizeof(text), at, bpf_catch_names[i], catch[i]) : at;
         for (int i = 0; i < RETURN_COUNTERS; i++)
-            at = back[i] ? append(text, sizeof(text), at, return_names[i], back[i]) : at;
+            at = back[i] ? append(text, sizeof(text), at, bpf_return_names[i], back[i]) : at;
     }
     log_event(LOG_LEVEL_INFO, "counters", "%s", text + 1);
 }

@@ -11,6 +11,7 @@
 #include "control/discovery.h"
 #include "control/dissolve_load.h"
 #include "control/experience.h"
+#include "control/rates.h"
 #include "log.h"
 #include "path/worker.h"
 
@@ -79,7 +80,17 @@ static void follow_change(struct gateway_health *h)
     if (checks_apply(h->checks, serving_snapshot(h->serving)))
         log_event(LOG_LEVEL_ERROR, "check_skipped", "error=\"%s\"", strerror(ENOMEM));
     on_health(h);
+    rates_follow(h->rates);
     h->on_change(h->arg);
+}
+
+const char *gateway_health_replace(struct gateway_health *h, int error, struct roster *next)
+{
+    const char *why = serving_replace(h->serving, error, next);
+
+    if (!why)
+        follow_change(h);
+    return why;
 }
 
 static const char *on_found(void *arg, const char *pool, const struct backend_spec *specs, uint32_t n)
@@ -131,6 +142,35 @@ static int start_checks(struct gateway_health *h)
     return error ? error : checks_apply(h->checks, serving_snapshot(h->serving));
 }
 
+static uint64_t busy_ns(void *arg)
+{
+    const struct gateway_health *h = arg;
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < workers(h); i++) {
+        clockid_t clock;
+        struct timespec ts;
+        if (pthread_getcpuclockid(h->serving->publication.workers[i].thread, &clock) == 0 &&
+            clock_gettime(clock, &ts) == 0)
+            sum += (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+    }
+    return sum;
+}
+
+static int start_rates(struct gateway_health *h)
+{
+    const struct rates_given given = {
+        .loop = h->loop,
+        .roster = &h->serving->roster,
+        .counters = h->counters,
+        .workers = workers(h),
+        .loads = h->loads,
+        .busy_ns = busy_ns,
+        .arg = h,
+    };
+    return rates_new(&given, &h->rates);
+}
+
 int gateway_health_start(struct gateway_health *h)
 {
     int error = start_checks(h);
@@ -138,6 +178,8 @@ int gateway_health_start(struct gateway_health *h)
     h->experience = experience_new(h->counters, workers(h), h->loads);
     if (!error && !h->experience)
         error = -ENOMEM;
+    if (!error)
+        error = start_rates(h);
     return error ? error : start_discovery(h);
 }
 
@@ -150,6 +192,7 @@ void gateway_health_settle(struct gateway_health *h)
 void gateway_health_stop(struct gateway_health *h)
 {
     gateway_health_settle(h);
+    rates_free(h->rates);
     checks_free(h->checks);
     experience_free(h->experience);
     h->checks = NULL;

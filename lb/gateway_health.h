@@ -25,6 +25,7 @@ struct gateway_health {
     struct experience *experience;
     uint64_t experience_ms; /* when to look again at what sessions have met */
     struct discovery *discovery;
+    struct rates *rates;
 };
 
 /* The first checks and looks are taken when the loop begins. 0 or -errno; gateway_health_stop() in any case.
@@ -34,6 +35,10 @@ void gateway_health_stop(struct gateway_health *h);
 
 /* No backend comes any more. */
 void gateway_health_settle(struct gateway_health *h);
+
+/* Another roster in place of the one in force, as serving_replace() does it, and whoever is new is checked.
+ */
+const char *gateway_health_replace(struct gateway_health *h, int error, struct roster *next);
 
 /* A reload has been applied. */
 void gateway_health_reloaded(struct gateway_health *h);

@@ -126,8 +126,11 @@ static void tend_leavers(struct serving *v)
     v->leave_ms = roster_is_leaving(v->roster) ? clock_now_ms() + LEAVE_MS : UINT64_MAX;
 }
 
-static void refuse_reload(const char *why)
+static void refuse_reload(struct serving *v, const char *why)
 {
+    v->last_reload.at = time(NULL);
+    v->last_reload.ok = false;
+    snprintf(v->last_reload.error, sizeof(v->last_reload.error), "%s", why);
     log_event(LOG_LEVEL_ERROR, "reload_refused", "file_applied=no reason=\"%s\"", why);
 }
 
@@ -182,13 +185,18 @@ static const char *follow(struct serving *v, int error, struct roster *roster, c
     return NULL;
 }
 
+const char *serving_replace(struct serving *v, int error, struct roster *next)
+{
+    return follow(v, error, next, v->error_text);
+}
+
 const char *serving_take_found(
     struct serving *v, const char *pool, const struct backend_spec *specs, uint32_t n)
 {
     struct roster *roster = NULL;
 
     int error = roster_next_found(v->roster, pool, specs, n, clock_now_ms(), &roster);
-    return follow(v, error, roster, v->error_text);
+    return serving_replace(v, error, roster);
 }
 
 /* The roster of a configuration, with what its sources hold. */
@@ -239,16 +247,18 @@ bool serving_reload(struct serving *v)
 
     int error = config_load(v->file, stderr, &config);
     if (error) {
-        refuse_reload(error == -EINVAL ? "the configuration has errors, see above" : strerror(-error));
+        refuse_reload(v, error == -EINVAL ? "the configuration has errors, see above" : strerror(-error));
         return false;
     }
     const char *why = needs_restart(v->config, config);
+    if (!why && v->prepare)
+        why = v->prepare(v->prepare_arg, config);
     if (!why)
         error = next_roster(v, v->roster, config, &roster);
     if (!why)
         why = follow(v, error, roster, text);
     if (why) {
-        refuse_reload(why);
+        refuse_reload(v, why);
         config_free(config);
         return false;
     }
@@ -256,6 +266,7 @@ bool serving_reload(struct serving *v)
     v->reloading = true;
     config_free(v->config);
     v->config = config;
+    v->last_reload = (struct reload_result){.loaded_at = time(NULL), .at = time(NULL), .ok = true};
     error = serving_watch(v, v->loop);
     if (error)
         log_event(LOG_LEVEL_ERROR, "sources_unwatched", "error=\"%s\"", strerror(-error));
@@ -266,7 +277,8 @@ bool serving_reload(struct serving *v)
 
 int serving_open(struct serving *v, const char *file, struct config *config)
 {
-    *v = (struct serving){.file = file, .config = config, .leave_ms = UINT64_MAX};
+    *v = (struct serving){
+        .file = file, .config = config, .leave_ms = UINT64_MAX, .last_reload.loaded_at = time(NULL)};
     v->sources = sources_new();
     int error = v->sources ? next_roster(v, NULL, config, &v->roster) : -ENOMEM;
 

@@ -7,6 +7,7 @@
 #define POSTERN_SERVING_H
 
 #include "control/kernel.h"
+#include "control/reload_result.h"
 #include "control/roster.h"
 #include "loads.h"
 #include "publication.h"
@@ -23,14 +24,18 @@ struct serving {
     struct kernel kernel;
     const struct load *loads; /* not owned */
     struct sources *sources;
-    sd_event *loop;       /* not owned; NULL until serving_watch() */
-    bool reloading;       /* a reload has been applied; its line is written once it is in force everywhere */
-    unsigned changes;     /* of that reload */
-    bool sources_changed; /* their files have; a line is written as for a reload */
-    bool vips_changed;    /* catching must follow */
+    sd_event *loop; /* not owned; NULL until serving_watch() */
+    /* Before a reload is applied: NULL, or why it must not be. NULL itself: nobody minds. */
+    const char *(*prepare)(void *arg, const struct config *after);
+    void *prepare_arg;
+    bool reloading;   /* a reload has been applied; its line is written once it is in force everywhere */
+    unsigned changes; /* of that reload */
+    struct reload_result last_reload;
+    bool sources_changed;    /* their files have; a line is written as for a reload */
+    bool vips_changed;       /* catching must follow */
     uint64_t settle_version; /* it does when all workers know this snapshot; 0: they do */
     uint64_t weigh_ms;       /* when weights change by themselves; UINT64_MAX: they do not */
-    char error_text[512];    /* what serving_take_found() returns may lie here */
+    char error_text[512];    /* what serving_replace() returns may lie here */
     uint64_t leave_ms;       /* when to look at what is leaving; UINT64_MAX: nothing is */
 };
 
@@ -41,6 +46,12 @@ void serving_close(struct serving *v); /* the workers and the kernel's side are 
 
 /* Hands the roster as it is now to the workers. 0 or -errno, after logging it. */
 int serving_publish(struct serving *v);
+
+/*
+ * Another roster, if `error` says that there is one, takes the place of ours, the kernel's side and the
+ * workers follow it. It is taken in any case. NULL, or why nothing has changed.
+ */
+const char *serving_replace(struct serving *v, int error, struct roster *next);
 
 /* A pool's backends that were found are these from now on. NULL, or why nothing has changed. */
 const char *serving_take_found(

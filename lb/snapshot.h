@@ -20,6 +20,7 @@
 
 #define SNAPSHOT_BACKENDS_MAX 1024 /* over all pools */
 #define SNAPSHOT_POOLS_MAX SNAPSHOT_BACKENDS_MAX
+#define SNAPSHOT_LISTENERS_MAX 4096
 #define SNAPSHOT_WEIGHT_MAX 256   /* as configured */
 #define SNAPSHOT_WEIGHT_SCALE 256 /* an effective weight is in 1/256 of a configured one */
 
@@ -48,7 +49,8 @@ struct snapshot_listener {
     const char *name;
     const struct snapshot_route *routes; /* the first that fits counts */
     uint16_t n_routes;
-    uint16_t pool; /* index into pools: of all other clients */
+    uint16_t pool;         /* index into pools: of all other clients */
+    uint32_t max_sessions; /* over all workers; 0: no limit of its own */
 };
 
 struct snapshot_backend {

@@ -9,41 +9,59 @@
 
 #include <stdio.h>
 
-static uint64_t sum(const struct admin_world *w, uint16_t backend, size_t offset)
-{
-    uint64_t n = 0;
-
-    for (uint32_t i = 0; i < w->workers; i++) {
-        const char *counters = (const char *)&w->counters[i].backends[backend];
-        n += atomic_load_explicit((const _Atomic uint64_t *)(counters + offset), memory_order_relaxed);
+/* Each sum, and where it stands in a worker's block. */
+static const struct {
+    size_t total, counter;
+    unsigned words;
+} sums[] = {
+#define SUM(member)                                                                                          \
+    {                                                                                                        \
+        offsetof(struct admin_totals, member), offsetof(struct backend_counters, member),                    \
+            sizeof(((struct admin_totals *)0)->member) / sizeof(uint64_t)                                    \
     }
-    return n;
+    SUM(sessions), SUM(connects_failed), SUM(no_greeting), SUM(busy), SUM(greetings), SUM(bytes_in),
+    SUM(bytes_out), SUM(greeting_ms)
+#undef SUM
+};
+
+static void count(const struct backend_counters *from, struct admin_totals *to)
+{
+    for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
+        for (unsigned k = 0; k < sums[i].words; k++)
+            ((uint64_t *)((char *)to + sums[i].total))[k] += atomic_load_explicit(
+                (const _Atomic uint64_t *)((const char *)from + sums[i].counter) + k, memory_order_relaxed);
 }
 
-#define SUM(w, backend, member) sum(w, backend, offsetof(struct backend_counters, member))
+static struct admin_totals count_all(const struct admin_world *w, uint16_t backend)
+{
+    struct admin_totals t = {0};
+
+    for (uint32_t i = 0; i < w->workers; i++)
+        count(&w->counters[i].backends[backend], &t);
+    return t;
+}
+
+/* As arrays of words, which they are. */
+static void combine(struct admin_totals *to, const struct admin_totals *other, bool subtract)
+{
+    uint64_t *a = (uint64_t *)to;
+    const uint64_t *b = (const uint64_t *)other;
+
+    for (size_t i = 0; i < sizeof(*to) / sizeof(uint64_t); i++)
+        a[i] = subtract ? a[i] - b[i] : a[i] + b[i];
+}
 
 struct admin_totals admin_totals(const struct admin_world *w, uint16_t backend)
 {
-    const struct admin_base *base = &w->bases[backend];
+    struct admin_totals t = count_all(w, backend);
 
-    return (struct admin_totals){
-        .now = load_sessions(&w->loads[backend]),
-        .sessions = SUM(w, backend, sessions) - base->sessions,
-        .connects_failed = SUM(w, backend, connects_failed) - base->connects_failed,
-        .no_greeting = SUM(w, backend, no_greeting) - base->no_greeting,
-        .bytes_in = SUM(w, backend, bytes_in) - base->bytes_in,
-        .bytes_out = SUM(w, backend, bytes_out) - base->bytes_out,
-    };
+    combine(&t, &w->bases[backend].totals, true);
+    return t;
 }
 
-void admin_totals_add(struct admin_totals *s, struct admin_totals t)
+void admin_totals_add(struct admin_totals *sum, const struct admin_totals *t)
 {
-    s->now += t.now;
-    s->sessions += t.sessions;
-    s->connects_failed += t.connects_failed;
-    s->no_greeting += t.no_greeting;
-    s->bytes_in += t.bytes_in;
-    s->bytes_out += t.bytes_out;
+    combine(sum, t, false);
 }
 
 void admin_follow(const struct admin_world *w)
@@ -55,14 +73,7 @@ void admin_follow(const struct admin_world *w)
         uint64_t identity = b->spec.name[0] ? snapshot_identity(b->spec.name) + b->pool : 0;
         if (identity == w->bases[i].identity)
             continue;
-        w->bases[i] = (struct admin_base){
-            .identity = identity,
-            .sessions = SUM(w, i, sessions),
-            .connects_failed = SUM(w, i, connects_failed),
-            .no_greeting = SUM(w, i, no_greeting),
-            .bytes_in = SUM(w, i, bytes_in),
-            .bytes_out = SUM(w, i, bytes_out),
-        };
+        w->bases[i] = (struct admin_base){.identity = identity, .totals = count_all(w, i)};
         load_clear_most(&w->loads[i]);
     }
 }

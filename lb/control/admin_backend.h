@@ -5,14 +5,12 @@
 
 #include "control/admin_commands.h"
 
-/* What has been counted for a backend. */
-struct admin_totals {
-    uint64_t now; /* sessions */
-    uint64_t sessions, connects_failed, no_greeting, bytes_in, bytes_out;
-};
-
+/* Of the backend that has the place now. */
 struct admin_totals admin_totals(const struct admin_world *w, uint16_t backend);
-void admin_totals_add(struct admin_totals *sum, struct admin_totals t);
+void admin_totals_add(struct admin_totals *sum, const struct admin_totals *t);
+
+/* The place of a pool, or -ENOENT. */
+int admin_find_pool(const struct roster *r, const char *name, size_t len);
 
 /* "UP", "DOWN", "DRAIN", "MAINT" or "no check". */
 const char *admin_status(const struct admin_world *w, uint16_t backend);

@@ -106,11 +106,16 @@ static void set_timeout(const struct admin_call *c)
 
 /* In the order in which help shows them; of two that fit, the longer stands first. */
 static const struct command commands[] = {
+    {"add server", "<bk>/<srv> <addr>:<port> [options]", ADMIN_ADMIN, admin_add_server,
+        "a further backend, in maintenance; options: weight <n>, maxconn <n>, zone <name>, enabled"},
     {"clear counters", "[all]", ADMIN_OPERATOR, admin_clear_counters,
         "begin anew with the most sessions at a time; nothing else can be cleared"},
+    {"del server", "<bk>/<srv>", ADMIN_ADMIN, admin_del_server, "remove a backend that add server has added"},
+    {"disable agent", "<bk>/<srv>", ADMIN_ADMIN, admin_disable_agent, "stop asking the agent of a backend"},
     {"disable health", "<bk>/<srv>", ADMIN_ADMIN, admin_disable_health, "stop checking a backend"},
     {"disable server", "<bk>/<srv>", ADMIN_ADMIN, admin_disable_server,
         "as set server <bk>/<srv> state maint"},
+    {"enable agent", "<bk>/<srv>", ADMIN_ADMIN, admin_enable_agent, "ask the agent of a backend again"},
     {"enable health", "<bk>/<srv>", ADMIN_ADMIN, admin_enable_health, "check a backend again"},
     {"enable server", "<bk>/<srv>", ADMIN_ADMIN, admin_enable_server, "as set server <bk>/<srv> state ready"},
     {"get weight", "<bk>/<srv>", ADMIN_USER, admin_get_weight, "a backend's weight, and the configured one"},
@@ -118,10 +123,12 @@ static const struct command commands[] = {
     {"operator", "", ADMIN_OPERATOR, become_operator, "lower one's level to operator"},
     {"prompt", "", ADMIN_USER, toggle_prompt, "stay connected, with a prompt; or no longer"},
     {"quit", "", ADMIN_USER, quit, "disconnect"},
+    {"set maxconn frontend", "<frontend> <n>", ADMIN_ADMIN, admin_set_maxconn_frontend,
+        "the most sessions of a listener at a time; 0 sets no limit of its own"},
     {"set maxconn server", "<bk>/<srv> <n>", ADMIN_ADMIN, admin_set_maxconn,
         "the most sessions of a backend at a time; 0 sets no limit"},
     {"set server", "<bk>/<srv> <what> <value>", ADMIN_ADMIN, admin_set_server,
-        "a backend's state, weight or health"},
+        "a backend's state, weight, health or addr"},
     {"set severity-output", "none|number|string", ADMIN_USER, set_severity, "how grave each message is"},
     {"set timeout", "cli <time>", ADMIN_USER, set_timeout, "how long this connection may be idle"},
     {"set weight", "<bk>/<srv> <n>[%]", ADMIN_ADMIN, admin_set_weight,
@@ -131,12 +138,22 @@ static const struct command commands[] = {
     {"show cli sockets", "", ADMIN_OPERATOR, show_sockets, "where to connect to"},
     {"show errors", "", ADMIN_OPERATOR, admin_show_errors,
         "protocol errors: none, as no content is looked at"},
-    {"show info", "[typed]", ADMIN_USER, admin_show_info, "the state of the whole"},
+    {"show info", "[typed|json]", ADMIN_USER, admin_show_info, "the state of the whole"},
+    {"show servers conn", "[<bk>]", ADMIN_USER, admin_show_servers_conn, "the connections of the backends"},
     {"show servers state", "[<bk>]", ADMIN_USER, admin_show_servers_state, "the backends, for a state file"},
-    {"show stat", "[<iid> <type> <sid>] [typed]", ADMIN_USER, admin_show_stat,
+    {"show sess", "[<id>|all]", ADMIN_OPERATOR, admin_show_sess, "the sessions, or one"},
+    {"show sessions", "[client=<prefix>] [backend=<bk>/<srv>] ...", ADMIN_OPERATOR, admin_show_sessions,
+        "the sessions as JSON, one a line; also state=, older=, idle="},
+    {"show stat", "[<iid> <type> <sid>] [typed|json]", ADMIN_USER, admin_show_stat,
         "the counters of listeners, pools and backends"},
+    {"show status", "", ADMIN_USER, admin_show_status,
+        "all of it as one line of JSON, and what is wrong; of postern's own"},
     {"show table", "[<table>]", ADMIN_USER, admin_show_table, "stick tables: there are none"},
     {"show version", "", ADMIN_USER, admin_show_version, "the version"},
+    {"shutdown session", "<id>", ADMIN_ADMIN, admin_shutdown_session,
+        "end a session, with a reset to both sides"},
+    {"shutdown sessions server", "<bk>/<srv>", ADMIN_ADMIN, admin_shutdown_server,
+        "end all sessions of a backend"},
     {"user", "", ADMIN_USER, become_user, "lower one's level to user"},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -238,16 +255,6 @@ void admin_say(const struct admin_call *c, int severity, const char *fmt, ...)
     admin_reply_print(c->reply, "%s\n", text);
 }
 
-bool admin_refuses_json(const struct admin_call *c)
-{
-    for (unsigned i = 0; i < c->n_words; i++)
-        if (strcmp(c->words[i], "json") == 0) {
-            admin_say(c, LOG_ERR, "JSON is not supported, use 'typed'.");
-            return true;
-        }
-    return false;
-}
-
 static bool has_word(const struct command *row, const char *word)
 {
     return word[0] && strstr(row->words, word) != NULL;
@@ -311,6 +318,11 @@ static void write_text(char text[TEXT_MAX], const char *const *words)
     text[n] = '\0';
 }
 
+static void end_answer(const struct admin_session *s, struct admin_reply *reply)
+{
+    admin_reply_text(reply, s->prompt ? "\n> " : "\n");
+}
+
 void admin_run(const struct admin_world *w, struct admin_session *s, char *command, struct admin_reply *reply)
 {
     const char *words[ADMIN_WORDS_MAX + 1];
@@ -336,6 +348,25 @@ void admin_run(const struct admin_world *w, struct admin_session *s, char *comma
         admin_say(&c, LOG_ERR, "Permission denied");
     else
         found->run(&c);
-    if (!s->quit)
-        admin_reply_text(reply, s->prompt ? "\n> " : "\n");
+    if (!s->quit && !s->task)
+        end_answer(s, reply);
+}
+
+void admin_task_begin(struct admin_session *s, struct admin_task *t)
+{
+    t->waits = true;
+    s->task = t;
+}
+
+void admin_task_added(struct admin_session *s)
+{
+    s->task->waits = false;
+    s->on_answer(s);
+}
+
+void admin_task_over(struct admin_session *s, struct admin_reply *reply)
+{
+    s->task = NULL;
+    end_answer(s, reply);
+    s->on_answer(s);
 }

@@ -3,9 +3,11 @@
  * Changes at run time: into the roster, then to the workers, then into the log. What cannot be understood
  * changes nothing; what cannot be published is taken back. Called through the table in admin_commands.c.
  */
+#include "control/admin_backend.h"
 #include "control/admin_commands.h"
 #include "control/admin_handlers.h"
 #include "control/checks.h"
+#include "control/rates.h"
 
 #include "base/clock.h"
 #include "log.h"
@@ -17,16 +19,21 @@
 #include <syslog.h>
 
 #define PERCENT_MAX 25600 /* from weight 1 to SNAPSHOT_WEIGHT_MAX */
-#define NOBODY UINT32_MAX
+#define NOBODY ADMIN_NOBODY
 #define SESSIONS_MAX 1000000
+
+void admin_log_change(const struct admin_session *s, const char *command)
+{
+    log_event(LOG_LEVEL_INFO, "admin", "level=%s uid=%u command=\"%s\"", admin_level_name(s->level), s->uid,
+        command);
+}
 
 static void log_change(const struct admin_call *c)
 {
-    log_event(LOG_LEVEL_INFO, "admin", "level=%s uid=%u command=\"%s\"", admin_level_name(c->session->level),
-        c->session->uid, c->text);
+    admin_log_change(c->session, c->text);
 }
 
-static int find_pool(const struct roster *r, const char *name, size_t len)
+int admin_find_pool(const struct roster *r, const char *name, size_t len)
 {
     for (uint32_t i = 0; i < r->n_pools; i++)
         if (r->pools[i].config && strlen(r->pools[i].name) == len && memcmp(r->pools[i].name, name, len) == 0)
@@ -34,17 +41,16 @@ static int find_pool(const struct roster *r, const char *name, size_t len)
     return -ENOENT;
 }
 
-/* The place of "pool/backend", the n-th word; NOBODY after saying why. */
-static uint32_t find_backend(const struct admin_call *c, unsigned n)
+uint32_t admin_find_backend(const struct admin_call *c, const char *name)
 {
     const struct roster *r = admin_roster(c);
-    const char *name = admin_word(c, n), *slash = strchr(name, '/');
+    const char *slash = strchr(name, '/');
 
     if (!slash || slash == name || !slash[1]) {
         admin_say(c, LOG_ERR, "Require 'backend/server'.");
         return NOBODY;
     }
-    int pool = find_pool(r, name, (size_t)(slash - name));
+    int pool = admin_find_pool(r, name, (size_t)(slash - name));
     if (pool < 0) {
         admin_say(c, LOG_ERR, "No such backend.");
         return NOBODY;
@@ -55,6 +61,12 @@ static uint32_t find_backend(const struct admin_call *c, unsigned n)
             return i;
     admin_say(c, LOG_ERR, "No such server.");
     return NOBODY;
+}
+
+/* The same of the n-th word. */
+static uint32_t find_backend(const struct admin_call *c, unsigned n)
+{
+    return admin_find_backend(c, admin_word(c, n));
 }
 
 /* Both or neither: the roster's value, and a snapshot with it. */
@@ -161,7 +173,8 @@ static void set_health(const struct admin_call *c, uint32_t backend, const char 
 static const struct {
     const char *what;
     void (*set)(const struct admin_call *c, uint32_t backend, const char *text);
-} aspects[] = {{"health", set_health}, {"state", set_state}, {"weight", set_weight}};
+} aspects[] = {
+    {"addr", admin_set_address}, {"health", set_health}, {"state", set_state}, {"weight", set_weight}};
 
 void admin_set_server(const struct admin_call *c)
 {
@@ -173,7 +186,7 @@ void admin_set_server(const struct admin_call *c)
             return;
         }
     if (backend != NOBODY)
-        admin_say(c, LOG_ERR, "usage: set server <backend>/<server> health | state | weight");
+        admin_say(c, LOG_ERR, "usage: set server <backend>/<server> addr | health | state | weight");
 }
 
 void admin_enable_server(const struct admin_call *c)
@@ -192,26 +205,38 @@ void admin_disable_server(const struct admin_call *c)
         set(c, backend, OVERRIDE_STATE, BACKEND_MAINT);
 }
 
-static void pause_checks(const struct admin_call *c, bool pause)
+/* What is said of who is not checked at all, on turning the checks on; turning them off is no news then. */
+static void pause_checks(const struct admin_call *c,
+    int (*apply)(struct checks *c, uint16_t backend, bool pause), bool pause, const char *none)
 {
     uint32_t backend = find_backend(c, 0);
 
     if (backend == NOBODY)
         return;
-    if (checks_pause(c->world->checks, (uint16_t)backend, pause) == 0)
+    if (apply(c->world->checks, (uint16_t)backend, pause) == 0)
         log_change(c);
-    else if (!pause) /* who is not checked is not checked */
-        admin_say(c, LOG_ERR, "Health check was not configured on this server, cannot enable.");
+    else if (!pause)
+        admin_say(c, LOG_ERR, "%s was not configured on this server, cannot enable.", none);
 }
 
 void admin_enable_health(const struct admin_call *c)
 {
-    pause_checks(c, false);
+    pause_checks(c, checks_pause, false, "Health check");
 }
 
 void admin_disable_health(const struct admin_call *c)
 {
-    pause_checks(c, true);
+    pause_checks(c, checks_pause, true, "Health check");
+}
+
+void admin_enable_agent(const struct admin_call *c)
+{
+    pause_checks(c, checks_pause_agent, false, "Agent");
+}
+
+void admin_disable_agent(const struct admin_call *c)
+{
+    pause_checks(c, checks_pause_agent, true, "Agent");
 }
 
 /* ---- limits and counters ------------------------------------------------------------------------------ */
@@ -236,6 +261,38 @@ void admin_set_maxconn(const struct admin_call *c)
         set(c, backend, OVERRIDE_MAX_SESSIONS, (uint32_t)n);
 }
 
+/* A listener's own limit, beside gateway.max_sessions, which holds for all of them together. */
+void admin_set_maxconn_frontend(const struct admin_call *c)
+{
+    struct roster *r = *c->world->roster;
+    const char *name = admin_word(c, 0), *text = admin_word(c, 1);
+    uint32_t i = 0;
+    char *end;
+
+    while (i < r->n_listeners && strcmp(r->listeners[i].name, name) != 0)
+        i++;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    if (!name[0])
+        admin_say(c, LOG_ERR, "A frontend name is expected.");
+    else if (i == r->n_listeners)
+        admin_say(c, LOG_ERR, "No such frontend.");
+    else if (!text[0] || end == text || *end)
+        admin_say(c, LOG_ERR, "Integer value expected.");
+    else if (n < 0 || errno || n > SESSIONS_MAX)
+        admin_say(c, LOG_ERR, "Value out of range.");
+    else {
+        uint32_t before = r->listeners[i].max_sessions;
+        r->listeners[i].max_sessions = (uint32_t)n;
+        int error = c->world->publish(c->world->arg);
+        if (error) {
+            r->listeners[i].max_sessions = before;
+            admin_say(c, LOG_ERR, "Nothing was changed: %s.", strerror(-error));
+        } else
+            log_change(c);
+    }
+}
+
 /* Counters that only grow are what rates are made of, by more than one reader: they cannot be cleared. */
 void admin_clear_counters(const struct admin_call *c)
 {
@@ -247,5 +304,6 @@ void admin_clear_counters(const struct admin_call *c)
     }
     for (uint32_t i = 0; i < r->n_backends; i++)
         load_clear_most(&c->world->loads[i]);
+    rates_clear_max(c->world->rates);
     log_change(c);
 }

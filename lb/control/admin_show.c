@@ -6,12 +6,17 @@
 #include "control/admin_backend.h"
 #include "control/admin_commands.h"
 #include "control/admin_handlers.h"
+#include "control/admin_value.h"
 #include "control/checks.h"
+#include "control/rates.h"
+#include "control/status.h"
 
 #include "base/clock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,10 +31,17 @@ struct info {
     uint64_t number; /* where there is no text */
 };
 
+static uint64_t descriptors(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
+}
+
 static unsigned collect(const struct admin_call *c, struct info info[INFO_MAX], char uptime[32])
 {
     const struct admin_world *w = c->world;
     const struct config_gateway *g = &admin_roster(c)->config->gateway;
+    const struct rate *rate = rates_of_gateway(w->rates);
     uint64_t seconds = (clock_now_ms() - w->started_ms) / 1000;
     const struct info all[] = {
         {"Name", "POS", "HAProxy", 0},
@@ -41,17 +53,25 @@ static unsigned collect(const struct admin_call *c, struct info info[INFO_MAX], 
         {"Pid", "SGP", NULL, (uint64_t)getpid()},
         {"Uptime", "MDP", uptime, 0},
         {"Uptime_sec", "MDP", NULL, seconds},
+        {"Ulimit-n", "CLP", NULL, descriptors()},
         {"Maxconn", "CLP", NULL, g->max_sessions},
+        {"Hard_maxconn", "CLP", NULL, g->max_sessions},
         {"CurrConns", "MGP", NULL, counters_sessions(w->counters, w->workers)},
         {"CumConns", "MCP", NULL, counters_sum(w->counters, w->workers, COUNTER_sessions_accepted)},
-        /* Without these, tools do not go on; they stand for nothing here. */
+        /* Without these and two further down, tools do not go on; they stand for nothing here. */
         {"Maxpipes", "CLP", NULL, 0},
         {"PipesUsed", "MGP", NULL, 0},
+        {"ConnRate", "MRP", NULL, rate->now},
+        {"MaxConnRate", "MMP", NULL, rate->max},
+        {"SessRate", "MRP", NULL, rate->now},
+        {"MaxSessRate", "MRP", NULL, rate->max},
         {"Tasks", "MGP", NULL, 0},
         {"Run_queue", "MGP", NULL, 0},
-        {"CurrDissolved", "MGP", NULL, counters_dissolved(w->counters, w->workers)},
-        {"DroppedLogs", "MCP", NULL, counters_sum(w->counters, w->workers, COUNTER_log_dropped)},
+        {"Idle_pct", "MaP", NULL, rates_idle_percent(w->rates)},
         {"node", "COS", g->name, 0},
+        {"Listeners", "MGP", NULL, admin_roster(c)->n_vips},
+        {"DroppedLogs", "MGP", NULL, counters_sum(w->counters, w->workers, COUNTER_log_dropped)},
+        {"CurrDissolved", "MGP", NULL, counters_dissolved(w->counters, w->workers)},
         {"description", "COS", "postern " POSTERN_VERSION, 0},
     };
     _Static_assert(sizeof(all) / sizeof(all[0]) <= INFO_MAX, "INFO_MAX");
@@ -63,27 +83,53 @@ static unsigned collect(const struct admin_call *c, struct info info[INFO_MAX], 
     return sizeof(all) / sizeof(all[0]);
 }
 
+static void write_info(struct admin_reply *out, const struct admin_value *v)
+{
+    admin_reply_print(out, "%s: ", v->name);
+    if (v->text)
+        admin_reply_field(out, v->text);
+    else
+        admin_reply_print(out, "%llu", (unsigned long long)v->number);
+    admin_reply_text(out, "\n");
+}
+
 void admin_show_info(const struct admin_call *c)
 {
     struct info info[INFO_MAX];
     char uptime[32];
-    if (admin_refuses_json(c))
-        return;
-    bool typed = strcmp(admin_word(c, 0), "typed") == 0;
+    enum admin_form form = admin_form(c, 0);
     unsigned n = collect(c, info, uptime);
 
+    admin_reply_text(c->reply, form == ADMIN_JSON ? "[" : "");
     for (unsigned i = 0; i < n; i++) {
-        const char *type = info[i].text ? "str" : info[i].tags[1] == 'C' ? "u64" : "u32";
-        if (typed)
-            admin_reply_print(c->reply, "%u.%s.1:%s:%s:", i, info[i].name, info[i].tags, type);
+        const struct admin_value v = {.position = i,
+            .name = info[i].name,
+            .tags = info[i].tags,
+            .type = info[i].tags[1] == 'C' ? "u64" : "u32",
+            .text = info[i].text,
+            .number = info[i].number};
+        if (form == ADMIN_TYPED)
+            admin_value_typed(c->reply, NULL, &v);
+        else if (form == ADMIN_JSON)
+            admin_value_json(c->reply, NULL, &v, i == 0);
         else
-            admin_reply_print(c->reply, "%s: ", info[i].name);
-        if (info[i].text)
-            admin_reply_field(c->reply, info[i].text);
-        else
-            admin_reply_print(c->reply, "%llu", (unsigned long long)info[i].number);
-        admin_reply_text(c->reply, "\n");
+            write_info(c->reply, &v);
     }
+    admin_reply_text(c->reply, form == ADMIN_JSON ? "]\n" : "");
+}
+
+/* postern's own words. */
+void admin_show_status(const struct admin_call *c)
+{
+    char *text = status_print(c->world);
+
+    if (!text) {
+        admin_say(c, LOG_ERR, "There is no memory for it.");
+        return;
+    }
+    admin_reply_text(c->reply, text);
+    admin_reply_text(c->reply, "\n");
+    free(text);
 }
 
 void admin_show_version(const struct admin_call *c)
@@ -101,13 +147,19 @@ void admin_show_backend(const struct admin_call *c)
             admin_reply_print(c->reply, "%s\n", r->pools[i].name);
 }
 
+/* HAProxy's servers have one. */
+static const union addr *address_of(const struct roster_backend *b)
+{
+    return b->spec.v4.sa.sa_family != AF_UNSPEC ? &b->spec.v4 : &b->spec.v6;
+}
+
 /* Operational state 0 is stopped, 2 running; administrative 1 is maintenance, 8 drain, both by an operator.
  */
 static void add_server_state(const struct admin_call *c, uint16_t i)
 {
     const struct roster *r = admin_roster(c);
     const struct roster_backend *b = &r->backends[i];
-    const union addr *address = b->spec.v4.sa.sa_family != AF_UNSPEC ? &b->spec.v4 : &b->spec.v6;
+    const union addr *address = address_of(b);
     uint32_t state = roster_value(r, i, OVERRIDE_STATE);
     struct checks_view v = {0};
     char host[ADDR_TEXT_MAX];
@@ -128,25 +180,66 @@ static void add_server_state(const struct admin_call *c, uint16_t i)
         addr_port(address));
 }
 
+/* The backends of one pool, or of all; false after saying that there is no such pool. */
+static bool read_pool(const struct admin_call *c, const char **ret_only)
+{
+    const char *only = admin_word(c, 0);
+
+    *ret_only = only;
+    if (!only[0] || admin_find_pool(admin_roster(c), only, strlen(only)) >= 0)
+        return true;
+    admin_say(c, LOG_ERR, "Can't find backend.");
+    return false;
+}
+
+static bool is_shown(const struct roster *r, uint16_t backend, const char *only)
+{
+    const struct roster_backend *b = &r->backends[backend];
+    return b->member && (!only[0] || strcmp(r->pools[b->pool].name, only) == 0);
+}
+
+/* No connection is kept for later ones: what is about those is zero. */
+void admin_show_servers_conn(const struct admin_call *c)
+{
+    const struct roster *r = admin_roster(c);
+    const char *only;
+
+    if (!read_pool(c, &only))
+        return;
+    admin_reply_print(c->reply,
+        "# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb "
+        "idle_lim idle_cur idle_per_thr[%u]\n",
+        c->world->workers);
+    for (uint16_t i = 0; i < r->n_backends; i++) {
+        const struct roster_backend *b = &r->backends[i];
+        const struct load *load = &c->world->loads[i];
+        const union addr *address = address_of(b);
+        char host[ADDR_TEXT_MAX];
+        if (!is_shown(r, i, only))
+            continue;
+        admin_reply_print(c->reply, "%s/%s %u/%u %s %u - 0 %u %u 0 0 0 0 0", r->pools[b->pool].name,
+            b->spec.name, admin_pool_id(b->pool), i + 1u, addr_format_host(address, host), addr_port(address),
+            load_sessions(load), atomic_load_explicit(&load->most, memory_order_relaxed));
+        for (uint32_t w = 0; w < c->world->workers; w++)
+            admin_reply_text(c->reply, " 0");
+        admin_reply_text(c->reply, "\n");
+    }
+}
+
 void admin_show_servers_state(const struct admin_call *c)
 {
     const struct roster *r = admin_roster(c);
-    const char *only = admin_word(c, 0);
-    bool found = !only[0];
+    const char *only;
 
-    for (uint32_t i = 0; i < r->n_pools; i++)
-        found |= r->pools[i].config && strcmp(r->pools[i].name, only) == 0;
-    if (!found) {
-        admin_say(c, LOG_ERR, "Can't find backend.");
+    if (!read_pool(c, &only))
         return;
-    }
     admin_reply_text(c->reply,
         "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight "
         "srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state "
         "srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl "
         "srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n");
     for (uint16_t i = 0; i < r->n_backends; i++)
-        if (r->backends[i].member && (!only[0] || strcmp(r->pools[r->backends[i].pool].name, only) == 0))
+        if (is_shown(r, i, only))
             add_server_state(c, i);
 }
 

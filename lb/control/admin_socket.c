@@ -8,6 +8,9 @@
  * nothing for its timeout is left; so is one whose line is too long, or whose answer is. A line that has no
  * end is not run: it may be the half of another one.
  *
+ * An answer may go on after its command (admin_task): the next piece is made when the client has taken the
+ * last one, and nothing is heard from the client while the task waits for somebody else.
+ *
  * One turn of the loop serves one client, for a few commands at most, after everything else that is due.
  */
 #include "control/admin_socket.h"
@@ -16,6 +19,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -73,6 +77,8 @@ static void leave(struct client *c)
     heed_comers(a);
     sd_event_source_disable_unref(c->io);
     sd_event_source_disable_unref(c->timer);
+    if (c->session.task)
+        c->session.task->drop(c->session.task);
     admin_reply_done(&c->reply);
     fd_close(&c->fd);
     free(c);
@@ -135,6 +141,14 @@ static bool begin_line(struct client *c)
 /* Runs the next command. False: there is none. */
 static bool step(struct client *c)
 {
+    struct admin_task *task = c->session.task;
+
+    if (task && !task->waits) {
+        task->waits = true;
+        task->go_on(task);
+    }
+    if (task)
+        return false;
     if (!c->rest && !begin_line(c))
         return false;
     char *command = admin_cut(c->rest, &c->rest);
@@ -161,7 +175,11 @@ static bool run(struct client *c)
 /* All that has come is answered and sent: whether the client is left now. */
 static bool is_over(const struct client *c, int received)
 {
-    if (c->session.quit || c->reply.cut || c->ended || received != -EAGAIN)
+    if (c->session.quit || c->reply.cut)
+        return true;
+    if (c->session.task)
+        return false;
+    if (c->ended || received != -EAGAIN)
         return true;
     return c->answered && !c->session.prompt;
 }
@@ -178,11 +196,22 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *arg
         sent = flush(c);
     }
     bool gone = sent < 0 && sent != -EAGAIN && sent != -EINTR;
+    bool waits = c->session.task && c->session.task->waits;
     if (gone || (sent == 0 && !more && is_over(c, received)))
         leave(c);
+    else if (sent == 0 && waits)
+        (void)sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
     else
         (void)sd_event_source_set_io_events(c->io, sent < 0 || more ? EPOLLOUT : EPOLLIN);
     return 0;
+}
+
+static void on_answer(struct admin_session *s)
+{
+    struct client *c = (struct client *)((char *)s - offsetof(struct client, session));
+
+    (void)sd_event_source_set_io_events(c->io, EPOLLOUT);
+    (void)sd_event_source_set_enabled(c->io, SD_EVENT_ON);
 }
 
 static int on_idle(sd_event_source *source, uint64_t usec, void *arg)
@@ -205,6 +234,7 @@ static int know(int fd, struct admin_session *ret)
         .level = peer.uid == 0 || peer.uid == geteuid() ? ADMIN_ADMIN : ADMIN_OPERATOR,
         .timeout_ms = ADMIN_TIMEOUT_MS,
         .uid = peer.uid,
+        .on_answer = on_answer,
     };
     return 0;
 }

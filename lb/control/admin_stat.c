@@ -6,7 +6,10 @@
 #include "control/admin_backend.h"
 #include "control/admin_commands.h"
 #include "control/admin_handlers.h"
+#include "control/admin_value.h"
 #include "control/checks.h"
+#include "control/rates.h"
+#include "control/slow_start.h"
 
 #include "base/clock.h"
 
@@ -47,7 +50,8 @@ struct row {
 struct selection {
     long iid, type, sid;
     const char *proxy; /* or NULL: its name, instead of its number */
-    bool typed;
+    enum admin_form form;
+    bool any; /* a row has been written */
 };
 
 static void number(struct row *row, enum column at, uint64_t n)
@@ -84,35 +88,54 @@ static void write_csv(struct admin_reply *out, const struct row *row)
 }
 
 /* Counters have 64 bits, all other numbers 32. */
-static void write_typed(struct admin_reply *out, const struct row *row)
+static const char *type_of(enum column at)
 {
-    static const char letters[] = {[TYPE_FRONTEND] = 'F', [TYPE_BACKEND] = 'B', [TYPE_SERVER] = 'S'};
+    return columns[at].tags[1] == 'C' ? "u64" : at == COLUMN_lastsess ? "s32" : "u32";
+}
+
+static void write_values(struct admin_reply *out, const struct row *row, enum admin_form form)
+{
+    static const char *const kinds[] = {
+        [TYPE_FRONTEND] = "Frontend", [TYPE_BACKEND] = "Backend", [TYPE_SERVER] = "Server"};
+    const char *kind = kinds[row->cells[COLUMN_type].number];
+    const struct admin_owner owner = {.letter = kind[0],
+        .kind = kind,
+        .proxy = row->cells[COLUMN_iid].number,
+        .id = row->cells[COLUMN_sid].number};
+    bool first = true;
 
     for (enum column i = 0; i < COLUMNS; i++) {
         const struct cell *cell = &row->cells[i];
+        const struct admin_value v = {.position = i,
+            .name = columns[i].name,
+            .tags = columns[i].tags,
+            .type = type_of(i),
+            .text = cell->text,
+            .number = cell->number};
         if (!cell->there)
             continue;
-        admin_reply_print(out, "%c.%llu.%llu.%u.%s.1:%s:", letters[row->cells[COLUMN_type].number],
-            (unsigned long long)row->cells[COLUMN_iid].number,
-            (unsigned long long)row->cells[COLUMN_sid].number, i, columns[i].name, columns[i].tags);
-        if (cell->text) {
-            admin_reply_text(out, "str:");
-            admin_reply_field(out, cell->text);
-            admin_reply_text(out, "\n");
-        } else
-            admin_reply_print(out, "%s:%llu\n", columns[i].tags[1] == 'C' ? "u64" : "u32",
-                (unsigned long long)cell->number);
+        if (form == ADMIN_TYPED)
+            admin_value_typed(out, &owner, &v);
+        else
+            admin_value_json(out, &owner, &v, first);
+        first = false;
     }
 }
 
-static void finish(const struct admin_call *c, const struct selection *want, struct row *row)
+static void finish(const struct admin_call *c, struct selection *want, struct row *row)
 {
     text(row, COLUMN_mode, "tcp");
     number(row, COLUMN_pid, 1);
-    if (want->typed)
-        write_typed(c->reply, row);
-    else
+    if (want->form == ADMIN_PLAIN)
         write_csv(c->reply, row);
+    else if (want->form == ADMIN_TYPED)
+        write_values(c->reply, row, want->form);
+    else {
+        admin_reply_text(c->reply, want->any ? ",[" : "[");
+        write_values(c->reply, row, want->form);
+        admin_reply_text(c->reply, "]");
+    }
+    want->any = true;
 }
 
 /* ---- rows --------------------------------------------------------------------------------------------- */
@@ -138,10 +161,34 @@ static bool is_stopped(const struct roster *r, uint32_t listener, bool *ret_conf
     return !open;
 }
 
-static void add_listener(const struct admin_call *c, const struct selection *want, uint32_t i)
+static uint32_t greater(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static void add_rate(struct row *row, const struct rate *rate)
+{
+    number(row, COLUMN_rate, rate->now);
+    number(row, COLUMN_rate_max, rate->max);
+}
+
+/* Of backends and pools. */
+static void add_times(struct row *row, const struct rate *rate)
+{
+    add_rate(row, rate);
+    number(row, COLUMN_qtime, rate->queue_ms);
+    number(row, COLUMN_ctime, rate->connect_ms);
+    number(row, COLUMN_ttime, rate->session_ms);
+    if (rate->last_ms)
+        number(row, COLUMN_lastsess, (clock_now_ms() - rate->last_ms) / 1000);
+}
+
+static void add_listener(const struct admin_call *c, struct selection *want, uint32_t i)
 {
     const struct roster *r = admin_roster(c);
     const char *name = r->listeners[i].name;
+    const struct rate *rate = rates_of_listener(c->world->rates, i);
+    const struct listener_sum sum = counters_listener(c->world->counters, c->world->workers, i);
     struct row row = {0};
     bool configured, stopped = is_stopped(r, i, &configured);
 
@@ -153,13 +200,17 @@ static void add_listener(const struct admin_call *c, const struct selection *wan
     number(&row, COLUMN_iid, admin_listener_id(i));
     number(&row, COLUMN_sid, 0);
     number(&row, COLUMN_type, TYPE_FRONTEND);
-    number(&row, COLUMN_slim, r->config->gateway.max_sessions);
-    if (r->n_listeners == 1) { /* sessions are not counted by listener; the only one has them all */
-        uint64_t accepted = counters_sum(c->world->counters, c->world->workers, COUNTER_sessions_accepted);
-        number(&row, COLUMN_scur, counters_sessions(c->world->counters, c->world->workers));
-        number(&row, COLUMN_stot, accepted);
-        number(&row, COLUMN_conn_tot, accepted);
-    }
+    number(&row, COLUMN_slim,
+        r->listeners[i].max_sessions ? r->listeners[i].max_sessions : r->config->gateway.max_sessions);
+    number(&row, COLUMN_scur, sum.sessions);
+    number(&row, COLUMN_smax, greater(rate->sessions_max, sum.sessions));
+    number(&row, COLUMN_stot, sum.accepted);
+    number(&row, COLUMN_bin, sum.bytes_in);
+    number(&row, COLUMN_bout, sum.bytes_out);
+    number(&row, COLUMN_conn_tot, sum.accepted);
+    add_rate(&row, rate);
+    number(&row, COLUMN_conn_rate, rate->now);
+    number(&row, COLUMN_conn_rate_max, rate->max);
     finish(c, want, &row);
 }
 
@@ -184,9 +235,9 @@ static void add_check(struct row *row, const struct checks_view *v, const struct
     text(row, COLUMN_check_desc, v->ok ? "passed" : "failed");
 }
 
-static void add_totals(struct row *row, const struct admin_totals *t)
+static void add_totals(struct row *row, const struct admin_totals *t, uint64_t now)
 {
-    number(row, COLUMN_scur, t->now);
+    number(row, COLUMN_scur, now);
     number(row, COLUMN_stot, t->sessions);
     number(row, COLUMN_lbtot, t->sessions);
     number(row, COLUMN_bin, t->bytes_in);
@@ -195,7 +246,7 @@ static void add_totals(struct row *row, const struct admin_totals *t)
     number(row, COLUMN_eresp, t->no_greeting);
 }
 
-static void add_backend(const struct admin_call *c, const struct selection *want, uint16_t i)
+static void add_backend(const struct admin_call *c, struct selection *want, uint16_t i)
 {
     const struct roster *r = admin_roster(c);
     const struct roster_backend *b = &r->backends[i];
@@ -211,7 +262,7 @@ static void add_backend(const struct admin_call *c, const struct selection *want
     number(&row, COLUMN_iid, admin_pool_id(b->pool));
     number(&row, COLUMN_sid, i + 1u);
     number(&row, COLUMN_type, TYPE_SERVER);
-    add_totals(&row, &totals);
+    add_totals(&row, &totals, load_sessions(&c->world->loads[i]));
     number(&row, COLUMN_smax, atomic_load_explicit(&c->world->loads[i].most, memory_order_relaxed));
     if (b->max_sessions)
         number(&row, COLUMN_slim, b->max_sessions);
@@ -227,18 +278,24 @@ static void add_backend(const struct admin_call *c, const struct selection *want
         text(&row, COLUMN_last_agt, v.agent_reason);
     }
     text(&row, COLUMN_addr, admin_addresses(b, row.address));
+    add_times(&row, rates_of_backend(c->world->rates, i));
+    uint32_t factor = slow_start_factor(clock_now_ms(), b->up_since_ms, pool->config->slow_start_ms);
+    if (factor < SLOW_START_ONE && b->weight + b->reserve > 0)
+        number(&row, COLUMN_throttle, factor * 100 / SLOW_START_ONE);
     text(&row, COLUMN_zone, b->spec.zone);
     number(&row, COLUMN_effective_weight, b->weight);
     finish(c, want, &row);
 }
 
-static void add_pool(const struct admin_call *c, const struct selection *want, uint16_t i)
+static void add_pool(const struct admin_call *c, struct selection *want, uint16_t i)
 {
     static const char *const algorithms[] = {[BALANCE_LEAST_SESSIONS] = "leastconn",
         [BALANCE_ROUND_ROBIN] = "roundrobin",
         [BALANCE_SOURCE_HASH] = "source"};
     const struct roster *r = admin_roster(c);
+    const struct rate *rate = rates_of_pool(c->world->rates, i);
     struct admin_totals sum = {0};
+    uint64_t now = 0;
     uint32_t weight = 0, usable = 0, waiting = 0;
     struct row row = {0};
 
@@ -247,7 +304,9 @@ static void add_pool(const struct admin_call *c, const struct selection *want, u
     for (uint16_t k = 0; k < r->n_backends; k++) {
         if (r->backends[k].pool != i || !r->backends[k].spec.name[0])
             continue;
-        admin_totals_add(&sum, admin_totals(c->world, k));
+        const struct admin_totals totals = admin_totals(c->world, k);
+        admin_totals_add(&sum, &totals);
+        now += load_sessions(&c->world->loads[k]);
         if (!r->backends[k].member || r->backends[k].weight + r->backends[k].reserve == 0)
             continue;
         usable++;
@@ -261,8 +320,11 @@ static void add_pool(const struct admin_call *c, const struct selection *want, u
     number(&row, COLUMN_sid, 0);
     number(&row, COLUMN_type, TYPE_BACKEND);
     number(&row, COLUMN_qcur, waiting);
+    number(&row, COLUMN_qmax, greater(rate->queue_max, waiting));
+    number(&row, COLUMN_smax, greater(rate->sessions_max, (uint32_t)now));
+    add_times(&row, rate);
     number(&row, COLUMN_qlimit, r->pools[i].settings.queue_length);
-    add_totals(&row, &sum);
+    add_totals(&row, &sum, now);
     text(&row, COLUMN_status, usable ? "UP" : "DOWN");
     number(&row, COLUMN_weight, weight);
     number(&row, COLUMN_act, usable);
@@ -298,24 +360,23 @@ static struct selection read_selection(const struct admin_call *c)
         want.sid = strtol(admin_word(c, 2), NULL, 10);
         at = 3;
     }
-    for (; at < c->n_words; at++)
-        want.typed |= strcmp(admin_word(c, at), "typed") == 0;
+    want.form = admin_form(c, at);
     return want;
 }
 
 void admin_show_stat(const struct admin_call *c)
 {
     const struct roster *r = admin_roster(c);
-    const struct selection want = read_selection(c);
+    struct selection want = read_selection(c);
 
-    if (admin_refuses_json(c))
-        return;
     if (want.proxy && !is_proxy(r, want.proxy)) {
         admin_say(c, LOG_ERR, "No such proxy.");
         return;
     }
-    if (!want.typed)
+    if (want.form == ADMIN_PLAIN)
         write_header(c->reply);
+    if (want.form == ADMIN_JSON)
+        admin_reply_text(c->reply, "[");
     for (uint32_t i = 0; i < r->n_listeners; i++)
         add_listener(c, &want, i);
     for (uint16_t pool = 0; pool < r->n_pools; pool++) {
@@ -326,4 +387,6 @@ void admin_show_stat(const struct admin_call *c)
                 add_backend(c, &want, i);
         add_pool(c, &want, pool);
     }
+    if (want.form == ADMIN_JSON)
+        admin_reply_text(c->reply, "]\n");
 }

@@ -403,6 +403,19 @@ int bpf_sum_counters(int map, uint32_t n, uint64_t ret_sums[])
     return err;
 }
 
+const char *const bpf_catch_names[CATCH_COUNTERS] = {
+    [CATCH_CAUGHT] = "catch_caught",
+    [CATCH_NO_SOCKET] = "catch_no_socket",
+    [CATCH_REFUSED] = "catch_refused",
+    [CATCH_NOBODY] = "catch_nobody",
+};
+
+const char *const bpf_return_names[RETURN_COUNTERS] = {
+    [RETURN_MARKED] = "return_marked",
+    [RETURN_MARKED_ERROR] = "return_marked_error",
+    [RETURN_NOT_OURS] = "return_not_ours",
+};
+
 int bpf_counters(const struct bpf *b, uint64_t ret_catch[], uint64_t ret_return[])
 {
     int err = bpf_sum_counters(bpf_map__fd(b->catch->maps.catch_counters), CATCH_COUNTERS, ret_catch);

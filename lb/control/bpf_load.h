@@ -56,6 +56,9 @@ int bpf_explain_failure(int error, const char *what, char *ret_error, size_t err
 /* A per-CPU array map of 64-bit words, each summed over the CPUs. 0 or -errno. */
 int bpf_sum_counters(int map_fd, uint32_t n, uint64_t ret_sums[]);
 
+/* What they are called: "catch_caught", "return_marked". */
+extern const char *const bpf_catch_names[], *const bpf_return_names[];
+
 /* Sums of the programs' counters, in the order of bpf/abi.h. 0 or -errno. */
 int bpf_counters(const struct bpf *b, uint64_t ret_catch[], uint64_t ret_return[]);
 

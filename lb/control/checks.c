@@ -294,6 +294,8 @@ bool checks_look(const struct checks *c, uint16_t backend, struct checks_view *r
         .checked = p->past.checked,
         .ok = p->past.ok,
         .down = p->health.state == HEALTH_DOWN,
+        .suspect = p->health.state == HEALTH_SUSPECT,
+        .agent_failing = p->agent_failing,
         .agent = p->agent_interval_ms != 0,
         .agent_state = p->agent,
         .rules = p->rules,
@@ -314,6 +316,16 @@ int checks_pause(struct checks *c, uint16_t backend, bool pause)
     if (!p || p->n_addresses == 0)
         return -ENOENT;
     p->paused = pause;
+    schedule(c);
+    return 0;
+}
+
+int checks_pause_agent(struct checks *c, uint16_t backend, bool pause)
+{
+    struct patient *p = c ? c->patients[backend] : NULL;
+    if (!p || p->agent_interval_ms == 0)
+        return -ENOENT;
+    p->agent_paused = pause;
     schedule(c);
     return 0;
 }

@@ -49,7 +49,8 @@ struct backend_said checks_said(const struct checks *c, uint16_t backend);
 /* What is known of a backend by its checks and its agent; texts last until the loop goes on. */
 struct checks_view {
     bool health, agent; /* it is checked; it has an agent */
-    bool paused, checked, ok, down;
+    bool paused, checked, ok, down, suspect;
+    bool agent_failing; /* it cannot be asked */
     struct agent_state agent_state;
     struct health_rules rules;
     uint32_t ms; /* of the last check */
@@ -63,6 +64,7 @@ bool checks_look(const struct checks *c, uint16_t backend, struct checks_view *r
 
 /* No checks from now on, or checks again; what is known holds meanwhile. 0, or -ENOENT: there is none. */
 int checks_pause(struct checks *c, uint16_t backend, bool pause);
+int checks_pause_agent(struct checks *c, uint16_t backend, bool pause); /* the same of its agent */
 
 /* It is up, or down, until checks have found out otherwise. 0, or -ENOENT: it is not checked. */
 int checks_declare(struct checks *c, uint16_t backend, bool down);

@@ -131,7 +131,8 @@ uint64_t patient_check_due_ms(const struct patient *p)
 
 uint64_t patient_agent_due_ms(const struct patient *p)
 {
-    return p->agent_interval_ms == 0 || p->agent_probe.running ? UINT64_MAX : p->agent_next_ms;
+    bool none = p->agent_interval_ms == 0 || p->agent_paused || p->agent_probe.running;
+    return none ? UINT64_MAX : p->agent_next_ms;
 }
 
 void patient_note(

@@ -48,6 +48,7 @@ struct patient {
     struct patient_probe agent_probe;
     uint32_t agent_interval_ms;
     uint64_t agent_next_ms;
+    bool agent_paused;  /* an operator wants it asked no more */
     bool agent_failing; /* was said already */
     /* What the log has not said yet. */
     bool untold, agent_untold;

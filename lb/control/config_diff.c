@@ -56,6 +56,7 @@ static const char *value_text(const struct config_key *key, const void *field, c
     case CONFIG_HOST:
     case CONFIG_PATH:
     case CONFIG_RESOLVER:
+    case CONFIG_LOOPBACK:
         return *(const char *const *)field;
     case CONFIG_DURATION:
         return config_duration_format(*n, buf);
@@ -197,6 +198,7 @@ static void diff_key(struct diff *d, const struct config_key *key, const void *a
     case CONFIG_HOST:
     case CONFIG_PATH:
     case CONFIG_RESOLVER:
+    case CONFIG_LOOPBACK:
         diff_value(d, key, a, b);
         break;
     case CONFIG_VIPS:

@@ -74,6 +74,10 @@ struct config_zone {
     uint32_t gateways;
 };
 
+struct config_drain {
+    uint32_t limit_ms, silent_ms;
+};
+
 struct config_gateway {
     const char *name;
     const char *zone;
@@ -82,6 +86,7 @@ struct config_gateway {
     const char *host_name;
     const char *resolver; /* ADDRESS or ADDRESS:PORT; "": as the host */
     uint32_t workers, max_sessions;
+    struct config_drain drain;
 };
 
 struct config_admin {
@@ -92,9 +97,14 @@ struct config_log {
     uint32_t sample; /* 1: every session has its line */
 };
 
+struct config_http {
+    const char *listen; /* ADDRESS:PORT; "": nowhere */
+};
+
 struct config {
     struct config_gateway gateway;
     struct config_admin admin;
+    struct config_http http;
     struct config_log log;
     struct config_array listeners; /* struct config_listener */
     struct config_array sources;   /* struct config_source */

@@ -115,7 +115,8 @@ static int read_value(
 {
     char why[CONFIG_WHY_MAX];
     bool is_text = key->type == CONFIG_NAME || key->type == CONFIG_PATTERN || key->type == CONFIG_MAILBOX ||
-                   key->type == CONFIG_HOST || key->type == CONFIG_PATH || key->type == CONFIG_RESOLVER;
+                   key->type == CONFIG_HOST || key->type == CONFIG_PATH || key->type == CONFIG_RESOLVER ||
+                   key->type == CONFIG_LOOPBACK;
     if (!is_text)
         *(uint32_t *)field = CONFIG_UNKNOWN;
     /* An empty name in quotes is for the value's own check. */
@@ -254,6 +255,12 @@ static int read_list(
     return 0;
 }
 
+/* Not by address: the struct of the first map begins where the whole does. */
+static bool is_at_top(const struct config_key *key)
+{
+    return config_find_key(&config_root, key->name) == key;
+}
+
 /* One key of a section: `out` is the section's struct. */
 static int read_key(struct parser *p, const struct config_key *key, const struct config_node *n, void *out)
 {
@@ -268,6 +275,7 @@ static int read_key(struct parser *p, const struct config_key *key, const struct
     case CONFIG_HOST:
     case CONFIG_PATH:
     case CONFIG_RESOLVER:
+    case CONFIG_LOOPBACK:
         return read_value(p, key, n, field);
     case CONFIG_VIPS:
         if (take_items(p, n, sizeof(struct config_vip), field) < 0)
@@ -289,8 +297,8 @@ static int read_key(struct parser *p, const struct config_key *key, const struct
         return 0;
     case CONFIG_MAP:
         if (!expect_kind(p, key, n, CONFIG_NODE_MAP))
-            return out == p->config ? 0 : read_entry(p, key->section, NULL, field);
-        if (out == p->config) /* may go on in another file; defaults come last */
+            return is_at_top(key) ? 0 : read_entry(p, key->section, NULL, field);
+        if (is_at_top(key)) /* may go on in another file; defaults come last */
             return read_keys(p, key->section, n, field, p->below_seen[key - config_root.keys]);
         return read_entry(p, key->section, n, field);
     case CONFIG_LIST:

@@ -57,6 +57,15 @@ static const struct config_key zones_keys[] = {
 static const struct config_section zones_section =
     SECTION("zone", "this zone", struct config_zone, zones_keys);
 
+static const struct config_key drain_keys[] = {
+    {"limit", CONFIG_DURATION, AT(struct config_drain, limit_ms), .min = 1 * SECONDS, .max = 24 * HOURS,
+        .fallback = "15m",
+        .help = "of a backend's or the gateway's drain: only then silent sessions are ended"},
+    {"silent", CONFIG_DURATION, AT(struct config_drain, silent_ms), .min = 1 * SECONDS, .max = 24 * HOURS,
+        .fallback = "11m", .help = "how long a session must have been silent to be ended then"},
+};
+static const struct config_section drain_section = SECTION("drain", NULL, struct config_drain, drain_keys);
+
 static const struct config_key gateway_keys[] = {
     {"name", CONFIG_NAME, AT(struct config_gateway, name), .min = 1, .max = CONFIG_NAME_MAX,
         .fallback = config_fallback_hostname, .help = "what this gateway is called in logs"},
@@ -74,6 +83,8 @@ static const struct config_key gateway_keys[] = {
     {"max_sessions", CONFIG_NUMBER, AT(struct config_gateway, max_sessions), .min = 1, .max = 1000000,
         .fallback = "8000",
         .help = "sessions at a time, over all workers; memory for them is taken at start"},
+    {"drain", CONFIG_MAP, AT(struct config_gateway, drain), .section = &drain_section,
+        .help = "what becomes of sessions that do not end"},
 };
 static const struct config_section gateway_section =
     SECTION("gateway", NULL, struct config_gateway, gateway_keys);
@@ -242,6 +253,12 @@ static const struct config_key admin_keys[] = {
 };
 static const struct config_section admin_section = SECTION("admin", NULL, struct config_admin, admin_keys);
 
+static const struct config_key http_keys[] = {
+    {"listen", CONFIG_LOOPBACK, AT(struct config_http, listen), .fallback = "",
+        .help = "where metrics, health and the status page are served; without it they are not"},
+};
+static const struct config_section http_section = SECTION("http", NULL, struct config_http, http_keys);
+
 static const struct config_key log_keys[] = {
     {"sample", CONFIG_NUMBER, AT(struct config_log, sample), .min = 1, .max = 1000000, .fallback = "1",
         .help = "of so many sessions that end in order, one has its line"},
@@ -252,6 +269,8 @@ static const struct config_key root_keys[] = {
     {"gateway", CONFIG_MAP, AT(struct config, gateway), .section = &gateway_section, .help = "this gateway"},
     {"admin", CONFIG_MAP, AT(struct config, admin), .section = &admin_section,
         .help = "how the running daemon is asked and told"},
+    {"http", CONFIG_MAP, AT(struct config, http), .section = &http_section,
+        .help = "what monitoring and browsers are told"},
     {"log", CONFIG_MAP, AT(struct config, log), .section = &log_section, .help = "what is written down"},
     {"listeners", CONFIG_LIST, .required = true, AT(struct config, listeners), .section = &listener_section,
         .help = "the addresses that clients connect to"},

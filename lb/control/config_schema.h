@@ -23,6 +23,7 @@ enum config_type {
     CONFIG_HOST,     /* const char *; a name of the DNS; "" when there is none */
     CONFIG_PATH,     /* const char *; absolute; "" when there is none */
     CONFIG_RESOLVER, /* const char *; "" when there is none */
+    CONFIG_LOOPBACK, /* const char *; an endpoint that only this host reaches; "" when there is none */
     CONFIG_VIPS,     /* struct config_array of struct config_vip: one or a list */
     CONFIG_PREFIXES, /* struct config_array of struct config_prefix: one or a list */
     CONFIG_PATHS,    /* struct config_array of struct config_path, absolute: one or a list */

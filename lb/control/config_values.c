@@ -260,6 +260,26 @@ static int parse_resolver(const char *text, const char **ret, char why[CONFIG_WH
     return 0;
 }
 
+/* Whoever can connect is trusted: that is nobody beyond this host. */
+static int parse_loopback(const char *text, const char **ret, char why[CONFIG_WHY_MAX])
+{
+    char quoted[CONFIG_QUOTE_MAX];
+    union addr a;
+    *ret = text;
+    if (!text[0])
+        return 0;
+    config_quote(text, quoted);
+    if (addr_parse(text, &a) < 0 || addr_port(&a) == 0)
+        return refuse(why, "%s is not ADDRESS:PORT, like 127.0.0.1:9125 or \"[::1]:9125\"", quoted);
+    if (!config_addr_is_loopback(&a))
+        return refuse(why,
+            "%s can be reached from other hosts, and nobody is asked who he is; use 127.0.0.1 or [::1], and "
+            "let "
+            "a web server that knows its users pass on what others may see",
+            quoted);
+    return 0;
+}
+
 int config_value_parse(
     const struct config_key *key, const char *text, void *ret, char ret_why[CONFIG_WHY_MAX])
 {
@@ -282,6 +302,8 @@ int config_value_parse(
         return parse_path(key, text, ret, ret_why);
     case CONFIG_RESOLVER:
         return parse_resolver(text, ret, ret_why);
+    case CONFIG_LOOPBACK:
+        return parse_loopback(text, ret, ret_why);
     case CONFIG_VIPS:
     case CONFIG_PREFIXES:
     case CONFIG_PATHS:

@@ -21,8 +21,9 @@
 #include <sys/types.h>
 
 #define HAND_VERSION 1
-#define HAND_VARIABLE "POSTERN_HAND_OVER" /* of the environment: the number of the new process's descriptor  \
-                                           */
+#define HAND_VARIABLE                                                                                        \
+    "POSTERN_HAND_OVER" /* of the environment: the number of the new process's descriptor                    \
+                         */
 #define HAND_NAME_MAX 32
 #define HAND_FDS_MAX 192 /* two for each worker, and some */
 

@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "control/admin_socket.h"
+#include "control/http.h"
 #include "control/sockets.h"
 #include "log.h"
 
@@ -39,7 +40,7 @@
 #define SESSION_DESCRIPTORS 2
 #define PIPES_PER_WORKER_MAX 64
 #define WORKER_DESCRIPTORS 8
-#define FIXED_DESCRIPTORS (64 + ADMIN_CLIENTS_MAX)
+#define FIXED_DESCRIPTORS (64 + ADMIN_CLIENTS_MAX + HTTP_CLIENTS_MAX)
 
 #ifndef CAP_PERFMON
 #    define CAP_PERFMON 38

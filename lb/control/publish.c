@@ -164,6 +164,7 @@ static void fill_listeners(const struct roster *r, struct snapshot *s, struct bl
             .pool = r->listeners[i].pool,
             .routes = s->routes + r->listeners[i].first_route,
             .n_routes = r->listeners[i].n_routes,
+            .max_sessions = r->listeners[i].max_sessions,
         };
     for (uint32_t i = 0; i < r->n_vips; i++) {
         const struct roster_vip *v = &r->vips[i];

@@ -2,159 +2,80 @@
 /*
  * roster_next(): a copy of the roster, in which everything leaves, and what is configured comes back to its
  * place or gets a new one. As the copy is thrown away when a place is missing, a configuration applies whole
- * or not at all. Called by gateway.c, control thread only.
+ * or not at all. What was added or found stays where the configuration has nothing against it. Called by
+ * serving.c, control thread only.
  */
 #include "control/roster.h"
 
 #include "control/config_discover.h"
 #include "control/config_sources.h"
-#include "control/weights.h"
+#include "control/roster_join.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void set_name(char to[ROSTER_NAME_BYTES], const char *name)
-{
-    strncpy(to, name, ROSTER_NAME_BYTES - 1);
-    to[ROSTER_NAME_BYTES - 1] = '\0';
-}
-
-static bool same_addr(const union addr *a, const union addr *b)
-{
-    if (a->sa.sa_family != b->sa.sa_family)
-        return false;
-    return a->sa.sa_family == AF_UNSPEC || (addr_same_host(a, b) && addr_port(a) == addr_port(b));
-}
-
-/*
- * Another address is another backend, whatever its name, and so is another source or header: sessions go on
- * with the old one, and none is dialled by one rule and introduced by another.
- */
-static bool is_same(
-    const struct roster *r, const struct roster_backend *b, uint16_t pool, const struct backend_spec *spec)
-{
-    return b->pool == pool && b->source == r->pools[pool].settings.source &&
-           b->proxy == r->pools[pool].settings.proxy && strcmp(b->spec.name, spec->name) == 0 &&
-           same_addr(&b->spec.v4, &spec->v4) && same_addr(&b->spec.v6, &spec->v6);
-}
-
-static struct roster_backend *place_of(
-    struct roster *r, uint16_t pool, const struct backend_spec *spec, uint64_t now_ms)
-{
-    struct roster_backend *free_place = NULL;
-
-    for (uint32_t i = 0; i < r->n_backends; i++) {
-        struct roster_backend *b = &r->backends[i];
-        if (is_same(r, b, pool, spec))
-            return b;
-        if (!free_place && !b->spec.name[0])
-            free_place = b;
-    }
-    if (!free_place && r->n_backends < SNAPSHOT_BACKENDS_MAX)
-        free_place = &r->backends[r->n_backends++];
-    if (free_place)
-        *free_place = (struct roster_backend){
-            .pool = pool,
-            .source = r->pools[pool].settings.source,
-            .proxy = r->pools[pool].settings.proxy,
-            .up_since_ms = now_ms,
-            .said.percent = 100,
-            .factor = WEIGHTS_FACTOR_ONE,
-        };
-    return free_place;
-}
-
-/* now_ms is 0 for the first configuration: whoever is in it needs no slow start. */
-static int join(struct roster *r, uint16_t pool, const struct backend_spec *spec, bool found, uint64_t now_ms)
-{
-    struct roster_backend *b = place_of(r, pool, spec, now_ms);
-
-    if (!b)
-        return -ENOSPC;
-    uint32_t at = (uint32_t)(b - r->backends);
-    bool was_maint = roster_value(r, at, OVERRIDE_STATE) == BACKEND_MAINT;
-    bool stays = b->left_at == r->version + 1;
-    b->spec = *spec;
-    for (enum override_key key = 0; key < OVERRIDES; key++)
-        if (stays)
-            override_follow(&b->over[key], roster_configured(r, at, key));
-        else /* nobody who comes back brings old orders along */
-            b->over[key] = (struct override){.set = false};
-    if (was_maint && roster_value(r, at, OVERRIDE_STATE) != BACKEND_MAINT)
-        b->up_since_ms = now_ms;
-    b->found = found;
-    b->member = true;
-    return 0;
-}
-
-struct backend_spec roster_spec(const struct config_backend *from)
-{
-    struct backend_spec spec = {
-        .v4 = from->address[0].addr,
-        .v6 = from->address[1].addr,
-        .weight = from->weight,
-        .state = (enum backend_state)from->state,
-    };
-
-    set_name(spec.name, from->name);
-    set_name(spec.zone, from->zone);
-    return spec;
-}
-
-/* ---- backends that were found ------------------------------------------------------------------------- */
-
-/* What is configured has this name, or one of these addresses. */
-static bool is_configured(const struct roster *r, uint16_t pool, const struct backend_spec *spec)
-{
-    for (uint32_t i = 0; i < r->n_backends; i++) {
-        const struct roster_backend *b = &r->backends[i];
-        if (!b->member || b->found || b->pool != pool)
-            continue;
-        bool same_v4 = spec->v4.sa.sa_family != AF_UNSPEC && same_addr(&b->spec.v4, &spec->v4);
-        bool same_v6 = spec->v6.sa.sa_family != AF_UNSPEC && same_addr(&b->spec.v6, &spec->v6);
-        if (same_v4 || same_v6 || strcmp(b->spec.name, spec->name) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Asked again for each configuration: its VIPs and the pool's source may be others. */
-static bool is_allowed(const struct roster *r, uint16_t pool, const struct backend_spec *spec)
-{
-    const union addr *both[2] = {&spec->v4, &spec->v6};
-
-    for (int i = 0; i < 2; i++)
-        if (both[i]->sa.sa_family != AF_UNSPEC &&
-            config_found_trouble(r->config, r->pools[pool].settings.source, both[i]))
-            return false;
-    return true;
-}
-
-static int join_found(struct roster *r, uint16_t pool, const struct backend_spec *spec, uint64_t now_ms)
-{
-    if (is_configured(r, pool, spec) || !is_allowed(r, pool, spec))
-        return 0;
-    return join(r, pool, spec, true, now_ms);
-}
 
 static bool discovers(const struct roster *r, uint32_t pool)
 {
     return r->pools[pool].config && config_discovers(r->pools[pool].config);
 }
 
-/* Those that everything's leaving in leave_all() has just made leave, and only they, come back. */
-static int keep_found(struct roster *r, uint16_t pool, uint64_t now_ms)
+/*
+ * Those that leave_all() has just made leave, and only they, come back, unless the configuration has the same
+ * name or address by now, or they could not be configured any more.
+ */
+static int keep(struct roster *r, uint16_t pool, enum backend_origin origin, uint64_t now_ms)
 {
     int error = 0;
 
-    for (uint32_t i = 0; i < r->n_backends && !error && discovers(r, pool); i++) {
+    for (uint32_t i = 0; i < r->n_backends && !error; i++) {
         const struct roster_backend *b = &r->backends[i];
         struct backend_spec spec = b->spec;
-        if (b->found && b->pool == pool && !b->member && b->left_at == r->version + 1)
-            error = join_found(r, pool, &spec, now_ms);
+        if (b->origin == origin && b->pool == pool && !b->member && b->left_at == r->version + 1)
+            error = roster_join_beside(r, pool, &spec, origin, now_ms);
     }
     return error;
+}
+
+/* The backend of these addresses that an operator has moved, and that leave_all() has just made leave. */
+static const struct roster_backend *find_moved(
+    const struct roster *r, uint16_t pool, const struct backend_spec *home)
+{
+    for (uint32_t i = 0; i < r->n_backends; i++) {
+        const struct roster_backend *b = &r->backends[i];
+        if (b->pool == pool && b->home.away && !b->member && b->left_at == r->version + 1 &&
+            strcmp(b->spec.name, home->name) == 0 && roster_same_addr(&b->home.v4, &home->v4) &&
+            roster_same_addr(&b->home.v6, &home->v6))
+            return b;
+    }
+    return NULL;
+}
+
+/* Another backend of the configuration has one of these addresses. */
+static bool is_taken(const struct config_pool *c, const struct backend_spec *spec)
+{
+    const struct config_backend *backends = c->backends.items;
+
+    for (uint32_t i = 0; i < c->backends.n; i++)
+        if (strcmp(backends[i].name, spec->name) != 0 &&
+            (roster_spec_has(spec, &backends[i].address[0].addr) ||
+                roster_spec_has(spec, &backends[i].address[1].addr)))
+            return true;
+    return false;
+}
+
+/* Where an operator has moved it to, unless the configuration speaks of another place, or another backend's.
+ */
+static void follow_move(const struct roster *r, const struct config_pool *c, uint16_t pool,
+    struct backend_spec *spec, struct roster_home *ret_home)
+{
+    const struct roster_backend *was = find_moved(r, pool, spec);
+
+    if (!was || !roster_is_allowed(r, pool, &was->spec) || is_taken(c, &was->spec))
+        return;
+    *ret_home = was->home;
+    spec->v4 = was->spec.v4;
+    spec->v6 = was->spec.v6;
 }
 
 static struct snapshot_check checking_of(const struct config_pool *from)
@@ -209,18 +130,23 @@ static int apply_pool(struct roster *r, const struct config_pool *from, uint64_t
         if (r->n_pools == ROSTER_POOLS_MAX)
             return -ENOSPC;
         at = (int)r->n_pools++;
-        set_name(r->pools[at].name, from->name);
+        roster_set_name(r->pools[at].name, from->name);
         r->pools[at].nobody_since_ms[0] = r->pools[at].nobody_since_ms[1] = UINT64_MAX;
     }
     r->pools[at].config = from;
     r->pools[at].settings = settings_of(from);
     for (uint32_t i = 0; i < from->backends.n; i++) {
         struct backend_spec spec = roster_spec(&backends[i]);
-        int error = join(r, (uint16_t)at, &spec, false, now_ms);
+        struct roster_home home = {0};
+        uint32_t place;
+        follow_move(r, from, (uint16_t)at, &spec, &home);
+        int error = roster_join(r, (uint16_t)at, &spec, BACKEND_CONFIGURED, now_ms, &place);
         if (error)
             return error;
+        r->backends[place].home = home;
     }
-    return keep_found(r, (uint16_t)at, now_ms);
+    int error = keep(r, (uint16_t)at, BACKEND_ADDED, now_ms);
+    return error || !discovers(r, (uint32_t)at) ? error : keep(r, (uint16_t)at, BACKEND_FOUND, now_ms);
 }
 
 static int find_listener(const struct roster *r, const char *name)
@@ -249,7 +175,7 @@ static int apply_listener(struct roster *r, const struct config_listener *from)
         if (r->n_listeners == ROSTER_LISTENERS_MAX)
             return -ENOSPC;
         at = (int)r->n_listeners++;
-        set_name(r->listeners[at].name, from->name);
+        roster_set_name(r->listeners[at].name, from->name);
     }
     r->listeners[at].pool = (uint16_t)find_pool(r, from->pool); /* config_check() has found it, and: */
     r->listeners[at].first_route = (uint16_t)r->n_routes;
@@ -272,10 +198,15 @@ static int apply_listener(struct roster *r, const struct config_listener *from)
     return 0;
 }
 
-static void copy(struct roster *to, const struct roster *from)
+struct roster *roster_copy(const struct roster *r)
 {
-    *to = *from;
-    prefix_trie_ref(to->sources);
+    struct roster *copy = malloc(sizeof(*copy));
+
+    if (copy) {
+        *copy = *r;
+        prefix_trie_ref(copy->sources);
+    }
+    return copy;
 }
 
 int roster_next_found(const struct roster *before, const char *pool, const struct backend_spec *specs,
@@ -285,19 +216,18 @@ int roster_next_found(const struct roster *before, const char *pool, const struc
 
     if (at < 0 || !discovers(before, (uint32_t)at))
         return -ENOENT;
-    struct roster *r = malloc(sizeof(*r));
+    struct roster *r = roster_copy(before);
     if (!r)
         return -ENOMEM;
-    copy(r, before);
     for (uint32_t i = 0; i < r->n_backends; i++) {
         struct roster_backend *b = &r->backends[i];
-        if (!b->member || !b->found || b->pool != at)
+        if (!b->member || b->origin != BACKEND_FOUND || b->pool != at)
             continue;
         b->member = false;
         b->left_at = r->version + 1;
     }
     for (uint32_t i = 0; i < n && !error; i++)
-        error = join_found(r, (uint16_t)at, &specs[i], now_ms);
+        error = roster_join_beside(r, (uint16_t)at, &specs[i], BACKEND_FOUND, now_ms);
     if (error)
         roster_free(r);
     else
@@ -346,11 +276,9 @@ int roster_next(const struct roster *before, const struct config *c, uint64_t no
 {
     const struct config_pool *pools = c->pools.items;
     const struct config_listener *listeners = c->listeners.items;
-    struct roster *r = calloc(1, sizeof(*r));
+    struct roster *r = before ? roster_copy(before) : calloc(1, sizeof(*r));
     int error = r ? 0 : -ENOMEM;
 
-    if (r && before)
-        copy(r, before);
     if (r) {
         r->config = c;
         leave_all(r);

@@ -21,6 +21,9 @@
 int roster_next(const struct roster *before, const struct config *c, uint64_t now_ms, struct roster **ret);
 void roster_free(struct roster *r);
 
+/* A copy, or NULL without memory; roster_free(). */
+struct roster *roster_copy(const struct roster *r);
+
 /* Takes over a reference to what the sources hold now. */
 void roster_set_sources(struct roster *r, struct prefix_trie *sources);
 

@@ -55,6 +55,16 @@ static int read_addresses(int fd, union addr *client, union addr *vip)
     return 0;
 }
 
+static bool has_room(const struct worker *w, const struct snapshot_listener *l)
+{
+    uint32_t workers = w->snapshot->workers, listener = (uint32_t)(l - w->snapshot->listeners);
+
+    if (counters_sessions(w->all_counters, workers) >= w->snapshot->max_sessions)
+        return false;
+    return l->max_sessions == 0 ||
+           counters_listener(w->all_counters, workers, listener).sessions < l->max_sessions;
+}
+
 static void session_begin(struct worker *w, int fd)
 {
     union addr client = {0}, vip = {0};
@@ -75,8 +85,9 @@ static void session_begin(struct worker *w, int fd)
         refuse(w, fd, &client, &vip, REASON_no_backend, 0);
         return;
     }
-    uint32_t sessions = counters_sessions(w->all_counters, w->snapshot->workers);
-    bool room = sessions < w->snapshot->max_sessions;
+    struct listener_counters *counters = &w->counters->listeners[listener - w->snapshot->listeners];
+    counter_bump(&counters->accepted);
+    bool room = has_room(w, listener);
     struct conn *c = room ? conn_new(&w->table) : NULL;
     if (room && !c && dissolve_release_early(w))
         c = conn_new(&w->table);
@@ -85,6 +96,7 @@ static void session_begin(struct worker *w, int fd)
         return;
     }
     counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) + 1);
+    listener_entered(counters);
     c->id = w->next_session++;
     c->fd[SIDE_CLIENT] = fd;
     c->client = client;

@@ -100,8 +100,10 @@ static void session_log(struct worker *w, const struct conn *c)
     };
     if (b) {
         r.backend = *snapshot_backend_dialled(c->source_mode, b, c->client.sa.sa_family);
-        repute_ended(w, c->backend, r.bytes_in, r.bytes_out);
+        repute_ended(w, c->backend, &r);
     }
+    repute_lasted(w, c->pool, r.duration_ms);
+    listener_left(&w->counters->listeners[c->listener], r.bytes_in, r.bytes_out);
     counter_bump(&w->counters->relayed[c->relayed]);
     session_log_record(w, &r);
 }

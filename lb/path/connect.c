@@ -215,7 +215,7 @@ static bool is_loss(int error)
 /* `loss`: the connection came up, and was reset before we looked. */
 static void connected(struct worker *w, struct conn *c, int loss)
 {
-    counter_inc(w->counters, COUNTER_connects_ok);
+    repute_connected(w, c);
     c->connect_ms = (int32_t)(w->now_ms - c->accepted_ms);
     c->error = 0;
     /* What a side says is answered through the other within moments: let the answer carry the

@@ -18,6 +18,7 @@
 #include "path/queue.h"
 #include "path/repute.h"
 #include "path/worker.h"
+#include "sessions.h"
 
 #include <assert.h>
 #include <bpf/libbpf.h>
@@ -98,15 +99,15 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
 {
     const struct dissolve_entry *e = entry_at(&w->entries, index);
     const struct dissolve_way *in = &e->way[DISSOLVE_FROM_CLIENT], *out = &e->way[DISSOLVE_FROM_BACKEND];
-    uint16_t backend = note_of(w, index)->backend;
-    const struct snapshot_backend *b =
-        backend == DISSOLVED_NO_BACKEND ? NULL : &w->snapshot->backends[backend];
+    uint16_t backend = note_of(w, index)->backend, listener = note_of(w, index)->listener;
+    const struct snapshot_backend *b = backend == DISSOLVED_NO_PLACE ? NULL : &w->snapshot->backends[backend];
     struct session_record r = {
         .id = (uint64_t)in->session << 32 | out->session,
         .client = entry_addr(&e->client, e->client_port),
         .vip = entry_addr(&e->vip, e->vip_port),
         .source = entry_addr(&e->source, e->source_port),
         .backend = entry_addr(&e->backend, e->backend_port),
+        .listener = listener == DISSOLVED_NO_PLACE ? "" : w->snapshot->listeners[listener].name,
         .pool = b ? w->snapshot->pools[b->pool].name : "",
         .backend_name = b ? b->name : "",
         .zone = b ? b->zone : "",
@@ -121,12 +122,14 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
         .dissolved = true,
         .reason = reason,
     };
-    const struct snapshot_listener *l = snapshot_find_listener(w->snapshot, &r.vip);
 
     r.source_class = admit_source_name(w->snapshot, &r.client);
-    if (b)
-        repute_ended(w, backend, r.bytes_in, r.bytes_out);
-    r.listener = l ? l->name : "";
+    if (b) {
+        repute_ended(w, backend, &r);
+        repute_lasted(w, b->pool, r.duration_ms);
+    }
+    if (listener != DISSOLVED_NO_PLACE)
+        listener_left(&w->counters->listeners[listener], r.bytes_in, r.bytes_out);
     r.port_changed = addr_same_host(&r.client, &r.source) && e->source_port != e->client_port;
     session_log_record(w, &r);
 }
@@ -143,7 +146,7 @@ static void account_end(struct worker *w, uint32_t index, enum close_reason reas
     log_end(w, index, reason);
     entry_at(&w->entries, index)->daemon_flags |= ACCOUNTED;
     session_count_end(w, reason);
-    if (note->backend != DISSOLVED_NO_BACKEND) {
+    if (note->backend != DISSOLVED_NO_PLACE) {
         load_leave(&w->loads[note->backend]);
         queue_on_left(w, note->backend);
     }
@@ -175,7 +178,7 @@ static void sweep(struct worker *w, uint32_t index)
     withdraw(w, index);
     entries_return(&w->entries, index);
     struct dissolved_note *note = note_of(w, index);
-    note->backend = DISSOLVED_NO_BACKEND;
+    note->backend = DISSOLVED_NO_PLACE;
     note->life = LIFE_NONE;
     note->withdrawn = false;
     if (note->slot != CONN_NONE)
@@ -260,7 +263,7 @@ static void check(struct worker *w, uint32_t index)
     case DISSOLVE_DISSOLVED:
         break;
     }
-    if (note->backend != DISSOLVED_NO_BACKEND) {
+    if (note->backend != DISSOLVED_NO_PLACE) {
         const struct snapshot_pool *p = &w->snapshot->pools[w->snapshot->backends[note->backend].pool];
         limit_ms = is_half_closed(e) ? p->half_closed_timeout_ms : p->idle_timeout_ms;
         look_ms = p->half_closed_timeout_ms; /* the program does not tell of the first FIN */
@@ -320,31 +323,99 @@ uint64_t dissolved_next_ms(const struct worker *w)
 
 /* ---- the beginning ----------------------------------------------------------------------------------- */
 
-void dissolved_begin(struct worker *w, uint32_t index, uint16_t backend)
+void dissolved_begin(struct worker *w, uint32_t index, uint16_t listener, uint16_t backend)
 {
     struct dissolved_note *note = note_of(w, index);
 
     note->backend = backend;
+    note->listener = listener;
     note->life = LIFE_ALIVE;
+    note->lists_begun = w->lists.begun;
+    note->listed = note->slot == CONN_NONE ? 0 : lists_past(&w->lists, note->slot);
     counter_set(&w->counters->dissolved, counter_get(&w->counters->dissolved) + 1);
     check(w, index); /* it may have ended already; else this sets its deadline */
 }
 
-/* By address; of two pools that have it, the listener's. */
-static uint16_t find_backend(const struct snapshot *s, const struct dissolve_entry *e)
+/* ---- for operators ------------------------------------------------------------------------------------ */
+
+bool dissolved_view(const struct worker *w, uint32_t index, struct session_view *ret)
+{
+    const struct dissolve_entry *e = entry_at(&w->entries, index);
+    const struct dissolved_note *note = note_of(w, index);
+
+    if (note->life != LIFE_ALIVE)
+        return false;
+    const struct dissolve_way *in = &e->way[DISSOLVE_FROM_CLIENT], *out = &e->way[DISSOLVE_FROM_BACKEND];
+    uint64_t last_ms = last_packet_ms(e);
+    struct session_view v = {
+        .id = (uint64_t)in->session << 32 | out->session,
+        .client = entry_addr(&e->client, e->client_port),
+        .vip = entry_addr(&e->vip, e->vip_port),
+        .source = entry_addr(&e->source, e->source_port),
+        .backend_address = entry_addr(&e->backend, e->backend_port),
+        .age_ms = duration_ms(w, e, false),
+        .idle_ms = last_ms != 0 && last_ms < w->now_ms ? w->now_ms - last_ms : 0,
+        .bytes_in = in->bytes,
+        .bytes_out = out->bytes,
+        .listener = SESSION_NOWHERE,
+        .pool = SESSION_NOWHERE,
+        .backend = SESSION_NOWHERE,
+        .worker = (uint16_t)w->index,
+        .retries = e->retries,
+        .state = SESSION_dissolved,
+    };
+    if (note->listener != DISSOLVED_NO_PLACE)
+        v.listener = note->listener;
+    if (note->backend != DISSOLVED_NO_PLACE) {
+        v.backend = note->backend;
+        v.pool = w->snapshot->backends[note->backend].pool;
+    }
+    *ret = v;
+    return true;
+}
+
+bool dissolved_is_listed(const struct worker *w, uint32_t index, uint32_t list)
+{
+    const struct dissolved_note *note = note_of(w, index);
+
+    return list < SESSION_LISTS && note->lists_begun >= w->lists.at[list].begun &&
+           (note->listed >> list & 1) != 0;
+}
+
+bool dissolved_end(struct worker *w, uint32_t index, enum close_reason reason)
+{
+    bool lives = order_load(&entry_at(&w->entries, index)->state) == DISSOLVE_DISSOLVED;
+
+    if (lives)
+        cut(w, index, reason);
+    else
+        check(w, index);
+    return lives;
+}
+
+/* ---- of an earlier run -------------------------------------------------------------------------------- */
+
+static uint16_t find_listener(const struct snapshot *s, const struct dissolve_entry *e)
 {
     const union addr vip = entry_addr(&e->vip, e->vip_port);
-    const union addr address = entry_addr(&e->backend, e->backend_port);
     const struct snapshot_listener *l = snapshot_find_listener(s, &vip);
-    uint16_t found = DISSOLVED_NO_BACKEND;
+
+    return l ? (uint16_t)(l - s->listeners) : DISSOLVED_NO_PLACE;
+}
+
+/* By address; of two pools that have it, the listener's. */
+static uint16_t find_backend(const struct snapshot *s, const struct dissolve_entry *e, uint16_t listener)
+{
+    const union addr address = entry_addr(&e->backend, e->backend_port);
+    uint16_t found = DISSOLVED_NO_PLACE;
 
     for (uint16_t i = 0; i < s->n_backends; i++) {
         const union addr *a = snapshot_backend_addr(&s->backends[i], address.sa.sa_family);
         if (!a || !addr_same_host(a, &address) || addr_port(a) != addr_port(&address))
             continue;
-        if (l && s->backends[i].pool == l->pool)
+        if (listener != DISSOLVED_NO_PLACE && s->backends[i].pool == s->listeners[listener].pool)
             return i;
-        found = found == DISSOLVED_NO_BACKEND ? i : found;
+        found = found == DISSOLVED_NO_PLACE ? i : found;
     }
     return found;
 }
@@ -364,7 +435,7 @@ static void adopt_ended(struct worker *w, uint32_t index)
 static void adopt_session(struct worker *w, uint32_t index)
 {
     struct dissolve_entry *e = entry_at(&w->entries, index);
-    uint16_t backend = find_backend(w->snapshot, e);
+    uint16_t listener = find_listener(w->snapshot, e), backend = find_backend(w->snapshot, e, listener);
 
     e->worker = (uint8_t)w->index;
     /* A tuple that was opened anew belongs to another entry by now. */
@@ -374,11 +445,16 @@ static void adopt_session(struct worker *w, uint32_t index)
         return;
     }
     counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) + 1);
-    if (backend != DISSOLVED_NO_BACKEND)
+    if (backend != DISSOLVED_NO_PLACE)
         load_note_most(&w->loads[backend], load_enter(&w->loads[backend]));
+    if (listener != DISSOLVED_NO_PLACE)
+        listener_entered(&w->counters->listeners[listener]);
     counter_inc(w->counters, COUNTER_adopted);
-    dissolved_begin(w, index, backend);
+    dissolved_begin(w, index, listener, backend);
 }
+
+static const struct dissolved_note no_note = {
+    .slot = CONN_NONE, .backend = DISSOLVED_NO_PLACE, .listener = DISSOLVED_NO_PLACE};
 
 static void adopt(struct worker *w)
 {
@@ -386,7 +462,7 @@ static void adopt(struct worker *w)
         uint32_t index = w->entries.first + i;
         struct dissolve_entry *e = entry_at(&w->entries, index);
 
-        w->dissolved.notes[i] = (struct dissolved_note){.slot = CONN_NONE, .backend = DISSOLVED_NO_BACKEND};
+        w->dissolved.notes[i] = no_note;
         switch ((enum dissolve_state)order_load(&e->state)) {
         case DISSOLVE_FREE:
             entries_return(&w->entries, index);
@@ -424,10 +500,12 @@ void dissolved_release(struct worker *w)
         const struct dissolved_note *note = &d->notes[i];
         if (note->slot != CONN_NONE)
             w->table.conns[note->slot].entry = ENTRY_NONE; /* its sockets linger on */
-        if (note->life == LIFE_ALIVE && note->backend != DISSOLVED_NO_BACKEND)
+        if (note->life == LIFE_ALIVE && note->backend != DISSOLVED_NO_PLACE)
             load_leave(&w->loads[note->backend]);
+        if (note->life == LIFE_ALIVE && note->listener != DISSOLVED_NO_PLACE)
+            listener_left(&w->counters->listeners[note->listener], 0, 0);
         alive += note->life == LIFE_ALIVE;
-        d->notes[i] = (struct dissolved_note){.slot = CONN_NONE, .backend = DISSOLVED_NO_BACKEND};
+        d->notes[i] = no_note;
         deadline_clear(&d->deadlines, i);
     }
     d->head = d->n_ended = 0;

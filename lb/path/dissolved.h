@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 
+struct session_view;
 struct worker;
 struct ring_buffer; /* libbpf */
 
@@ -26,12 +27,15 @@ enum dissolved_life {
 /* What the daemon keeps beside an entry; made anew by the daemon that adopts it. */
 struct dissolved_note {
     uint32_t slot;    /* of the session whose sockets are there still, or CONN_NONE */
-    uint16_t backend; /* index into the snapshot, or DISSOLVED_NO_BACKEND */
-    uint8_t life;     /* enum dissolved_life */
-    bool withdrawn;   /* no tuple leads to it any more: they may lead elsewhere */
+    uint16_t backend; /* index into the snapshot, or DISSOLVED_NO_PLACE, as is: */
+    uint16_t listener;
+    uint8_t life;         /* enum dissolved_life */
+    uint32_t lists_begun; /* inquiry.h: how many when it dissolved... */
+    uint64_t listed;      /* ...and which of them had passed its slot */
+    bool withdrawn;       /* no tuple leads to it any more: they may lead elsewhere */
     uint64_t ended_ms;
 };
-#define DISSOLVED_NO_BACKEND UINT16_MAX
+#define DISSOLVED_NO_PLACE UINT16_MAX
 
 struct dissolved {
     struct dissolved_note *notes; /* by index - first */
@@ -69,13 +73,22 @@ void dissolved_set_slot(struct worker *w, uint32_t index, uint32_t slot);
 uint32_t dissolved_slot(const struct worker *w, uint32_t index);
 
 /* An entry has become a session of its own; the counts that its session had go over to it. */
-void dissolved_begin(struct worker *w, uint32_t index, uint16_t backend);
+void dissolved_begin(struct worker *w, uint32_t index, uint16_t listener, uint16_t backend);
 
 /* Sweeps what has been silent or over for long enough. */
 void dissolved_run(struct worker *w);
 
 /* When dissolved_run() has something to do, ms of the clock; DEADLINE_NEVER when it has not. */
 uint64_t dissolved_next_ms(const struct worker *w);
+
+/* A session, as it is now. False: there is none here that is alive. */
+bool dissolved_view(const struct worker *w, uint32_t index, struct session_view *ret);
+
+/* The list (inquiry.h) had this session before it dissolved. */
+bool dissolved_is_listed(const struct worker *w, uint32_t index, uint32_t list);
+
+/* Ends a session, with a reset to both sides. False: it has ended by itself. */
+bool dissolved_end(struct worker *w, uint32_t index, enum close_reason reason);
 
 /* Milliseconds as an entry holds them: 65535 is "longer" and "never". */
 static inline uint16_t dissolved_short_ms(int32_t ms)

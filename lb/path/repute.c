@@ -2,6 +2,7 @@
 /* Counts; decides nothing: health is the control thread's. */
 #include "path/repute.h"
 
+#include "log.h"
 #include "path/conn.h"
 #include "path/worker.h"
 
@@ -26,6 +27,17 @@ void repute_tried(struct worker *w, const struct conn *c)
     counter_bump(&counters_of(w, c)->sessions);
 }
 
+void repute_connected(struct worker *w, const struct conn *c)
+{
+    struct backend_counters *counters = counters_of(w, c);
+
+    counter_inc(w->counters, COUNTER_connects_ok);
+    counter_bump(&counters->connected);
+    counter_raise(&counters->queue_ms, c->waited_ms);
+    counter_raise(&counters->connect_ms, w->now_ms - c->connecting_ms);
+    times_note(w->counters->times[c->pool], TIMES_connect, w->now_ms - c->connecting_ms);
+}
+
 void repute_connect_failed(struct worker *w, const struct conn *c)
 {
     counter_inc(w->counters, COUNTER_connects_failed);
@@ -44,15 +56,25 @@ void repute_busy(struct worker *w, const struct conn *c)
 
 void repute_greeting(struct worker *w, const struct conn *c)
 {
-    uint64_t connected_ms = c->accepted_ms + (uint64_t)c->connect_ms;
+    uint64_t ms = w->now_ms - (c->accepted_ms + (uint64_t)c->connect_ms);
 
     counter_bump(&counters_of(w, c)->greetings);
-    counter_bump(&counters_of(w, c)->greeting_ms[greeting_bucket((uint32_t)(w->now_ms - connected_ms))]);
+    counter_bump(&counters_of(w, c)->greeting_ms[greeting_bucket((uint32_t)ms)]);
+    times_note(w->counters->times[c->pool], TIMES_greeting, ms);
     load_good(&w->loads[c->backend]);
 }
 
-void repute_ended(struct worker *w, uint16_t backend, uint64_t bytes_in, uint64_t bytes_out)
+void repute_ended(struct worker *w, uint16_t backend, const struct session_record *r)
 {
-    counter_raise(&w->counters->backends[backend].bytes_in, bytes_in);
-    counter_raise(&w->counters->backends[backend].bytes_out, bytes_out);
+    struct backend_counters *counters = &w->counters->backends[backend];
+
+    counter_bump(&counters->ended);
+    counter_raise(&counters->session_ms, r->duration_ms);
+    counter_raise(&counters->bytes_in, r->bytes_in);
+    counter_raise(&counters->bytes_out, r->bytes_out);
+}
+
+void repute_lasted(struct worker *w, uint16_t pool, uint32_t duration_ms)
+{
+    times_note(w->counters->times[pool], TIMES_session, duration_ms);
 }

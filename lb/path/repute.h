@@ -11,9 +11,13 @@
 
 struct worker;
 struct conn;
+struct session_record;
 
 /* The session's present backend is tried. */
 void repute_tried(struct worker *w, const struct conn *c);
+
+/* It has taken the connection. */
+void repute_connected(struct worker *w, const struct conn *c);
 
 /* Bad: the fifth in a row, over all workers, wakes the control thread. */
 void repute_connect_failed(struct worker *w, const struct conn *c);
@@ -23,7 +27,10 @@ void repute_busy(struct worker *w, const struct conn *c);
 /* Good: it has replied, whatever it thinks of the client. */
 void repute_greeting(struct worker *w, const struct conn *c);
 
-/* A session has ended here: so many bytes from and to its client. */
-void repute_ended(struct worker *w, uint16_t backend, uint64_t bytes_in, uint64_t bytes_out);
+/* A session has ended here, as its line says. */
+void repute_ended(struct worker *w, uint16_t backend, const struct session_record *r);
+
+/* A session of this pool has ended, whether it had a backend or not. */
+void repute_lasted(struct worker *w, uint16_t pool, uint32_t duration_ms);
 
 #endif

@@ -18,9 +18,11 @@
 #include "path/dissolve.h"
 #include "path/failover.h"
 #include "path/farewell.h"
+#include "path/inquiry.h"
 #include "path/op.h"
 #include "path/queue.h"
 #include "path/relay.h"
+#include "sessions.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -197,6 +199,8 @@ static uint64_t wait_ms(const struct worker *w)
     const uint64_t others[] = {dissolve_next_ms(w), dissolved_next_ms(w), queue_next_ms(w)};
     uint64_t at = deadlines_next_ms(&w->deadlines);
 
+    if (inquiry_waits(w))
+        return 0;
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         at = others[i] < at ? others[i] : at;
     if (w->accept_again_ms != 0 && w->accept_again_ms < at)
@@ -301,10 +305,12 @@ static void *worker_main(void *arg)
         assert(error == 0);
         take_snapshot(w);
         w->now_ms = clock_now_ms();
+        atomic_store_explicit(&w->turned_ms, w->now_ms, memory_order_relaxed);
         run_deadlines(w);
         dissolve_run(w);
         dissolved_run(w);
         run_completions(w);
+        inquiry_run(w);
         release_run(w);
         queue_run(w);
         accept_start(w);
@@ -312,6 +318,7 @@ static void *worker_main(void *arg)
         tell_idle(w);
         rest(w);
     }
+    inquiry_done(w);
     worker_done(w);
     return NULL;
 }
@@ -388,6 +395,13 @@ void worker_wake(struct worker *w)
 void worker_publish(struct worker *w, const struct snapshot *s)
 {
     atomic_store_explicit(&w->published, s, memory_order_release);
+    worker_wake(w);
+}
+
+void worker_ask(struct worker *w, struct session_inquiry *q)
+{
+    atomic_store_explicit(&q->done, false, memory_order_relaxed);
+    atomic_store_explicit(&w->inquiry, q, memory_order_release);
     worker_wake(w);
 }
 

@@ -11,6 +11,7 @@
 #include "path/deadline.h"
 #include "path/dissolved.h"
 #include "path/entries.h"
+#include "path/inquiry.h"
 #include "path/pipes.h"
 #include "path/queue.h"
 #include "path/release.h"
@@ -39,6 +40,7 @@ struct worker {
 
     /* Written by the control thread. */
     _Atomic(const struct snapshot *) published; /* the newest; taken at the top of the loop */
+    _Atomic(struct session_inquiry *) inquiry;  /* asked; NULL again once it is answered */
     _Atomic bool drain;
     _Atomic bool accounts; /* for dissolved sessions to their end: nobody else will */
     _Atomic bool stop;
@@ -46,6 +48,8 @@ struct worker {
 
     /* Read by the control thread: once draining, no session is left and no connection waits for accept. */
     _Atomic bool idle;
+
+    _Atomic uint64_t turned_ms; /* when it last went round its loop; worker_wake() makes it do so */
 
     _Atomic uint64_t version; /* of the snapshot that it looks at; older ones it will never see again */
 
@@ -64,6 +68,7 @@ struct worker {
     struct queues queues;
     struct entries entries;
     struct dissolved dissolved;
+    struct lists lists;
     uint32_t linger_first, linger_last; /* slots of dissolved sessions, the oldest first; CONN_NONE */
     uint8_t backend_scale;              /* the smallest window scale seen of a backend */
     uint64_t next_session;
@@ -108,6 +113,12 @@ int worker_start(struct worker *w, uint32_t index, const struct worker_resources
 
 /* Hands over a newer snapshot; `version` tells when it is taken. */
 void worker_publish(struct worker *w, const struct snapshot *s);
+
+/*
+ * Asks about its sessions: it answers in pieces between its turns, by `done` and done_fd; one at a time. A
+ * worker that stops answers as things stand.
+ */
+void worker_ask(struct worker *w, struct session_inquiry *q);
 
 /* Orders it to let go of what another process takes over; `release.done` says when it has. */
 void worker_release(struct worker *w, enum release_order order);

@@ -3,9 +3,11 @@
 import csv
 import os
 import pathlib
+import select
 import shutil
 import socket
 import tempfile
+import time
 
 from daemon import DEADLINE, Postern
 
@@ -31,6 +33,17 @@ class AdminPostern(Postern):
 
     def stat(self):
         return parse_stat(self.ask("show stat"))
+
+    def info(self):
+        return dict(line.split(": ", 1) for line in self.ask("show info").strip().split("\n"))
+
+    def wait_stat(self, holds):
+        """The rows of show stat, once holds(rows)."""
+        end = time.monotonic() + DEADLINE
+        while not holds(rows := self.stat()):
+            assert time.monotonic() < end, rows
+            select.select([], [], [], 0.05)
+        return rows
 
 
 def connect(path):

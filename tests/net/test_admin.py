@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from admin import AdminPostern, ask, connect, parse_stat, receive_rest
-from daemon import DEADLINE, backend_lines, configuration, pool
+from daemon import DEADLINE, backend_lines, configuration, listener, pool
 from load import serve_all
 from peers import receive, receive_all, scripted_server, smtp_session
 from test_checks import checked, smtp_servers, wait_state
@@ -63,9 +63,66 @@ def test_the_numbers_of_sessions_are_those_of_the_log(lab, engine):
             assert row["scur"] == "0" and row["status"] == "no check" and row["type"] == "2"
         assert rows["mx", "FRONTEND"]["stot"] == rows["inbound", "BACKEND"]["stot"] == "10"
         assert rows["mx", "FRONTEND"]["status"] == "OPEN" and rows["inbound", "BACKEND"]["status"] == "UP"
-        info = dict(line.split(": ", 1) for line in postern.ask("show info").strip().split("\n"))
+        assert int(rows["mx", "FRONTEND"]["bin"]) == sum(int(s["bytes_in"]) for s in lines)
+        assert int(rows["mx", "FRONTEND"]["bout"]) == sum(int(s["bytes_out"]) for s in lines)
+        assert rows["mx", "FRONTEND"]["scur"] == "0" and rows["mx", "FRONTEND"]["conn_tot"] == "10"
+        info = postern.info()
         assert info["CumConns"] == "10" and info["CurrConns"] == "0" and info["Name"] == "HAProxy"
         assert int(info["Pid"]) == postern.pid
+
+
+@pytest.mark.topology(backends=2)
+def test_rates_and_times_are_those_of_the_sessions(lab, engine):
+    one, two = lab.backends
+    with AdminPostern(lab, config(lab, **engine.pool)) as postern:
+        serve_all(lab)
+        assert postern.stat()["inbound", one.label]["lastsess"] == ""
+        assert postern.ask(f"set server inbound/{two.label} state maint") == "\n"
+        for _ in range(10):
+            with lab.connect() as s:
+                smtp_session(s)
+        lines = postern.wait_sessions(10)
+        every = [("mx", "FRONTEND"), ("inbound", "BACKEND"), ("inbound", one.label)]
+        rows = postern.wait_stat(lambda rows: all(int(rows[key]["rate_max"]) > 0 for key in every))
+        for key in every:
+            assert 1 <= int(rows[key]["rate_max"]) <= 10 and int(rows[key]["rate"]) <= int(rows[key]["rate_max"])
+        for key in every[1:]:
+            assert int(rows[key]["lastsess"]) < DEADLINE
+            longest = max(float(s["duration"]) for s in lines) * 1000
+            assert int(rows[key]["ctime"]) <= int(rows[key]["ttime"]) <= longest and rows[key]["qtime"] == "0"
+        assert rows["inbound", two.label]["rate_max"] == "0" and rows["inbound", two.label]["lastsess"] == ""
+        rows = postern.wait_stat(lambda rows: all(rows[key]["rate"] == "0" for key in every))
+        info = postern.info()
+        assert info["SessRate"] == info["ConnRate"] == "0" and int(info["MaxSessRate"]) >= 1
+        assert int(info["Idle_pct"]) <= 100
+        assert postern.ask("clear counters") == "\n"
+        assert postern.stat()["mx", "FRONTEND"]["rate_max"] == "0"
+
+
+@pytest.mark.topology(backends=1)
+def test_sessions_of_each_listener_are_counted_apart(lab, engine):
+    listeners = [listener(name="one", address=["203.0.113.25:25"]), listener(name="two", address=["203.0.113.25:587"])]
+    pools = [pool(backend_lines(lab.backends), slow_start="0s", **engine.pool)]
+    with AdminPostern(lab, configuration(pools, listeners)) as postern:
+        serve_all(lab)
+        for port in (25, 587, 587):
+            with lab.connect("203.0.113.25", port) as s:
+                smtp_session(s)
+        kept = lab.connect("203.0.113.25", 587)
+        assert receive(kept, 4) == b"220 "
+        rows = postern.stat()
+        assert [rows["one", "FRONTEND"][c] for c in ("stot", "scur")] == ["1", "0"]
+        assert [rows["two", "FRONTEND"][c] for c in ("stot", "scur", "smax")] == ["3", "1", "1"]
+        # A session goes on counting for the listener that it came through.
+        postern.reload(postern.with_admin(configuration(pools, [listener(name="one", address=["203.0.113.25:587"])])))
+        with lab.connect("203.0.113.25", 587) as s:
+            smtp_session(s)
+        kept.close()
+        lines = postern.wait_sessions(5)
+        rows = postern.stat()
+        assert [rows["one", "FRONTEND"][c] for c in ("stot", "scur")] == ["2", "0"]
+        assert sorted(s["listener"] for s in lines) == ["one", "one", "two", "two", "two"]
+        assert int(rows["one", "FRONTEND"]["bout"]) == sum(int(s["bytes_out"]) for s in lines if s["listener"] == "one")
 
 
 @pytest.mark.tsan

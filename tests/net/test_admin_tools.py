@@ -2,6 +2,7 @@
 """The admin socket under the tools that operators run against HAProxy, and beside HAProxy itself."""
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import re
@@ -76,51 +77,115 @@ SAME = [
     "show backend", "show cli level", "show servers state none", "show stat none 4 -1", "show table none",
     "user;set weight inbound/mta1 5;show cli level;operator", "operator;clear counters all;clear counters;show cli level",
     "enable health inbound/mta1", "enable server inbound/none", "disable server inbound/mta1;enable server inbound/mta1",
+    "set maxconn frontend", "set maxconn frontend none 3", "set maxconn frontend mx", "set maxconn frontend mx -1",
+    "set maxconn frontend mx 5", "enable agent inbound/mta1", "disable agent inbound/mta1", "enable agent inbound/none",
+    "show servers conn none", "set server inbound/mta1 addr", "set server inbound/mta1 addr 10.2.0.11",
+    "set server inbound/mta1 addr 10.2.0.11 port 25", "set server inbound/mta1 addr 10.2.0.11 port x",
+    "set server inbound/mta1 addr name", "set server inbound/mta1 addr 10.2.0.99 port 26",
+    "set server inbound/mta1 addr 10.2.0.11", "set server inbound/mta1 addr 10.2.0.11 port 25", "set server inbound/none addr x",
+    "add server inbound/mta3", "add server none/mta3 10.2.0.50:25", "add server inbound/mta1 10.2.0.50:25",
+    "add server inbound/mta3 10.2.0.50:25 weight 300", "add server inbound/mta3 10.2.0.50:25 nonsense",
+    "add server inbound/mta3 10.2.0.50:25 weight 20 maxconn 3 enabled", "get weight inbound/mta3",
+    "add server inbound/mta3 10.2.0.50:25", "del server inbound/mta3", "disable server inbound/mta3;get weight inbound/mta3",
+    "del server none/mta3", "del server inbound/none", "del server inbound/mta3", "del server inbound/mta3",
+    "user;add server inbound/mta3 10.2.0.50:25;del server inbound/mta1;set maxconn frontend mx 3",
     "prompt;show backend", "prompt\nget weight inbound/none\nquit", "quit", "show backend # and more",
 ]
 
 
-@pytest.mark.topology(backends=2)
-def test_haproxy_gives_the_same_answers(lab):
+def values(text):
+    """{(owner, name): the rest of what is said of it} of an answer in JSON."""
+    rows = json.loads(text)
+    rows = rows if isinstance(rows[0], list) else [rows]
+    return {(v.get("objType"), v.get("proxyId"), v.get("id"), v["field"]["name"]): v for row in rows for v in row}
+
+
+def assert_same_json(theirs, own, other):
+    """Each value that both have is of one kind; in those of `other` ours differ for a pool. Keys stand in one order."""
+    theirs, own = values(theirs), values(own)
+    assert len(own.keys() & theirs.keys()) > 20
+    for key in own.keys() & theirs.keys():
+        a, b = theirs[key], own[key]
+        assert list(a) == list(b) and list(a["value"]) == list(b["value"]), key
+        if key[0] == "Backend" and key[3] in other:
+            continue
+        assert a["tags"] == b["tags"], key
+        if key[0]:  # what a process has, has other positions
+            assert (a["field"], a["value"]["type"]) == (b["field"], b["value"]["type"]), key
+
+
+@contextlib.contextmanager
+def beside_haproxy(lab):
+    """postern, and the socket of a HAProxy that is configured like it."""
     with AdminPostern(lab, config(lab)) as postern:
         theirs = postern.run_directory / "haproxy.sock"
         file = postern.run_directory / "haproxy.cfg"
         file.write_text(HAPROXY.format(socket=theirs))
         with program(lab.gateway, "haproxy", "-f", file, "-db", ready=lambda: answers(theirs)):
-            for command in SAME:
-                expected = ask(theirs, command, half_close=True)
-                own = ask(postern.socket, command, half_close=True)
-                if command.startswith("set server inbound/mta1") and expected.startswith("usage"):
-                    assert own.startswith("usage: set server <backend>/<server> ")
-                else:
-                    assert own == expected, command
-            both = [parse_stat(ask(path, "show stat")) for path in (theirs, postern.socket)]
-            assert list(both[0]) == list(both[1])
-            ours = list(both[1]["inbound", "mta1"])
-            assert ours[:83] == list(both[0]["inbound", "mta1"])[:83]
-            for key, row in both[0].items():
-                for column in BOTH_COUNT:
-                    if row[column] and both[1][key][column]:
-                        assert both[1][key][column] == row[column], (key, column)
-            state = [ask(path, "show servers state").split("\n") for path in (theirs, postern.socket)]
-            assert state[0][:2] == state[1][:2] and len(state[0]) == len(state[1])
-            for a, b in zip(state[0][2:4], state[1][2:4]):
-                fields = [line.split(" ") for line in (a, b)]
-                assert len(fields[0]) == len(fields[1]) == 25
-                for i in (1, 2, 3, 4, 5, 6, 7, 8, 18):  # names, address, states, weights, port
-                    assert fields[0][i] == fields[1][i], (i, a, b)
-            typed = [dict(line.split(":", 1) for line in ask(path, "show stat typed").strip().split("\n"))
-                     for path in (theirs, postern.socket)]
+            yield postern, theirs
 
-            def kinds(lines):  # by letter and name: the tags and the type
-                return {(k.split(".")[0], k.split(".")[4]): v.split(":")[:2] for k, v in lines.items()}
 
-            own, their = kinds(typed[1]), kinds(typed[0])
-            # These two are a server's state and a pool's count; ours have the tags of the former everywhere.
-            other = {k: (v, their[k]) for k, v in own.items() if k in their and v != their[k]}
-            assert set(other) == {("B", "act"), ("B", "bck")}, other
-            postern.wait(event="admin", command="disable server inbound/mta1")
-            postern.wait(event="admin", command="enable server inbound/mta1")
+@pytest.mark.topology(backends=2)
+def test_haproxy_gives_the_same_answers(lab):
+    with beside_haproxy(lab) as (postern, theirs):
+        for command in SAME:
+            expected = ask(theirs, command, half_close=True)
+            own = ask(postern.socket, command, half_close=True)
+            if command.startswith("set server inbound/mta1") and expected.startswith("usage"):
+                assert own.startswith("usage: set server <backend>/<server> ")
+            elif command.startswith(("add server", "del server")):
+                assert own.rstrip("\n.") == expected.rstrip("\n."), command  # some of theirs have no empty line
+            else:
+                assert own == expected, command
+        postern.wait(event="admin", command="disable server inbound/mta1")
+        postern.wait(event="admin", command="enable server inbound/mta1")
+
+
+@pytest.mark.topology(backends=2)
+def test_haproxy_shows_the_same_tables(lab):
+    with beside_haproxy(lab) as (postern, theirs):
+        def asked(command):
+            return [ask(path, command) for path in (theirs, postern.socket)]
+
+        both = [parse_stat(text) for text in asked("show stat")]
+        assert list(both[0]) == list(both[1])
+        ours = list(both[1]["inbound", "mta1"])
+        assert ours[:83] == list(both[0]["inbound", "mta1"])[:83]
+        for key, row in both[0].items():
+            for column in BOTH_COUNT:
+                if row[column] and both[1][key][column]:
+                    assert both[1][key][column] == row[column], (key, column)
+        state = [text.split("\n") for text in asked("show servers state")]
+        assert state[0][:2] == state[1][:2] and len(state[0]) == len(state[1])
+        for a, b in zip(state[0][2:4], state[1][2:4]):
+            fields = [line.split(" ") for line in (a, b)]
+            assert len(fields[0]) == len(fields[1]) == 25
+            for i in (1, 2, 3, 4, 5, 6, 7, 8, 18):  # names, address, states, weights, port
+                assert fields[0][i] == fields[1][i], (i, a, b)
+        conns = [text.split("\n") for text in asked("show servers conn inbound")]
+        assert conns[0][0] == conns[1][0] and len(conns[0]) == len(conns[1])
+        for a, b in zip(conns[0][1:3], conns[1][1:3]):
+            assert a.split()[:5] == b.split()[:5] and len(a.split()) == len(b.split())
+
+
+@pytest.mark.topology(backends=2)
+def test_haproxy_gives_its_values_the_same_kinds(lab):
+    # A server's and a listener's have other tags than a pool's; ours have those of the former everywhere.
+    other = {"act", "bck", "rate", "rate_max"}
+
+    def kinds(lines):  # by letter and name: the tags and the type
+        return {(k.split(".")[0], k.split(".")[4]): v.split(":")[:2] for k, v in lines.items()}
+
+    with beside_haproxy(lab) as (postern, theirs):
+        def asked(command):
+            return [ask(path, command) for path in (theirs, postern.socket)]
+
+        typed = [dict(line.split(":", 1) for line in text.strip().split("\n")) for text in asked("show stat typed")]
+        their, own = map(kinds, typed)
+        differ = {k for k, v in own.items() if k in their and v != their[k]}
+        assert differ == {("B", name) for name in other}
+        assert_same_json(*asked("show stat json"), other)
+        assert_same_json(*asked("show info json"), other=set())
 
 
 @pytest.mark.topology(backends=2)

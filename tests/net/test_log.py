@@ -14,7 +14,7 @@ from lab import VIP4, VIP6, endpoint
 from load import client, serve, serve_all
 from peers import converse, reset, smtp_session
 
-SESSION_FIELDS = ("time level event client vip source listener pool backend address zone session bytes_in bytes_out duration "
+SESSION_FIELDS = ("time level event client vip source listener pool backend address zone class session bytes_in bytes_out duration "
                   "connect_ms banner_ms smtp_code retries port_changed dissolved relayed end reason").split()
 NOT_OF_DISSOLVED = {"relayed"}
 READER = ["bash", "-c", 'exec "$@" 2> >(exec cat >&2)', "bash"]

@@ -49,6 +49,27 @@ static void what_is_not_written_has_its_default(void **state)
     snapshot_free(s);
 }
 
+static void a_map_within_a_map_at_the_top_is_read_and_filled(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t limit_ms, silent_ms;
+    } cases[] = {{LISTENER POOL, 900000, 660000},
+        {"gateway: {drain: {silent: 2s, limit: 1s}, name: a}\n" LISTENER POOL, 1000, 2000},
+        {"gateway: {name: a, drain: {limit: 24h}}\n" LISTENER POOL, 86400000, 660000}};
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct config *c;
+        char *errors;
+        write_text(FILE_NAME, cases[i].text);
+        assert_int_equal(load(&c, &errors), 0);
+        assert_int_equal(c->gateway.drain.limit_ms, cases[i].limit_ms);
+        assert_int_equal(c->gateway.drain.silent_ms, cases[i].silent_ms);
+        free(errors);
+        config_free(c);
+    }
+}
+
 static const char whole[] =
     "gateway: {name: gw1, zone: eu-west-1a, host_name: mx.example.org, workers: 3, max_sessions: 1000000}\n"
     "listeners:\n"
@@ -497,7 +518,7 @@ static void near_keys_are_found(void **state)
         bool close;
     } cases[] = {{"gatway", "gateway", true}, {"Gateway", "gateway", true}, {"gaetway", "gateway", true},
         {"listener", "listeners", true}, {"pol", "pools", false}, {"pool", "pools", true},
-        {"", "admin", false}, {"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", "gateway", false}};
+        {"", "http", false}, {"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", "gateway", false}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         bool close;
         assert_string_equal(config_nearest_key(&config_root, cases[i].wrong, &close)->name, cases[i].nearest);
@@ -524,7 +545,9 @@ static void a_host_name_that_is_no_name_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_not_written_has_its_default), cmocka_unit_test(what_is_written_is_published),
+        cmocka_unit_test(what_is_not_written_has_its_default),
+        cmocka_unit_test(a_map_within_a_map_at_the_top_is_read_and_filled),
+        cmocka_unit_test(what_is_written_is_published),
         cmocka_unit_test(the_longest_prefix_finds_its_listener),
         cmocka_unit_test(finding_a_listener_by_halving_agrees_with_looking_at_all),
         cmocka_unit_test(yaml_may_be_written_in_its_ways), cmocka_unit_test(zones_may_be_named_in_these_ways),

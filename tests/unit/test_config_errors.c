@@ -18,11 +18,24 @@ static const struct error_case cases[] = {
         "postern.yaml:5:5: error: unknown key \"idle\" in pool \"p\"; it is a key of timeouts\n"
         "    5 |     idle: 5m\n"
         "      |     ^~~~\n"},
-    {"unknown_top_level_key", "http: {listen: 127.0.0.1:9125}\n" LISTENER POOL,
-        "postern.yaml:1:1: error: unknown key \"http\" in the top level; the nearest known key is \"admin\" "
-        "(known are: gateway, admin, listeners, sources, pools)\n"
-        "    1 | http: {listen: 127.0.0.1:9125}\n"
+    {"unknown_top_level_key", "snmp: {listen: 127.0.0.1:161}\n" LISTENER POOL,
+        "postern.yaml:1:1: error: unknown key \"snmp\" in the top level; the nearest known key is \"http\" "
+        "(known are: gateway, admin, http, listeners, sources, pools)\n"
+        "    1 | snmp: {listen: 127.0.0.1:161}\n"
         "      | ^~~~\n"},
+    {"http_for_all", "http: {listen: 0.0.0.0:9125}\n" LISTENER POOL,
+        "postern.yaml:1:16: error: listen: \"0.0.0.0:9125\" can be reached from other hosts, and nobody is "
+        "asked "
+        "who he is; use 127.0.0.1 or [::1], and let a web server that knows its users pass on what others "
+        "may "
+        "see\n"
+        "    1 | http: {listen: 0.0.0.0:9125}\n"
+        "      |                ^~~~~~~~~~~~\n"},
+    {"http_without_port", "http: {listen: \"::1\"}\n" LISTENER POOL,
+        "postern.yaml:1:17: error: listen: \"::1\" is not ADDRESS:PORT, like 127.0.0.1:9125 or "
+        "\"[::1]:9125\"\n"
+        "    1 | http: {listen: \"::1\"}\n"
+        "      |                 ^~~\n"},
     {"key_twice",
         LISTENER POOL "    retries: 1\n"
                       "    retries: 2\n",
@@ -82,7 +95,7 @@ static const struct error_case cases[] = {
         "      |   ^\n"},
     {"crlf", "gateway: {nom: a}\r\n" LISTENER POOL,
         "postern.yaml:1:11: error: unknown key \"nom\" in gateway; the nearest known key is \"name\" (known "
-        "are: name, zone, zones, host_name, resolver, workers, max_sessions)\n"
+        "are: name, zone, zones, host_name, resolver, workers, max_sessions, drain)\n"
         "    1 | gateway: {nom: a}\n"
         "      |           ^~~\n"},
     {"empty_list", LISTENER "pools: []\n",

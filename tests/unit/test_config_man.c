@@ -66,6 +66,9 @@ static char *introduction(const struct config_key *key)
     case CONFIG_PATH:
         fputs("absolute path", out);
         break;
+    case CONFIG_LOOPBACK:
+        fputs("loopback address", out);
+        break;
     case CONFIG_RESOLVER:
         fputs("address", out);
         break;

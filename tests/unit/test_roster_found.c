@@ -108,7 +108,7 @@ static void what_is_configured_wins_by_name_and_by_address(void **state)
     find(found, 2);
     assert_true(member("x") < 0);
     assert_int_equal(roster->n_backends, 1);
-    assert_false(roster->backends[member("fixed")].found);
+    assert_int_equal(roster->backends[member("fixed")].origin, BACKEND_CONFIGURED);
 }
 
 static void a_configured_backend_that_is_then_found_keeps_its_sessions(void **state)
