@@ -185,7 +185,14 @@ def test_a_package_is_installed_upgraded_under_sessions_and_purged_without_a_tra
             s.close()
         dissolved.close()
     assert machine.show("NRestarts") == "0"
+    # systemd looks after the new process as it did after the old one: when it dies, and when it is told to stop.
+    machine.wait_journal("event=predecessors_ended")
+    heir = service.pid
+    service.systemctl("kill", "--kill-who=main", "--signal=KILL")
+    machine.wait_show("MainPID", lambda now: now not in ("0", str(heir)))
+    machine.wait_journal("event=start", count=3)
     machine.run("dpkg", "--purge", "postern")
+    machine.wait_journal("event=stop", count=2)
     machine.run("rm", "-r", "/etc/postern", "/etc/systemd/system/postern.service.d")
     assert files_of(machine) - before == set()
 
