@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unit under a real systemd: what the manager is told, what it does about it, and how little the process may."""
 import collections
+import json
 import os
 import re
 import signal
@@ -87,6 +88,9 @@ def test_systemd_starts_it_sees_it_reload_and_stops_it_and_leaves_it_little_powe
         smtp_session(s)
     client = parse_line(machine.wait_journal("event=session"))["client"]
     assert client.startswith(f"[{lab.client.v4}]:")
+    found = machine.run("journalctl", "--output=json", "POSTERN_EVENT=start").stdout
+    event = json.loads(found)  # one entry
+    assert (event["POSTERN_LISTENERS"], event["PRIORITY"], event["SYSLOG_IDENTIFIER"]) == ("1", "6", "postern")
     machine.wait_show("StatusText", "0 sessions, 0 of them dissolved; 2 of 2 backends take sessions")
     assert machine.show("User") == "postern"
     with open(f"/proc/{machine.init}/root/proc/{service.pid}/status", encoding="ascii") as f:
