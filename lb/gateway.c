@@ -110,6 +110,7 @@ static int start_workers(struct gateway *g)
         .loads = g->loads,
         .workers = g->workers,
         .idle_fd = g->idle_fd,
+        .wait = gateway_is_heir(&g->inherited),
     };
     for (uint32_t i = 0; i < n; i++) {
         struct worker *w = &g->workers[i];
@@ -401,7 +402,6 @@ static int open_loop(struct gateway *g)
     sigset_t set;
 
     sigemptyset(&set);
-    sigaddset(&set, SIGCHLD); /* the loop waits for processes by their descriptors */
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         sigaddset(&set, signals[i]);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
@@ -520,6 +520,8 @@ static int gateway_start(struct gateway *g)
         return fail("cannot attach the catch program to this network namespace", error);
     g->http.catching = true;
     gateway_takeover_end(&g->inherited, &g->upgrade);
+    for (uint32_t i = 0; i < g->n_workers; i++)
+        worker_release(&g->workers[i], RELEASE_NOTHING);
     g->tend_ms = dissolve_tend_others(current(g), true) ? clock_now_ms() + TEND_MS : UINT64_MAX;
     log_event(LOG_LEVEL_INFO, "start",
         "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u "

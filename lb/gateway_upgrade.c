@@ -26,6 +26,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
@@ -36,7 +37,7 @@
 
 void gateway_upgrade_init(struct gateway_upgrade *u)
 {
-    *u = (struct gateway_upgrade){.socket = -1};
+    *u = (struct gateway_upgrade){.socket = -1, .pidfd = -1};
     ssize_t n = readlink("/proc/self/exe", u->program, sizeof(u->program) - 1);
     u->program[n > 0 ? n : 0] = '\0';
 }
@@ -56,6 +57,7 @@ static void forget_sources(struct gateway_upgrade *u)
     u->message = sd_event_source_disable_unref(u->message);
     u->child = sd_event_source_disable_unref(u->child);
     u->timer = sd_event_source_disable_unref(u->timer);
+    fd_close(&u->pidfd);
 }
 
 /* ---- failure ----------------------------------------------------------------------------------------- */
@@ -125,21 +127,27 @@ static void describe_end(const siginfo_t *info, char text[UPGRADE_TEXT_MAX])
 }
 
 /* Its life is its own, but nobody else hears how it has ended while we are its parent. */
-static int tell_successor(const siginfo_t *info)
+static int tell_successor(struct gateway_upgrade *u, const siginfo_t *info)
 {
+    u->child = sd_event_source_disable_unref(u->child);
+    fd_close(&u->pidfd);
     log_event(LOG_LEVEL_INFO, "successor_ended", "pid=%d new_pid=%d %s=%d", getpid(), info->si_pid,
         info->si_code == CLD_EXITED ? "status" : "signal", info->si_status);
     return 0;
 }
 
-static int on_child(sd_event_source *source, const siginfo_t *info, void *arg)
+/* Not sd_event_add_child(): that looks once, and whoever traces a process hears of its end before we do. */
+static int on_child(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
     struct gateway_upgrade *u = arg;
     char text[UPGRADE_TEXT_MAX];
+    siginfo_t info = {0};
 
+    if (waitid(P_PID, (id_t)u->successor, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
+        return 0;
     if (u->step == UPGRADE_DONE)
-        return tell_successor(info);
-    describe_end(info, text);
+        return tell_successor(u, &info);
+    describe_end(&info, text);
     note_why(u, "%s", text);
     begin_failing(u);
     take_back(u);
@@ -267,8 +275,13 @@ static int give_all(struct gateway_upgrade *u)
 
 static int watch(struct gateway_upgrade *u)
 {
-    int error = sd_event_add_child(u->loop, &u->child, u->successor, WEXITED, on_child, u);
+    int error = 0;
 
+    u->pidfd = pidfd_open(u->successor, 0);
+    if (u->pidfd < 0)
+        error = -errno;
+    if (error >= 0)
+        error = sd_event_add_io(u->loop, &u->child, u->pidfd, EPOLLIN, on_child, u);
     if (error >= 0)
         error = sd_event_add_io(u->loop, &u->message, u->socket, EPOLLIN, on_message, u);
     if (error >= 0)

@@ -43,6 +43,7 @@ struct gateway_upgrade {
     uint32_t successor_workers;
     bool same_table; /* it has our table of dissolved sessions */
     int socket;      /* towards it; -1: none, or it has ended */
+    int pidfd;       /* of it, while it is our child */
     sd_event_source *message, *child, *timer;
     char why[UPGRADE_TEXT_MAX]; /* the last one has failed; "": it has not */
     struct {

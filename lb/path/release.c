@@ -3,6 +3,7 @@
  * Happy path: RELEASE_ALL -> accepts cancelled, and what they had taken becomes sessions -> each session with
  * sockets gives up dissolving -> dissolved ones are forgotten here -> done is told -> RELEASE_DONE -> the
  * listening sockets are closed.
+ * The other side: RELEASE_WAIT from the start, RELEASE_NOTHING as soon as the old process has lost its say.
  * Failure path: RELEASE_NOTHING -> dissolved sessions are adopted again, accepts start again. Nobody was
  * refused meanwhile: connections wait in the listening sockets. Called by worker.c, each worker for itself.
  */
@@ -56,6 +57,8 @@ static bool carry_out(struct worker *w, enum release_order order)
     struct release *r = &w->release;
 
     switch (order) {
+    case RELEASE_WAIT:
+        return true;
     case RELEASE_ALL:
     case RELEASE_LISTENERS:
         stop_accepting(w);
@@ -83,7 +86,8 @@ static bool carry_out(struct worker *w, enum release_order order)
 void release_run(struct worker *w)
 {
     enum release_order order = atomic_load(&w->release.order);
+    bool back = order == RELEASE_NOTHING && w->release.paused;
 
-    if (order != w->release.carried_out && carry_out(w, order))
+    if ((back || order != w->release.carried_out) && carry_out(w, order))
         w->release.carried_out = order;
 }

@@ -14,6 +14,7 @@ struct worker;
 
 /* Each is given only after the one before it has been carried out, or as the way back. */
 enum release_order {
+    RELEASE_WAIT,      /* a new process: begin when told RELEASE_NOTHING, for the other one may yet go on */
     RELEASE_NOTHING,   /* serve; also takes back what was released */
     RELEASE_ALL,       /* accept no more, leave the table */
     RELEASE_LISTENERS, /* accept no more, but go on with the dissolved sessions: the other one has a table of

@@ -366,6 +366,8 @@ int worker_start(struct worker *w, uint32_t index, const struct worker_resources
     w->listener_v4 = given->listener_v4;
     w->listener_v6 = given->listener_v6;
     w->wake_fd = -1;
+    w->release.order = w->release.carried_out = given->wait ? RELEASE_WAIT : RELEASE_NOTHING;
+    w->release.paused = given->wait;
     int error = open_descriptors(w);
     if (error)
         goto failed;

@@ -91,6 +91,7 @@ struct worker_resources {
     struct worker *workers;       /* by index; the caller's storage */
     int listener_v4, listener_v6; /* open already, and the worker's from now on; -1: it opens its own */
     int idle_fd;
+    bool wait; /* accept only after worker_release(RELEASE_NOTHING) */
 };
 
 /* The pool of a session. */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the stories of upgrades in place share: a daemon whose process changes while its service does not."""
+import collections
 import contextlib
 import ctypes
 import os
@@ -7,9 +8,11 @@ import select
 import shutil
 import signal
 import subprocess
+import threading
 
 from daemon import DEADLINE, wait_readable
 from dissolving import Dissolving
+from load import client
 
 PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -56,6 +59,10 @@ class Upgrading(Dissolving):
         shutil.copy2(self.installed, self.program)
         self.old = []
 
+    @property
+    def who(self):
+        return {"pid": self.pid}
+
     def install(self, text=None):
         """Replaces the program as a package does: by another file of its name. A script, or the real one again."""
         new = self.directory / "postern.new"
@@ -98,3 +105,36 @@ class Upgrading(Dissolving):
     def stop(self, number=signal.SIGTERM, deadline=DEADLINE):
         self.wait_old(deadline)
         super().stop(number, deadline)
+
+
+class Storm:
+    """Whole sessions of a message each, one after the other in so many slots, for as long as the block lasts."""
+
+    def __init__(self, lab, concurrency=20, batch=100, **options):
+        self._lab, self._concurrency, self._batch, self._options = lab, concurrency, batch, options
+        self.ok, self.errors, self._over = 0, collections.Counter(), False
+        self._more = threading.Condition()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over = True
+        self._thread.join()
+
+    def _run(self):
+        while not self._over:
+            result = client(self._lab, "sessions", "--count", self._batch, "--concurrency", self._concurrency,
+                            check=False, **self._options)
+            with self._more:
+                self.ok += result["ok"]
+                self.errors.update(result["errors"])
+                self._more.notify_all()
+
+    def wait(self, count, deadline=DEADLINE):
+        """Until so many sessions more have ended well, or one has not."""
+        with self._more:
+            wanted = self.ok + count
+            assert self._more.wait_for(lambda: self.ok >= wanted or self.errors, deadline), "the storm stands still"
