@@ -9,6 +9,7 @@
 #include "control/admin_socket.h"
 #include "control/config_schema.h"
 #include "control/hand_over.h"
+#include "gateway.h"
 #include "gateway_health.h"
 
 #include <errno.h>
@@ -24,6 +25,12 @@ static int publish(void *arg)
     if (!error)
         a->on_change(a->arg);
     return error;
+}
+
+static int print_plan(void *arg, FILE *out)
+{
+    const struct gateway_health *h = arg;
+    return gateway_print_plan(serving_snapshot(h->serving), out);
 }
 
 static const char *replace(void *arg, int error, struct roster *next)
@@ -55,6 +62,7 @@ int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struc
         .workers = h->serving->publication.n_workers,
         .loads = h->loads,
         .checks = h->checks,
+        .discovery = &h->discovery,
         .rates = h->rates,
         .inquiries = inquiries,
         .bases = bases,
@@ -62,6 +70,7 @@ int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struc
         .daemon = &a->daemon,
         .orders = &a->orders,
         .publish = publish,
+        .print_plan = print_plan,
         .replace = replace,
         .arg = a,
     };
