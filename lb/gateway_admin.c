@@ -29,8 +29,8 @@ static int publish(void *arg)
 
 static int print_plan(void *arg, FILE *out)
 {
-    const struct gateway_health *h = arg;
-    return gateway_print_plan(serving_snapshot(h->serving), out);
+    const struct gateway_admin *a = arg;
+    return gateway_print_plan(serving_snapshot(a->health->serving), out);
 }
 
 static const char *replace(void *arg, int error, struct roster *next)
