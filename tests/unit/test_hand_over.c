@@ -153,7 +153,7 @@ static int listen_at(const struct sockaddr *name, socklen_t len)
 
 static void a_listening_socket_is_taken_only_where_it_is(void **state)
 {
-    char directory[] = "/tmp/postern-test-XXXXXX", at[32];
+    char directory[] = P_tmpdir "/postern-test-XXXXXX", at[32];
     struct sockaddr_un path = {.sun_family = AF_UNIX};
     struct sockaddr_in tcp = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(tcp);
