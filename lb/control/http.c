@@ -56,9 +56,9 @@ struct http {
 static const char *const headers[][2] = {
     {MHD_HTTP_HEADER_CONNECTION, "close"},
     {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
-    {MHD_HTTP_HEADER_X_CONTENT_TYPE_OPTIONS, "nosniff"},
+    {"X-Content-Type-Options", "nosniff"},
     {"Referrer-Policy", "no-referrer"},
-    {MHD_HTTP_HEADER_CONTENT_SECURITY_POLICY,
+    {"Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
 };
@@ -66,7 +66,7 @@ static const char *const headers[][2] = {
 /* Takes over `body`. NULL: no memory. */
 static struct MHD_Response *make(unsigned status, const char *type, char *body, size_t n)
 {
-    struct MHD_Response *r = MHD_create_response_from_buffer(n, body, MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback(n, body, free);
     bool ok = r != NULL;
 
     if (!r) {

@@ -94,7 +94,10 @@ def test_readiness_is_that_every_listener_has_a_backend(lab):
     with WebPostern(lab, both) as postern:
         assert postern.get("/readyz").status == postern.get("/healthz").status == 200
         assert total(postern.metrics(), "postern_ready") == 1
+        script = ("curl", "-fsS", URL + "/readyz")  # as keepalived and BIRD would ask
+        assert lab.gateway.run(*script).stdout == "ready\n"
         postern.reload(with_http(gone))
+        assert lab.gateway.run(*script, check=False).returncode == 22
         answer = postern.get("/readyz")
         assert answer.status == 503 and answer.body == "listener submission: pool other has no usable backend for IPv4 clients\n"
         m = postern.metrics()
