@@ -144,7 +144,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
         if (strcmp(path, h->given.pages[i].path) == 0)
             return answer_page(h, connection, i);
     return answer_text(
-        connection, MHD_HTTP_NOT_FOUND, "There are /status, /metrics, /healthz and /readyz here.\n");
+        connection, MHD_HTTP_NOT_FOUND, "There is nothing here.\n");
 }
 
 /* ---- the life of a connection ------------------------------------------------------------------------- */
@@ -327,15 +327,15 @@ static int watch(struct http *h)
     return error < 0 ? error : 0;
 }
 
-int http_open(const struct http_given *given, const union addr *at, struct http **ret)
+int http_open(const struct http_given *given, const union addr *at, int fd, struct http **ret)
 {
     struct http *h = calloc(1, sizeof(*h));
 
     if (!h)
         return -ENOMEM;
-    *h = (struct http){.given = *given, .fd = -1, .youngest = &h->oldest};
+    *h = (struct http){.given = *given, .fd = fd, .youngest = &h->oldest};
     h->made = calloc(given->n_pages, sizeof(*h->made));
-    int error = h->made ? listen_at(h, at) : -ENOMEM;
+    int error = !h->made ? -ENOMEM : fd >= 0 ? 0 : listen_at(h, at);
     if (!error)
         error = start_library(h);
     if (!error)
@@ -346,6 +346,11 @@ int http_open(const struct http_given *given, const union addr *at, struct http 
     }
     *ret = h;
     return 0;
+}
+
+int http_fd(const struct http *h)
+{
+    return h ? h->fd : -1;
 }
 
 void http_close(struct http *h)
