@@ -267,9 +267,7 @@ static int parse_loopback(const char *text, const char **ret, char why[CONFIG_WH
         return refuse(why, "%s is not ADDRESS:PORT, like 127.0.0.1:9125 or \"[::1]:9125\"", quoted);
     if (!config_addr_is_loopback(&a))
         return refuse(why,
-            "%s can be reached from other hosts, and nobody is asked who he is; use 127.0.0.1 or [::1], and "
-            "let "
-            "a web server that knows its users pass on what others may see",
+            "%s can be reached from other hosts, and nobody is asked who he is; use 127.0.0.1 or [::1]",
             quoted);
     return 0;
 }
