@@ -90,7 +90,18 @@ struct config_gateway {
 };
 
 struct config_admin {
-    const char *socket; /* "": none */
+    const char *socket;     /* "": none */
+    const char *group;      /* of the socket; "": our own */
+    const char *tcp;        /* ADDRESS:PORT; "": none */
+    uint32_t name;          /* enum admin_name */
+    const char *state_file; /* "": none */
+};
+
+/* What it calls itself at the admin socket. */
+enum admin_name { ADMIN_NAME_HAPROXY, ADMIN_NAME_POSTERN };
+
+struct config_log {
+    uint32_t sample; /* 1: every session has its line */
 };
 
 struct config_http {
@@ -101,6 +112,7 @@ struct config {
     struct config_gateway gateway;
     struct config_admin admin;
     struct config_http http;
+    struct config_log log;
     struct config_array listeners; /* struct config_listener */
     struct config_array sources;   /* struct config_source */
     struct config_array pools;     /* struct config_pool */
