@@ -141,8 +141,6 @@ static const char *needs_restart(const struct config *before, const struct confi
         return "gateway.workers has changed: that needs a restart";
     if (before->gateway.max_sessions != after->gateway.max_sessions)
         return "gateway.max_sessions has changed: that needs a restart";
-    if (strcmp(before->admin.socket, after->admin.socket) != 0)
-        return "admin.socket has changed: that needs a restart";
     return NULL;
 }
 

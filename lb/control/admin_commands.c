@@ -56,7 +56,13 @@ static void show_level(const struct admin_call *c)
 
 static void show_sockets(const struct admin_call *c)
 {
-    admin_reply_print(c->reply, "# socket lvl processes\nunix@%s admin all\n", c->world->socket);
+    const struct config_admin *a = &admin_roster(c)->config->admin;
+
+    admin_reply_text(c->reply, "# socket lvl processes\n");
+    if (a->socket && a->socket[0])
+        admin_reply_print(c->reply, "unix@%s admin all\n", a->socket);
+    if (a->tcp && a->tcp[0])
+        admin_reply_print(c->reply, "%s user all\n", a->tcp);
 }
 
 static void set_severity(const struct admin_call *c)
@@ -139,6 +145,7 @@ static const struct command commands[] = {
     {"show errors", "", ADMIN_OPERATOR, admin_show_errors,
         "protocol errors: none, as no content is looked at"},
     {"show info", "[typed|json]", ADMIN_USER, admin_show_info, "the state of the whole"},
+    {"show plan", "", ADMIN_OPERATOR, admin_show_plan, "what is set up on this host, in the words of ip(8)"},
     {"show servers conn", "[<bk>]", ADMIN_USER, admin_show_servers_conn, "the connections of the backends"},
     {"show servers state", "[<bk>]", ADMIN_USER, admin_show_servers_state, "the backends, for a state file"},
     {"show sess", "[<id>|all]", ADMIN_OPERATOR, admin_show_sess, "the sessions, or one"},
@@ -146,8 +153,7 @@ static const struct command commands[] = {
         "the sessions as JSON, one a line; also state=, older=, idle="},
     {"show stat", "[<iid> <type> <sid>] [typed|json]", ADMIN_USER, admin_show_stat,
         "the counters of listeners, pools and backends"},
-    {"show status", "", ADMIN_USER, admin_show_status,
-        "all of it as one line of JSON, and what is wrong; of postern's own"},
+    {"show status", "", ADMIN_USER, admin_show_status, "all of it as one line of JSON, and what is wrong"},
     {"show table", "[<table>]", ADMIN_USER, admin_show_table, "stick tables: there are none"},
     {"show version", "", ADMIN_USER, admin_show_version, "the version"},
     {"shutdown session", "<id>", ADMIN_ADMIN, admin_shutdown_session,

@@ -9,12 +9,10 @@
 #include "control/admin_value.h"
 #include "control/checks.h"
 #include "control/rates.h"
-#include "control/status.h"
 
 #include "base/clock.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <syslog.h>
@@ -31,6 +29,16 @@ struct info {
     uint64_t number; /* where there is no text */
 };
 
+static bool is_disguised(const struct admin_call *c)
+{
+    return admin_roster(c)->config->admin.name == ADMIN_NAME_HAPROXY;
+}
+
+static const char *version_of(const struct admin_call *c)
+{
+    return is_disguised(c) ? DISGUISE_VERSION : POSTERN_VERSION;
+}
+
 static uint64_t descriptors(void)
 {
     struct rlimit limit;
@@ -44,8 +52,8 @@ static unsigned collect(const struct admin_call *c, struct info info[INFO_MAX], 
     const struct rate *rate = rates_of_gateway(w->rates);
     uint64_t seconds = (clock_now_ms() - w->started_ms) / 1000;
     const struct info all[] = {
-        {"Name", "POS", "HAProxy", 0},
-        {"Version", "POS", DISGUISE_VERSION, 0},
+        {"Name", "POS", is_disguised(c) ? "HAProxy" : "postern", 0},
+        {"Version", "POS", version_of(c), 0},
         {"Release_date", "POS", "unreleased", 0},
         {"Nbthread", "CGS", NULL, w->workers},
         {"Nbproc", "CGS", NULL, 1},
@@ -118,23 +126,9 @@ void admin_show_info(const struct admin_call *c)
     admin_reply_text(c->reply, form == ADMIN_JSON ? "]\n" : "");
 }
 
-/* postern's own words. */
-void admin_show_status(const struct admin_call *c)
-{
-    char *text = status_print(c->world);
-
-    if (!text) {
-        admin_say(c, LOG_ERR, "There is no memory for it.");
-        return;
-    }
-    admin_reply_text(c->reply, text);
-    admin_reply_text(c->reply, "\n");
-    free(text);
-}
-
 void admin_show_version(const struct admin_call *c)
 {
-    admin_reply_text(c->reply, DISGUISE_VERSION "\n");
+    admin_reply_print(c->reply, "%s\n", version_of(c));
 }
 
 void admin_show_backend(const struct admin_call *c)

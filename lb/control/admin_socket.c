@@ -15,22 +15,24 @@
  */
 #include "control/admin_socket.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
+#include "control/config_schema.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 1024
-#define AGAIN_US 1000000 /* when descriptors were short */
+#define NOBODY_UID ((uid_t)-1) /* who comes by TCP */
+#define SPARE_MS 1000          /* idle for so long, a client gives way to another one of its level */
+#define AGAIN_US 1000000       /* when descriptors were short */
 #define TURN_COMMANDS 16
 #define TURN_BYTES 16384 /* answered; what is more waits for the next turn */
+
+enum { BY_UNIX, BY_TCP, WAYS };
 
 struct client {
     struct admin_socket *socket;
@@ -38,8 +40,9 @@ struct client {
     sd_event_source *io, *timer;
     int fd;
     struct admin_session session;
-    bool ended;    /* it sends no more */
-    bool answered; /* a line has been */
+    uint64_t active_ms; /* when it last did something */
+    bool ended;         /* it sends no more */
+    bool answered;      /* a line has been */
     char line[ADMIN_LINE_MAX];
     size_t n;
     char *rest; /* of the line that is being run, in `line`; NULL: none is */
@@ -48,22 +51,24 @@ struct client {
     size_t sent;
 };
 
+/* One way to come. */
+struct way {
+    struct admin_endpoint now, next;
+    sd_event_source *accept;
+    char at[CONFIG_SOCKET_MAX + 1], next_at[CONFIG_SOCKET_MAX + 1]; /* as configured; "": closed */
+    bool changes;                                                   /* `next` is to take the place of `now` */
+    struct admin_socket *socket;
+};
+
 struct admin_socket {
     struct admin_world world;
     sd_event *loop;
-    sd_event_source *accept, *again;
-    int fd;
-    dev_t device; /* of the socket, as it was made */
-    ino_t inode;
+    sd_event_source *again;
+    struct way ways[WAYS];
+    gid_t next_group;
     struct client *clients;
     unsigned n_clients;
 };
-
-static void heed_comers(struct admin_socket *a)
-{
-    bool room = a->n_clients < ADMIN_CLIENTS_MAX;
-    (void)sd_event_source_set_enabled(a->accept, room ? SD_EVENT_ON : SD_EVENT_OFF);
-}
 
 static void leave(struct client *c)
 {
@@ -74,7 +79,6 @@ static void leave(struct client *c)
         at = &(*at)->next;
     *at = c->next;
     a->n_clients--;
-    heed_comers(a);
     sd_event_source_disable_unref(c->io);
     sd_event_source_disable_unref(c->timer);
     if (c->session.task)
@@ -87,6 +91,7 @@ static void leave(struct client *c)
 /* It has done something. */
 static void begin_idle(struct client *c)
 {
+    c->active_ms = clock_now_ms();
     (void)sd_event_source_set_time_relative(c->timer, (uint64_t)c->session.timeout_ms * 1000);
     (void)sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
 }
@@ -184,6 +189,13 @@ static bool is_over(const struct client *c, int received)
     return c->answered && !c->session.prompt;
 }
 
+/* It is not the client who does nothing. */
+static void await_answer(struct client *c)
+{
+    (void)sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
+    (void)sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
+}
+
 static int on_client(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
     struct client *c = arg;
@@ -200,7 +212,7 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *arg
     if (gone || (sent == 0 && !more && is_over(c, received)))
         leave(c);
     else if (sent == 0 && waits)
-        (void)sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
+        await_answer(c);
     else
         (void)sd_event_source_set_io_events(c->io, sent < 0 || more ? EPOLLOUT : EPOLLIN);
     return 0;
@@ -211,6 +223,7 @@ static void on_answer(struct admin_session *s)
     struct client *c = (struct client *)((char *)s - offsetof(struct client, session));
 
     (void)sd_event_source_set_io_events(c->io, EPOLLOUT);
+    begin_idle(c);
     (void)sd_event_source_set_enabled(c->io, SD_EVENT_ON);
 }
 
@@ -223,15 +236,17 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *arg)
 /* ---- coming ------------------------------------------------------------------------------------------- */
 
 /* Whoever is neither root nor ourselves could open the socket as a member of its group. */
-static int know(int fd, struct admin_session *ret)
+static int know(const struct client *c, bool by_tcp, struct admin_session *ret)
 {
-    struct ucred peer;
+    struct ucred peer = {.uid = NOBODY_UID};
     socklen_t len = sizeof(peer);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+    if (!by_tcp && getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
         return -errno;
     *ret = (struct admin_session){
-        .level = peer.uid == 0 || peer.uid == geteuid() ? ADMIN_ADMIN : ADMIN_OPERATOR,
+        .level = by_tcp                                   ? ADMIN_USER
+                 : peer.uid == 0 || peer.uid == geteuid() ? ADMIN_ADMIN
+                                                          : ADMIN_OPERATOR,
         .timeout_ms = ADMIN_TIMEOUT_MS,
         .uid = peer.uid,
         .on_answer = on_answer,
@@ -241,9 +256,7 @@ static int know(int fd, struct admin_session *ret)
 
 static int welcome(struct admin_socket *a, struct client *c)
 {
-    int error = know(c->fd, &c->session);
-    if (!error)
-        error = sd_event_add_io(a->loop, &c->io, c->fd, EPOLLIN, on_client, c);
+    int error = sd_event_add_io(a->loop, &c->io, c->fd, EPOLLIN, on_client, c);
     if (error >= 0)
         error = sd_event_source_set_priority(c->io, SD_EVENT_PRIORITY_IDLE);
     if (error >= 0)
@@ -252,22 +265,60 @@ static int welcome(struct admin_socket *a, struct client *c)
     return error;
 }
 
+/*
+ * Whose place a comer takes when there is none: the one of the least level, and of these of the one that has
+ * been idle for the longest. An administrator always finds one, anybody else only among his own level or
+ * below, and nobody who has done something just now.
+ */
+static struct client *find_spare(struct admin_socket *a, enum admin_level level)
+{
+    uint64_t now_ms = clock_now_ms();
+    struct client *found = NULL;
+
+    for (struct client *c = a->clients; c; c = c->next) {
+        bool idle = now_ms - c->active_ms >= SPARE_MS;
+        if (level < ADMIN_ADMIN && (!idle || c->session.level > level))
+            continue;
+        if (!found || c->session.level < found->session.level ||
+            (c->session.level == found->session.level && c->active_ms < found->active_ms))
+            found = c;
+    }
+    return found;
+}
+
+static bool make_room(struct admin_socket *a, enum admin_level level)
+{
+    struct client *spare = a->n_clients < ADMIN_CLIENTS_MAX ? NULL : find_spare(a, level);
+
+    if (spare)
+        leave(spare);
+    return a->n_clients < ADMIN_CLIENTS_MAX;
+}
+
+static void enable_comers(struct admin_socket *a, int enabled)
+{
+    for (int i = 0; i < WAYS; i++)
+        if (a->ways[i].accept)
+            (void)sd_event_source_set_enabled(a->ways[i].accept, enabled);
+}
+
 static int on_again(sd_event_source *source, uint64_t usec, void *arg)
 {
-    heed_comers(arg);
+    enable_comers(arg, SD_EVENT_ON);
     return 0;
 }
 
 static void pause_comers(struct admin_socket *a)
 {
-    (void)sd_event_source_set_enabled(a->accept, SD_EVENT_OFF);
+    enable_comers(a, SD_EVENT_OFF);
     (void)sd_event_source_set_time_relative(a->again, AGAIN_US);
     (void)sd_event_source_set_enabled(a->again, SD_EVENT_ONESHOT);
 }
 
 static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
-    struct admin_socket *a = arg;
+    struct way *w = arg;
+    struct admin_socket *a = w->socket;
     int got = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     if (got < 0) { /* whoever came has gone, or descriptors are short: sessions come first */
@@ -280,132 +331,135 @@ static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg
         fd_close(&got);
         return 0;
     }
-    c->socket = a;
-    c->fd = got;
+    *c = (struct client){.socket = a, .fd = got, .active_ms = clock_now_ms()};
+    if (know(c, w == &a->ways[BY_TCP], &c->session) < 0 || !make_room(a, c->session.level)) {
+        fd_close(&c->fd);
+        free(c);
+        return 0;
+    }
     c->next = a->clients;
     a->clients = c;
     a->n_clients++;
-    heed_comers(a);
     if (welcome(a, c) < 0)
         leave(c);
     return 0;
 }
 
-/* ---- the socket --------------------------------------------------------------------------------------- */
+/* ---- the ways ----------------------------------------------------------------------------------------- */
 
-/* Whether somebody listens there: -EADDRINUSE. 0: nobody does, and nothing is left there. */
-static int make_way(const struct sockaddr_un *address)
+static int prepare_way(struct way *w, const char *at, gid_t group, char why[ADMIN_ENDPOINT_WHY_MAX])
 {
-    struct stat st;
-
-    if (lstat(address->sun_path, &st) < 0)
-        return errno == ENOENT ? 0 : -errno;
-    if (!S_ISSOCK(st.st_mode))
-        return -EEXIST;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    int error = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? errno : 0;
-    fd_close(&fd);
-    if (error == 0 || error == EAGAIN) /* its line is full: it lives */
-        return -EADDRINUSE;
-    if (error != ECONNREFUSED)
-        return -error;
-    return unlink(address->sun_path) < 0 && errno != ENOENT ? -errno : 0;
+    strcpy(w->next_at, at);
+    w->changes = strcmp(w->at, at) != 0;
+    w->next = (struct admin_endpoint){.fd = -1};
+    if (!w->changes || !at[0])
+        return 0;
+    return w == &w->socket->ways[BY_TCP] ? admin_endpoint_tcp(&w->next, at, why)
+                                         : admin_endpoint_unix(&w->next, at, group, why);
 }
 
-/* The mode before it is bound keeps others out from its first moment on; the umask may have taken more. */
-static int listen_at(struct admin_socket *a, const struct sockaddr_un *address)
+int admin_socket_prepare(
+    struct admin_socket *a, const struct config_admin *c, char ret_why[ADMIN_ENDPOINT_WHY_MAX])
 {
-    struct stat st;
-
-    a->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (a->fd < 0 || fchmod(a->fd, 0660) < 0)
-        return -errno;
-    if (bind(a->fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
-        return -errno;
-    if (lstat(address->sun_path, &st) < 0)
-        return -errno;
-    a->device = st.st_dev;
-    a->inode = st.st_ino;
-    if (chmod(address->sun_path, 0660) < 0 || listen(a->fd, BACKLOG) < 0)
-        return -errno;
-    return 0;
+    int error = admin_endpoint_group(c->group, &a->next_group, ret_why);
+    if (!error)
+        error = prepare_way(&a->ways[BY_UNIX], c->socket, a->next_group, ret_why);
+    if (!error)
+        error = prepare_way(&a->ways[BY_TCP], c->tcp, a->next_group, ret_why);
+    return error;
 }
 
-/* The socket of another process, which listens there already. */
-static int adopt(struct admin_socket *a, const struct sockaddr_un *address, int fd)
+static int watch(struct way *w)
 {
-    struct stat st;
-
-    a->fd = fd;
-    if (lstat(address->sun_path, &st) < 0)
-        return -errno;
-    a->device = st.st_dev;
-    a->inode = st.st_ino;
-    return 0;
+    int error = sd_event_add_io(w->socket->loop, &w->accept, w->now.fd, EPOLLIN, on_accept, w);
+    return error < 0 ? error : sd_event_source_set_priority(w->accept, SD_EVENT_PRIORITY_IDLE);
 }
 
-bool admin_socket_is_at(int fd, const char *path)
+static void take(struct way *w)
 {
-    struct sockaddr_un name = {0};
-    socklen_t len = sizeof(name);
-
-    return fd >= 0 && getsockname(fd, (struct sockaddr *)&name, &len) == 0 && name.sun_family == AF_UNIX &&
-           strncmp(name.sun_path, path, sizeof(name.sun_path)) == 0;
+    w->accept = sd_event_source_disable_unref(w->accept);
+    admin_endpoint_close(&w->now);
+    w->now = w->next;
+    w->next = (struct admin_endpoint){.fd = -1};
+    strcpy(w->at, w->next_at);
+    if (w->now.fd >= 0 && watch(w) < 0) { /* there is no memory */
+        admin_endpoint_close(&w->now);
+        w->at[0] = '\0';
+    }
 }
 
-int admin_socket_open(sd_event *loop, const struct admin_world *world, int fd, struct admin_socket **ret)
+void admin_socket_settle(struct admin_socket *a, bool applied)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    for (int i = 0; i < WAYS; i++) {
+        struct way *w = &a->ways[i];
+        if (w->changes && applied)
+            take(w);
+        else if (w->changes)
+            admin_endpoint_close(&w->next);
+        else if (applied && i == BY_UNIX && w->now.fd >= 0)
+            admin_endpoint_regroup(&w->now, a->next_group);
+        w->changes = false;
+    }
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------------- */
+
+int admin_socket_new(sd_event *loop, const struct admin_world *world, struct admin_socket **ret)
+{
     struct admin_socket *a = calloc(1, sizeof(*a));
 
     if (!a)
         return -ENOMEM;
-    *a = (struct admin_socket){.world = *world, .loop = loop, .fd = -1};
-    assert(strlen(world->socket) < sizeof(address.sun_path));
-    strcpy(address.sun_path, world->socket);
-    int error = fd >= 0 ? adopt(a, &address, fd) : make_way(&address);
-    if (!error && fd < 0)
-        error = listen_at(a, &address);
-    if (!error)
-        error = sd_event_add_io(loop, &a->accept, a->fd, EPOLLIN, on_accept, a);
-    if (error >= 0)
-        error = sd_event_source_set_priority(a->accept, SD_EVENT_PRIORITY_IDLE);
-    if (error >= 0)
-        error = sd_event_add_time(loop, &a->again, CLOCK_MONOTONIC, UINT64_MAX, 0, on_again, a);
+    *a = (struct admin_socket){.world = *world, .loop = loop};
+    for (int i = 0; i < WAYS; i++)
+        a->ways[i] = (struct way){.socket = a, .now.fd = -1, .next.fd = -1};
+    int error = sd_event_add_time(loop, &a->again, CLOCK_MONOTONIC, UINT64_MAX, 0, on_again, a);
     if (error < 0) {
-        admin_socket_close(a);
+        free(a);
         return error;
     }
     *ret = a;
     return 0;
 }
 
-int admin_socket_fd(const struct admin_socket *a)
+int admin_socket_fd(const struct admin_socket *a, bool tcp)
 {
-    return a ? a->fd : -1;
+    return a ? a->ways[tcp ? BY_TCP : BY_UNIX].now.fd : -1;
+}
+
+void admin_socket_adopt(struct admin_socket *a, const struct config_admin *c, int unix_fd, int tcp_fd)
+{
+    const char *at[WAYS] = {[BY_UNIX] = c->socket, [BY_TCP] = c->tcp};
+    int fd[WAYS] = {[BY_UNIX] = unix_fd, [BY_TCP] = tcp_fd};
+
+    for (int i = 0; i < WAYS; i++) {
+        struct way *w = &a->ways[i];
+        if (fd[i] < 0)
+            continue;
+        admin_endpoint_adopt(&w->next, fd[i], i == BY_UNIX ? at[i] : "");
+        strcpy(w->next_at, at[i]);
+        take(w);
+    }
 }
 
 void admin_socket_abandon(struct admin_socket *a)
 {
     if (a)
-        a->inode = 0;
-    admin_socket_close(a);
+        a->ways[BY_UNIX].now.inode = 0; /* the name is another process's */
+    admin_socket_free(a);
 }
 
-void admin_socket_close(struct admin_socket *a)
+void admin_socket_free(struct admin_socket *a)
 {
-    struct stat st;
-
     if (!a)
         return;
     while (a->clients)
         leave(a->clients);
-    sd_event_source_disable_unref(a->accept);
+    for (int i = 0; i < WAYS; i++) {
+        sd_event_source_disable_unref(a->ways[i].accept);
+        admin_endpoint_close(&a->ways[i].now);
+        admin_endpoint_close(&a->ways[i].next);
+    }
     sd_event_source_disable_unref(a->again);
-    if (a->inode && lstat(a->world.socket, &st) == 0 && st.st_dev == a->device && st.st_ino == a->inode)
-        (void)unlink(a->world.socket);
-    fd_close(&a->fd);
     free(a);
 }

@@ -1,38 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The admin socket: a unix stream socket at which operators' tools ask and tell the running daemon. Thread:
- * control; nothing here waits for a client.
+ * The admin socket: where operators' tools ask and tell the running daemon, by a unix socket and, to look
+ * only, by TCP of this host. Thread: control; nothing here waits for a client.
  */
 #ifndef POSTERN_CONTROL_ADMIN_SOCKET_H
 #define POSTERN_CONTROL_ADMIN_SOCKET_H
 
 #include "control/admin_commands.h"
+#include "control/admin_endpoint.h"
 
+#include <stdbool.h>
 #include <systemd/sd-event.h>
 
-#define ADMIN_CLIENTS_MAX 64 /* at a time; others wait in the kernel's line */
-#define ADMIN_LINE_MAX 16384 /* a line, its end included */
+#define ADMIN_CLIENTS_MAX 128 /* at a time; who comes then takes the place of an idle one, or is left */
+#define ADMIN_LINE_MAX 16384  /* a line, its end included */
 
 struct admin_socket;
+struct config_admin;
+
+/* Listens nowhere yet. 0 or -errno. The world is copied. */
+int admin_socket_new(sd_event *loop, const struct admin_world *world, struct admin_socket **ret);
 
 /*
- * Listens at world->socket, which replaces what a daemon that is dead has left there. 0 or -errno:
- * -EADDRINUSE when somebody listens there, -EEXIST when something else than a socket is there. With `fd`,
- * which is taken over also on failure, it goes on with a socket that another process has opened there; -1:
- * none.
+ * Opens what a configuration asks for and is not open; admin_socket_settle() must follow: with true what was
+ * opened is served, and what is not asked for any more is closed; with false all is as it was. Clients stay
+ * in either case. 0 or -errno, after writing why; then too.
  */
-int admin_socket_open(sd_event *loop, const struct admin_world *world, int fd, struct admin_socket **ret);
+int admin_socket_prepare(
+    struct admin_socket *a, const struct config_admin *c, char ret_why[ADMIN_ENDPOINT_WHY_MAX]);
+void admin_socket_settle(struct admin_socket *a, bool applied);
 
-/* Whether this is a unix socket of that name. */
-bool admin_socket_is_at(int fd, const char *path);
+/*
+ * Goes on with listening sockets that another process has had at the places of this configuration, -1: none;
+ * they are ours from now on. To be called before anything else.
+ */
+void admin_socket_adopt(struct admin_socket *a, const struct config_admin *c, int unix_fd, int tcp_fd);
 
-/* The listening socket; -1 for NULL. */
-int admin_socket_fd(const struct admin_socket *a);
+/* The listening socket; -1: none. */
+int admin_socket_fd(const struct admin_socket *a, bool tcp);
 
-/* Ends all clients and removes the socket. NULL is accepted. */
-void admin_socket_close(struct admin_socket *a);
+/* Ends all clients and removes the sockets. NULL is accepted. */
+void admin_socket_free(struct admin_socket *a);
 
-/* The same, but another process goes on with the socket. */
+/* The same, but another process goes on with the sockets. */
 void admin_socket_abandon(struct admin_socket *a);
 
 #endif

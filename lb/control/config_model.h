@@ -90,8 +90,15 @@ struct config_gateway {
 };
 
 struct config_admin {
-    const char *socket; /* "": none */
+    const char *socket;     /* "": none */
+    const char *group;      /* of the socket; "": our own */
+    const char *tcp;        /* ADDRESS:PORT; "": none */
+    uint32_t name;          /* enum admin_name */
+    const char *state_file; /* "": none */
 };
+
+/* What it calls itself at the admin socket. */
+enum admin_name { ADMIN_NAME_HAPROXY, ADMIN_NAME_POSTERN };
 
 struct config_log {
     uint32_t sample; /* 1: every session has its line */

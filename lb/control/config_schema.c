@@ -25,8 +25,10 @@ static const char *const switch_words[] = {"off", "on", NULL};
 static const char *const state_words[] = {"ready", "drain", "maint", NULL};
 static const char *const check_words[] = {"smtp", "tcp", "off", NULL};
 static const char *const discover_words[] = {"a", "srv", NULL};
+static const char *const name_words[] = {"haproxy", "postern", NULL};
 static const char *const starttls_words[] = {"off", "required", NULL};
 _Static_assert(POOL_CHECK_SMTP == 0 && POOL_CHECK_TCP == 1 && POOL_CHECK_OFF == 2, "check_words");
+_Static_assert(ADMIN_NAME_HAPROXY == 0 && ADMIN_NAME_POSTERN == 1, "name_words");
 _Static_assert(DISCOVER_A == 0 && DISCOVER_SRV == 1, "discover_words");
 _Static_assert(SOURCE_CLIENT == 0 && SOURCE_GATEWAY == 1, "source_words");
 _Static_assert(BACKEND_READY == 0 && BACKEND_DRAIN == 1 && BACKEND_MAINT == 2, "state_words");
@@ -250,6 +252,14 @@ static const struct config_section pool_section = SECTION("pool", "this pool", s
 static const struct config_key admin_keys[] = {
     {"socket", CONFIG_PATH, AT(struct config_admin, socket), .max = CONFIG_SOCKET_MAX, .fallback = "",
         .help = "where operators' tools connect to, in HAProxy's words; without it there is no such place"},
+    {"group", CONFIG_NAME, AT(struct config_admin, group), .min = 0, .max = CONFIG_NAME_MAX, .fallback = "",
+        .help = "the group whose members may connect to the socket; without it the one that postern runs as"},
+    {"tcp", CONFIG_LOOPBACK, AT(struct config_admin, tcp), .fallback = "",
+        .help = "where tools of this host connect to that know no unix sockets; they may only look"},
+    {"name", CONFIG_WORD, AT(struct config_admin, name), .words = name_words, .fallback = "haproxy",
+        .help = "what it calls itself there: many tools go on with HAProxy only"},
+    {"state_file", CONFIG_PATH, AT(struct config_admin, state_file), .max = PATH_MAX - 1, .fallback = "",
+        .help = "where changes made at run time are kept over restarts; without it they end with postern"},
 };
 static const struct config_section admin_section = SECTION("admin", NULL, struct config_admin, admin_keys);
 

@@ -41,7 +41,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .workers = 1,
         .loads = loads,
         .bases = bases,
-        .socket = "/run/admin.sock",
         .publish = publish};
     struct admin_session s = {.level = ADMIN_ADMIN, .timeout_ms = ADMIN_TIMEOUT_MS};
     struct admin_reply reply = {0};

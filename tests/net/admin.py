@@ -9,21 +9,22 @@ import socket
 import tempfile
 import time
 
-from daemon import DEADLINE, Postern
+from daemon import DEADLINE, Postern, yaml_flow
 
 
 class AdminPostern(Postern):
     """postern with an admin socket, in a directory of its own."""
 
-    def __init__(self, lab, config, **kw):
+    def __init__(self, lab, config, admin=None, **kw):
+        self.admin = admin or {}
         self.run_directory = pathlib.Path(tempfile.mkdtemp(prefix="postern-admin-"))  # sun_path is short
         os.chmod(self.run_directory, 0o755)
         lab.defer(shutil.rmtree, self.run_directory, True)
         self.socket = self.run_directory / "admin.sock"
         super().__init__(lab, self.with_admin(config), **kw)
 
-    def with_admin(self, config):
-        return f"admin: {{socket: {self.socket}}}\n{config}"
+    def with_admin(self, config, **settings):
+        return "admin: " + yaml_flow({"socket": str(self.socket), **self.admin, **settings}) + "\n" + config
 
     def connect(self):
         return connect(self.socket)

@@ -289,11 +289,3 @@ def test_who_reads_late_gets_every_answer_whole(lab):
         s.shutdown(socket.SHUT_WR)
         assert postern.ask("show cli level") == "admin\n\n"
         assert receive_rest(s) == one * 1000
-
-
-@pytest.mark.topology(backends=1)
-def test_another_socket_needs_a_restart(lab):
-    with AdminPostern(lab, config(lab)) as postern:
-        line, changes = postern.reload(config(lab), event="reload_refused")
-        assert line["reason"] == "admin.socket has changed: that needs a restart" and not changes
-        assert postern.ask("show cli level") == "admin\n\n"

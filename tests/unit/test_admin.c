@@ -29,7 +29,6 @@ static const struct admin_world world = {
     .workers = 1,
     .loads = loads,
     .bases = bases,
-    .socket = "/run/admin.sock",
     .publish = on_publish,
 };
 

@@ -51,7 +51,6 @@ static json_t *status(void)
         .workers = 2,
         .loads = loads,
         .bases = bases,
-        .socket = "",
         .daemon = &daemon_state};
     json_t *ret = status_make(&w);
     char *printed = status_print(&w);
