@@ -143,8 +143,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     for (size_t i = 0; i < h->given.n_pages; i++)
         if (strcmp(path, h->given.pages[i].path) == 0)
             return answer_page(h, connection, i);
-    return answer_text(
-        connection, MHD_HTTP_NOT_FOUND, "There is nothing here.\n");
+    return answer_text(connection, MHD_HTTP_NOT_FOUND, "There is nothing here.\n");
 }
 
 /* ---- the life of a connection ------------------------------------------------------------------------- */

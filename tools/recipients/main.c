@@ -144,7 +144,7 @@ static int start_sockets(struct program *p)
     if (error)
         return refuse(error, "the socket for Postfix", "is another one running? see --listen");
     p->metrics = (struct metrics){&p->tally, p->server};
-    error = http_open(&given, &p->settings.metrics, &p->http);
+    error = http_open(&given, &p->settings.metrics, -1, &p->http);
     return error ? refuse(error, "the socket for Prometheus", "is another one running? see --metrics") : 0;
 }
 
