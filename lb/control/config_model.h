@@ -100,6 +100,10 @@ struct config_admin {
 /* What it calls itself at the admin socket. */
 enum admin_name { ADMIN_NAME_HAPROXY, ADMIN_NAME_POSTERN };
 
+struct config_log {
+    uint32_t sample; /* 1: every session has its line */
+};
+
 struct config_http {
     const char *listen; /* ADDRESS:PORT; "": nowhere */
 };
@@ -108,6 +112,7 @@ struct config {
     struct config_gateway gateway;
     struct config_admin admin;
     struct config_http http;
+    struct config_log log;
     struct config_array listeners; /* struct config_listener */
     struct config_array sources;   /* struct config_source */
     struct config_array pools;     /* struct config_pool */

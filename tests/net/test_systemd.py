@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unit under a real systemd: what the manager is told, what it does about it, and how little the process may."""
 import collections
+import json
 import os
 import re
 import signal
@@ -87,6 +88,9 @@ def test_systemd_starts_it_sees_it_reload_and_stops_it_and_leaves_it_little_powe
         smtp_session(s)
     client = parse_line(machine.wait_journal("event=session"))["client"]
     assert client.startswith(f"[{lab.client.v4}]:")
+    found = machine.run("journalctl", "--output=json", "POSTERN_EVENT=start").stdout
+    event = json.loads(found)  # one entry
+    assert (event["POSTERN_LISTENERS"], event["PRIORITY"], event["SYSLOG_IDENTIFIER"]) == ("1", "6", "postern")
     machine.wait_show("StatusText", "0 sessions, 0 of them dissolved; 2 of 2 backends take sessions")
     assert machine.show("User") == "postern"
     with open(f"/proc/{machine.init}/root/proc/{service.pid}/status", encoding="ascii") as f:
@@ -185,7 +189,14 @@ def test_a_package_is_installed_upgraded_under_sessions_and_purged_without_a_tra
             s.close()
         dissolved.close()
     assert machine.show("NRestarts") == "0"
+    # systemd looks after the new process as it did after the old one: when it dies, and when it is told to stop.
+    machine.wait_journal("event=predecessors_ended")
+    heir = service.pid
+    service.systemctl("kill", "--kill-who=main", "--signal=KILL")
+    machine.wait_show("MainPID", lambda now: now not in ("0", str(heir)))
+    machine.wait_journal("event=start", count=3)
     machine.run("dpkg", "--purge", "postern")
+    machine.wait_journal("event=stop", count=2)
     machine.run("rm", "-r", "/etc/postern", "/etc/systemd/system/postern.service.d")
     assert files_of(machine) - before == set()
 
