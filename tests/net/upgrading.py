@@ -54,6 +54,7 @@ class Upgrading(Dissolving):
     def __init__(self, lab, config, **kw):
         super().__init__(lab, config, **kw)
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans become ours: their status is seen
+        lab.defer(_libc.prctl, PR_SET_CHILD_SUBREAPER, 0)
         self.installed = self.program
         self.program = self.directory / "postern"
         shutil.copy2(self.installed, self.program)
