@@ -181,7 +181,7 @@ static int watch_sources(struct gateway *g)
 static int open_inquiries(struct gateway *g)
 {
     int error = inquiries_new(g->loop, g->workers, g->n_workers, &g->inquiries);
-    g->drain = (struct gateway_drain){.serving = &g->serving, .loads = g->loads, .inquiries = g->inquiries};
+    g->drain = (struct gateway_drain){.health = &g->health, .inquiries = g->inquiries};
     return error < 0 ? fail("cannot open a descriptor for the workers' answers", error) : 0;
 }
 

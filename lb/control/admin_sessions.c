@@ -55,7 +55,10 @@ static void finish(struct task *t)
 
     if (none && t->nobody) {
         const struct admin_call call = {.session = t->session, .reply = t->reply};
-        admin_say(&call, LOG_ERR, "%s", t->nobody);
+        if (t->tell)
+            admin_reply_print(t->reply, "%s\n", t->nobody);
+        else
+            admin_say(&call, LOG_ERR, "%s", t->nobody);
     }
     if (!t->tell && t->question.found > 0)
         admin_log_change(t->session, t->command);

@@ -189,6 +189,13 @@ static bool is_over(const struct client *c, int received)
     return c->answered && !c->session.prompt;
 }
 
+/* It is not the client who does nothing. */
+static void await_answer(struct client *c)
+{
+    (void)sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
+    (void)sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
+}
+
 static int on_client(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
     struct client *c = arg;
@@ -205,7 +212,7 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *arg
     if (gone || (sent == 0 && !more && is_over(c, received)))
         leave(c);
     else if (sent == 0 && waits)
-        (void)sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
+        await_answer(c);
     else
         (void)sd_event_source_set_io_events(c->io, sent < 0 || more ? EPOLLOUT : EPOLLIN);
     return 0;
@@ -216,6 +223,7 @@ static void on_answer(struct admin_session *s)
     struct client *c = (struct client *)((char *)s - offsetof(struct client, session));
 
     (void)sd_event_source_set_io_events(c->io, EPOLLOUT);
+    begin_idle(c);
     (void)sd_event_source_set_enabled(c->io, SD_EVENT_ON);
 }
 

@@ -203,6 +203,19 @@ def test_bad_clients_delay_neither_mail_nor_other_clients(lab):
 
 
 @pytest.mark.topology(backends=1)
+def test_a_flood_of_scrapes_delays_no_session(lab):
+    with WebPostern(lab, config(lab)) as postern:
+        serve_all(lab)
+        flood = lab.gateway.popen("curl", "-sS", "--parallel", "--parallel-immediate", "--parallel-max", "32", "--no-progress-meter",
+                                  URL + "/metrics?[1-1000000]", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        result = client(lab, "sessions", "--seconds", 5, "--concurrency", 2)
+        assert postern.get("/healthz").status == 200 and flood.poll() is None
+        flood.kill()
+        flood.wait()
+        assert result["failed"] == 0 and result["ok"] > 100 and result["banner_p99_us"] < 200000, result
+
+
+@pytest.mark.topology(backends=1)
 def test_who_sends_his_request_byte_by_byte_is_left(lab):
     with WebPostern(lab, config(lab)) as postern:
         with postern.connect_http() as s:

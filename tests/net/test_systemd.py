@@ -14,7 +14,7 @@ from dissolving import Session, servers
 from lab import VIP4
 from load import serve_all
 from machine import Machine
-from peers import receive, smtp_session
+from peers import receive, scripted_server, smtp_session
 
 CONFIGURATION = "/etc/postern/postern.yaml"
 PACKAGED = "POSTERN_TREE" in os.environ  # tests/package: a bare Debian, with a package that is to be installed
@@ -135,6 +135,37 @@ def test_the_watchdog_ends_a_daemon_that_stands_still_and_dissolved_sessions_liv
         session.close()
         line = parse_line(service.machine.wait_journal("event=session"))
         assert (line["dissolved"], line["bytes_in"]) == ("yes", str(session.sent))
+
+
+@pytest.mark.topology(backends=1)
+def test_after_an_upgrade_in_place_systemd_looks_after_the_new_process_as_after_the_old_one(lab):
+    service = installed(lab, plain(lab), "WatchdogSec=2s\n").start()
+    machine, old = service.machine, service.pid
+    service.systemctl("kill", "--kill-who=main", "--signal=USR2")
+    machine.wait_journal("event=predecessors_ended")
+    heir = int(machine.wait_show("MainPID", lambda now: now not in ("0", str(old))))
+    heard = int(machine.show("WatchdogTimestampMonotonic"))
+    machine.wait_show("WatchdogTimestampMonotonic", lambda now: int(now) > heard + 6_000_000)  # three times its time, in microseconds
+    assert (service.pid, machine.show("NRestarts")) == (heir, "0")
+
+    service.systemctl("kill", "--kill-who=main", "--signal=KILL")
+    machine.wait_show("MainPID", lambda now: now not in ("0", str(heir)))
+    machine.wait_show("ActiveState", "active")
+
+    service.systemctl("kill", "--kill-who=main", "--signal=USR2")
+    # It is the main process twice: taken for an alien first, then, with another one for a moment between, for systemd's own child.
+    heir = int(machine.wait_journal("event=predecessors_ended", count=2).split("pid=")[1])
+    machine.wait_journal("which is not our child", count=4)
+    machine.wait_show("MainPID", str(heir))
+    with scripted_server(lab.backends[0]) as server, lab.connect(VIP4) as s:
+        backend, _ = server.accept()  # no greeting yet: it needs the daemon
+        service.systemctl("stop", "--no-block")
+        machine.wait_journal("event=drain")
+        backend.sendall(b"220 late\r\n")
+        assert receive(s, 10) == b"220 late\r\n"
+        backend.close()
+    machine.wait_show("ActiveState", "inactive")
+    assert machine.show("Result") == "success"
 
 
 @pytest.mark.topology(backends=1)

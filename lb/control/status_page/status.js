@@ -189,19 +189,19 @@ function backend(b) {
   row.append(
     cell('State', 'is', state(b.state)),
     cell('Backend', 'name', b.name, make('p', 'soft small', b.addresses.join('  '), b.found ? ' (found)' : '')),
-    cell('Zone', 'place', b.zone),
     cell('Sessions', 'number', number(b.sessions) + (limit ? ' / ' + number(limit) : ''), limit ? bar(b.sessions / limit) : null),
     cell('New / s', 'number', number(b.rate)),
     cell('Share', 'number', percent(b.share), bar(b.share)),
     cell('Weight', 'number', weight),
-    cell('95 % in', 'number', milliseconds(b.greeting_ms.p95)),
+    cell('Greeting 95 %', 'number', milliseconds(b.greeting_ms.p95)),
+    cell('Zone', 'place', b.zone),
     cell('Why', 'why', b.why));
   return row;
 }
 
 function pool(p) {
-  const head = [['State', 'is'], ['Backend', 'name'], ['Zone', 'place'], ['Sessions', 'number'], ['New / s', 'number'],
-    ['Share', 'number'], ['Weight', 'number'], ['95 % in', 'number'], ['', 'why']];
+  const head = [['State', 'is'], ['Backend', 'name'], ['Sessions', 'number'], ['New / s', 'number'], ['Share', 'number'],
+    ['Weight', 'number'], ['Greeting 95 %', 'number'], ['Zone', 'place'], ['', 'why']];
   const waiting = p.waiting ? many(p.waiting, 'waits', 'wait') + ' of ' + number(p.waiting_max) + ', ' : '';
   return make('div', 'card pool',
     make('div', 'top', make('h3', '', p.name),
