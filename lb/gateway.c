@@ -294,6 +294,7 @@ static void gateway_stop(struct gateway *g)
         log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",
             (unsigned long long)(clock_now_ms() - g->started_ms) / 1000);
     }
+    g->serving.kernel.apart = g->upgrade.step == UPGRADE_DONE && !g->upgrade.same_table;
     g->serving.kernel.shared = heir || !gateway_upgrade_is_last(&g->upgrade);
     uint32_t alive = kernel_close(&g->serving.kernel);
     if (alive)
@@ -319,6 +320,8 @@ int gateway_run(const char *file, char *const *arguments, struct config **config
     gateway_upgrade_init(&g.upgrade);
     g.upgrade.serving = &g.serving;
     g.upgrade.admin = &g.admin;
+    g.admin.upgrade = &g.upgrade.last;
+    g.admin.orders = (struct admin_orders){gateway_order_reload, gateway_order_upgrade, &g};
     g.upgrade.http = &g.http;
     g.upgrade.arguments = arguments;
     g.upgrade.on_end = gateway_on_upgrade_end;

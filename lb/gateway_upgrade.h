@@ -7,6 +7,8 @@
 #ifndef POSTERN_GATEWAY_UPGRADE_H
 #define POSTERN_GATEWAY_UPGRADE_H
 
+#include "control/reload_result.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -48,6 +50,7 @@ struct gateway_upgrade {
     int pidfd;       /* of it, while it is our child */
     sd_event_source *message, *child, *timer;
     char why[UPGRADE_TEXT_MAX]; /* the last one has failed; "": it has not */
+    struct reload_result last;  /* as whoever asks is told it */
     struct {
         int socket;
         sd_event_source *source;
