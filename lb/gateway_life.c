@@ -103,9 +103,10 @@ static void reload(struct gateway *g)
 
     gateway_admin_reloaded(&g->admin, applied);
     gateway_http_reloaded(&g->http, applied);
-    if (applied)
+    if (applied) {
         gateway_health_reloaded(&g->health);
-    else if (g->serving.needs_process)
+        gateway_state_note(&g->state);
+    } else if (g->serving.needs_process)
         reload_by_upgrade(g);
 }
 
@@ -166,6 +167,7 @@ static void on_handed_over(struct gateway *g)
         g->upgrade.successor, relaying(g), counters_dissolved(g->counters, g->n_workers));
     g->handed_over = true;
     g->tend_ms = UINT64_MAX;
+    gateway_state_abandon(&g->state);
     gateway_health_stop(&g->health);
     notify_stop(&g->notify);
     begin_drain(g, all ? 0 : HANDSHAKES_MS);

@@ -18,6 +18,7 @@
 #include "control/preflight.h"
 #include "gateway_admin.h"
 #include "gateway_http.h"
+#include "gateway_state.h"
 #include "log.h"
 #include "path/worker.h"
 #include "serving.h"
@@ -272,6 +273,10 @@ static int give_all(struct gateway_upgrade *u)
         error = give(u, HAND_FD_ADMIN_TCP, -1, gateway_admin_fd(u->admin, true));
     if (!error)
         error = give(u, HAND_FD_HTTP, -1, gateway_http_fd(u->http));
+    int state = gateway_state_fd(u->state);
+    if (!error)
+        error = give(u, HAND_FD_STATE, -1, state);
+    fd_close(&state);
     for (uint32_t i = 0; i < p->n_workers && !error; i++) {
         error = give(u, HAND_FD_LISTENER_V4, (int)i, p->workers[i].listener_v4);
         if (!error)

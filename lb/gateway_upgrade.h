@@ -20,6 +20,7 @@
 
 struct gateway_admin;
 struct gateway_http;
+struct gateway_state;
 struct serving;
 
 enum upgrade_step {
@@ -36,6 +37,7 @@ struct gateway_upgrade {
     struct serving *serving;
     struct gateway_admin *admin;
     struct gateway_http *http;
+    const struct gateway_state *state;
     sd_event *loop;
     char *const *arguments;                      /* of this process, for the new one; ends with NULL */
     void (*on_end)(void *arg, bool handed_over); /* an upgrade has ended, well or not */

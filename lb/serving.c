@@ -319,6 +319,18 @@ int serving_open(struct serving *v, const char *file, struct config *config)
     return error ? error : snapshot_now(v, v->roster, &v->weigh_ms, &v->publication.newest);
 }
 
+int serving_begin_anew(struct serving *v)
+{
+    struct snapshot *s = NULL;
+    int error = snapshot_now(v, v->roster, &v->weigh_ms, &s);
+
+    if (error)
+        return error;
+    snapshot_free(v->publication.newest);
+    v->publication.newest = s;
+    return 0;
+}
+
 void serving_tend(struct serving *v, uint64_t now_ms)
 {
     follow_publication(v);

@@ -44,6 +44,8 @@ struct serving {
 /* Makes the first snapshot of a configuration, which it takes over. 0 or -errno; serving_close() in any case.
  */
 int serving_open(struct serving *v, const char *file, struct config *config);
+/* The first snapshot again, of a roster that has been changed since; before anybody has it. 0 or -errno. */
+int serving_begin_anew(struct serving *v);
 void serving_close(struct serving *v); /* the workers and the kernel's side are gone */
 
 /* Hands the roster as it is now to the workers. 0 or -errno, after logging it. */

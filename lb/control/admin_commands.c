@@ -60,9 +60,9 @@ static void show_sockets(const struct admin_call *c)
     const struct config_admin *a = &admin_roster(c)->config->admin;
 
     admin_reply_text(c->reply, "# socket lvl processes\n");
-    if (a->socket && a->socket[0])
+    if (a->socket[0])
         admin_reply_print(c->reply, "unix@%s admin all\n", a->socket);
-    if (a->tcp && a->tcp[0])
+    if (a->tcp[0])
         admin_reply_print(c->reply, "%s user all\n", a->tcp);
 }
 
@@ -261,6 +261,8 @@ void admin_say(const struct admin_call *c, int severity, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
+    for (char *at = text; *at; at++) /* it may tell what was typed */
+        *at = *at >= ' ' && *at <= '~' ? *at : '?';
     add_severity(c, severity);
     admin_reply_print(c->reply, "%s\n", text);
 }

@@ -372,3 +372,16 @@ def test_sessions_may_begin_to_dissolve_by_a_reload(lab):
         kept.say()
         kept.close()
         assert sorted(s["dissolved"] for s in postern.wait_sessions(2)) == ["no", "yes"]
+
+
+@pytest.mark.topology(backends=2)
+def test_what_operators_have_set_holds_on_after_an_upgrade(lab):
+    with Ordered(lab, plain(lab)) as postern, scripted_server(lab.backends[1]) as server:
+        postern.ask("set server inbound/mta1 state drain")
+        postern.ask("set weight inbound/mta2 7")
+        for _ in range(2):
+            postern.upgrade()
+            assert postern.ask("get weight inbound/mta2") == "7 (initial 100)\n\n"
+            session = Session(lab, server)  # nobody else takes one
+            session.close()
+            postern.wait_old()
