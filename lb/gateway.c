@@ -17,18 +17,18 @@
 #include "control/checks.h"
 #include "control/dissolve_left.h"
 #include "control/dissolve_load.h"
-#include "control/host.h"
+#include "control/notify.h"
 #include "control/preflight.h"
 #include "control/routes.h"
 #include "control/sockets.h"
 #include "counters.h"
-#include "gateway_admin.h"
 #include "gateway_counters.h"
 #include "gateway_drain.h"
 #include "gateway_health.h"
-#include "gateway_http.h"
-#include "gateway_state.h"
+#include "gateway_operators.h"
 #include "inquiries.h"
+#include "gateway_takeover.h"
+#include "gateway_upgrade.h"
 #include "loads.h"
 #include "log.h"
 #include "path/worker.h"
@@ -44,7 +44,6 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
-#define ERROR_TEXT_MAX 512
 #define INTERFACES_MAX 64
 #define DRAIN_REPORT_MS 10000
 #define TEND_MS 2000
@@ -59,11 +58,12 @@ struct gateway {
     struct counters *counters;
     struct load *loads;
     struct gateway_health health;
-    struct gateway_admin admin;
-    struct gateway_http http;
-    struct gateway_state state;
+    struct gateway_operators operators;
     struct inquiries *inquiries;
     struct gateway_drain drain;
+    struct notify notify;
+    struct gateway_upgrade upgrade;
+    struct inheritance inherited; /* what we take over; its socket is -1 as soon as we serve */
     struct worker *workers;
     uint32_t n_workers; /* running */
     sd_event *loop;
@@ -73,6 +73,8 @@ struct gateway {
     uint64_t handshakes_end_ms; /* when to wait for them no longer */
     uint64_t report_ms;         /* when to tell the drain's progress again */
     uint64_t started_ms;
+    bool reload_waits, term_waits; /* signals that came while an upgrade is under way */
+    bool handed_over; /* another process serves; what follows is a drain that TERM has not asked for */
 };
 
 static const struct snapshot *current(const struct gateway *g)
@@ -99,16 +101,19 @@ static int start_workers(struct gateway *g)
     g->serving.publication.workers = g->workers;
     g->serving.loads = g->loads;
     memset(g->loads, 0, SNAPSHOT_BACKENDS_MAX * sizeof(*g->loads));
-    const struct worker_resources given = {
+    struct worker_resources given = {
         .snapshot = s,
         .table = dissolve_table(g->serving.kernel.dissolve),
         .counters = g->counters,
         .loads = g->loads,
         .workers = g->workers,
         .idle_fd = g->idle_fd,
+        .wait = gateway_is_heir(&g->inherited),
     };
     for (uint32_t i = 0; i < n; i++) {
         struct worker *w = &g->workers[i];
+        given.listener_v4 = inheritance_take(&g->inherited, HAND_FD_LISTENER_V4, (int)i);
+        given.listener_v6 = inheritance_take(&g->inherited, HAND_FD_LISTENER_V6, (int)i);
         int error = worker_start(w, i, &given);
         if (error)
             return fail("cannot start a worker", error);
@@ -145,7 +150,6 @@ static void tell_adopted(struct gateway *g)
         log_event(LOG_LEVEL_INFO, "adopted",
             "dissolved=%u lost=%llu text=\"lost: not yet dissolved when the last run ended\"", alive,
             (unsigned long long)lost);
-    g->tend_ms = dissolve_tend_others(current(g), true) ? clock_now_ms() + TEND_MS : UINT64_MAX;
 }
 
 /* Sessions that need this daemon: the dissolved ones do not. */
@@ -159,12 +163,22 @@ static uint32_t relaying(const struct gateway *g)
 static void stop_now(struct gateway *g, const char *signal_name)
 {
     g->phase = PHASE_STOPPING;
-    g->http.catching = false;
-    g->admin.daemon.phase = "stopping";
+    gateway_operators_say(&g->operators, false, "stopping");
+    notify_stopping(&g->notify);
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name, relaying(g));
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_stop(&g->workers[i]);
+}
+
+static void begin_drain(struct gateway *g, uint64_t handshakes_ms)
+{
+    uint64_t now = clock_now_ms();
+
+    g->phase = PHASE_HANDSHAKES;
+    gateway_operators_say(&g->operators, false, "draining");
+    g->handshakes_end_ms = now + handshakes_ms;
+    g->report_ms = now + DRAIN_REPORT_MS;
 }
 
 /*
@@ -173,61 +187,106 @@ static void stop_now(struct gateway *g, const char *signal_name)
  */
 static void drain(struct gateway *g)
 {
-    uint64_t now = clock_now_ms();
-
     gateway_health_settle(&g->health);
-    g->phase = PHASE_HANDSHAKES;
-    g->http.catching = false;
-    g->admin.daemon.phase = "draining";
-    g->handshakes_end_ms = now + HANDSHAKES_MS;
-    g->report_ms = now + DRAIN_REPORT_MS;
+    begin_drain(g, HANDSHAKES_MS);
+    notify_stopping(&g->notify);
     bpf_catch_detach(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u dissolved=%u", relaying(g),
         counters_dissolved(g->counters, g->n_workers));
 }
 
-static const char *prepare_reload(void *arg, const struct config *after)
-{
-    struct gateway *g = arg;
-    const char *why = gateway_admin_prepare(&g->admin, after);
+/* ---- signals and time --------------------------------------------------------------------------------- */
 
-    return why ? why : gateway_http_prepare(&g->http, after);
+static void on_term(struct gateway *g)
+{
+    if (g->phase == PHASE_SERVING)
+        drain(g);
+    else if (g->handed_over) {
+        g->handed_over = false; /* it drains already; the next one is the second */
+        log_event(LOG_LEVEL_INFO, "drain", "signal=TERM pid=%d sessions=%u", getpid(), relaying(g));
+    } else if (g->phase != PHASE_STOPPING)
+        stop_now(g, "TERM");
 }
 
 static void reload(struct gateway *g)
 {
+    if (g->phase != PHASE_SERVING)
+        return;
+    notify_reloading(&g->notify);
     bool applied = serving_reload(&g->serving);
-
-    gateway_admin_reloaded(&g->admin, applied);
-    gateway_http_reloaded(&g->http, applied);
-    if (applied) {
+    gateway_operators_reloaded(&g->operators, applied);
+    if (applied)
         gateway_health_reloaded(&g->health);
-        gateway_state_note(&g->state);
-    }
 }
 
-/* ---- signals and time --------------------------------------------------------------------------------- */
+static void upgrade(struct gateway *g)
+{
+    gateway_state_flush(&g->operators.state);                            /* the other process reads it */
+    (void)gateway_upgrade_start(&g->upgrade, g->phase == PHASE_SERVING); /* has said what failed */
+}
+
+/* The other process serves: what was asked of us is meant for it; here sessions end. */
+static void on_handed_over(struct gateway *g)
+{
+    bool all = g->upgrade.successor_workers >= g->n_workers; /* nobody comes to our listening sockets */
+
+    log_event(LOG_LEVEL_INFO, "handed_over", "pid=%d new_pid=%d sessions=%u dissolved=%u", getpid(),
+        g->upgrade.successor, relaying(g), counters_dissolved(g->counters, g->n_workers));
+    g->handed_over = true;
+    gateway_state_leave(&g->operators.state);
+    g->tend_ms = UINT64_MAX;
+    gateway_health_stop(&g->health);
+    notify_stop(&g->notify);
+    begin_drain(g, all ? 0 : HANDSHAKES_MS);
+    if (g->reload_waits)
+        (void)kill(g->upgrade.successor, SIGHUP);
+    if (g->term_waits)
+        (void)kill(g->upgrade.successor, SIGTERM);
+}
+
+static void on_upgrade_end(void *arg, bool handed_over)
+{
+    struct gateway *g = arg;
+
+    if (handed_over) {
+        on_handed_over(g);
+        return;
+    }
+    g->tend_ms = clock_now_ms(); /* it may have left a table that nobody uses */
+    if (g->term_waits)
+        drain(g);
+    else if (g->reload_waits)
+        reload(g);
+    g->term_waits = g->reload_waits = false;
+}
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 {
     struct gateway *g = arg;
+    bool wait = gateway_upgrade_is_under_way(&g->upgrade);
 
     switch (info->ssi_signo) {
     case SIGTERM:
-        if (g->phase == PHASE_SERVING)
-            drain(g);
-        else if (g->phase != PHASE_STOPPING)
-            stop_now(g, "TERM");
+        if (wait)
+            g->term_waits = true;
+        else
+            on_term(g);
         break;
     case SIGINT:
+        gateway_upgrade_abort(&g->upgrade);
         if (g->phase != PHASE_STOPPING)
             stop_now(g, "INT");
+        break;
+    case SIGUSR2:
+        upgrade(g);
         break;
     case SIGUSR1:
         gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
         break;
     case SIGHUP:
-        if (g->phase == PHASE_SERVING)
+        if (wait)
+            g->reload_waits = true;
+        else
             reload(g);
         break;
     }
@@ -238,8 +297,10 @@ static int on_routes(sd_event_source *source, int fd, uint32_t events, void *arg
 {
     struct gateway *g = arg;
 
-    (void)dissolve_follow(g->serving.kernel.dissolve); /* has said what failed */
-    gateway_limit_mss(&g->serving);
+    if (g->upgrade.step != UPGRADE_DONE) {
+        (void)dissolve_follow(g->serving.kernel.dissolve); /* has said what failed */
+        gateway_limit_mss(&g->serving);
+    }
     int error = routes_on_event(g->serving.kernel.routes);
     if (error)
         log_event(LOG_LEVEL_ERROR, "routes_failed", "error=\"%s\"", strerror(-error));
@@ -253,7 +314,7 @@ static void await_handshakes(struct gateway *g)
         return;
     g->phase = PHASE_DRAINING;
     for (uint32_t i = 0; i < g->n_workers; i++)
-        worker_drain(&g->workers[i]);
+        worker_drain(&g->workers[i], g->upgrade.step == UPGRADE_DONE && !g->upgrade.same_table);
 }
 
 /* Does what is due by time. */
@@ -265,9 +326,12 @@ static void tend(struct gateway *g)
         gateway_health_tend(&g->health, now);
         serving_tend(&g->serving, now);
         gateway_drain_tend(&g->drain, now);
+        if (!g->serving.reloading) /* in force everywhere, or refused */
+            notify_reloaded(&g->notify);
     }
-    if (g->phase != PHASE_SERVING || serving_is_settled(&g->serving))
+    if (g->health.checks && (g->phase != PHASE_SERVING || serving_is_settled(&g->serving)))
         checks_tell(g->health.checks);
+    gateway_upgrade_look(&g->upgrade);
     if (g->phase == PHASE_HANDSHAKES)
         await_handshakes(g);
     if (now >= g->tend_ms) {
@@ -324,14 +388,15 @@ static int on_idle(sd_event_source *source, int fd, uint32_t events, void *arg)
     uint64_t value;
 
     (void)!read(fd, &value, sizeof(value)); /* gateway_loop() looks */
-    checks_look_at_sessions(g->health.checks);
+    if (g->health.checks)
+        checks_look_at_sessions(g->health.checks);
     return 0;
 }
 
 /* The signals are blocked before the first thread starts, so that all of them inherit it. */
 static int open_loop(struct gateway *g)
 {
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
     sigset_t set;
 
     sigemptyset(&set);
@@ -340,6 +405,8 @@ static int open_loop(struct gateway *g)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     int error = sd_event_new(&g->loop);
+    if (error >= 0)
+        error = notify_watch(g->loop);
     for (size_t i = 0; error >= 0 && i < sizeof(signals) / sizeof(signals[0]); i++)
         error = sd_event_add_signal(g->loop, NULL, signals[i], on_signal, g);
     g->idle_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -350,17 +417,10 @@ static int open_loop(struct gateway *g)
     return error < 0 ? fail("cannot open a signal or event descriptor", error) : 0;
 }
 
-static void on_operator(void *arg)
-{
-    struct gateway *g = arg;
-    gateway_state_note(&g->state);
-}
-
 static void on_backends(void *arg)
 {
     struct gateway *g = arg;
-    gateway_admin_follow(&g->admin);
-    gateway_state_follow(&g->state);
+    gateway_operators_follow(&g->operators);
 }
 
 static void gateway_loop(struct gateway *g)
@@ -377,6 +437,12 @@ static int watch_routes(struct gateway *g)
 {
     int error = sd_event_add_io(g->loop, NULL, routes_fd(g->serving.kernel.routes), EPOLLIN, on_routes, g);
     return error < 0 ? fail("cannot watch the routes", error) : 0;
+}
+
+static int watch_sources(struct gateway *g)
+{
+    int error = serving_watch(&g->serving, g->loop);
+    return error < 0 ? fail("cannot watch the files of sources", error) : 0;
 }
 
 static int open_inquiries(struct gateway *g)
@@ -400,17 +466,29 @@ static int start_health(struct gateway *g)
     return error ? fail("cannot start the checks", error) : 0;
 }
 
+static void start_notify(struct gateway *g)
+{
+    g->notify =
+        (struct notify){.counters = g->counters, .workers = g->n_workers, .roster = &g->serving.roster};
+    notify_ready(&g->notify, g->loop);
+}
+
 static int gateway_start(struct gateway *g)
 {
     struct interface_list interfaces = {.n = 0};
 
     int error = open_loop(g);
+    g->upgrade.loop = g->loop;
+    if (!error)
+        error = gateway_takeover_begin(&g->inherited, &g->serving);
     if (!error)
         error = preflight_check(current(g), stderr);
     if (!error)
         error = log_start(current(g)->workers) ? fail("cannot start the log", -ENOMEM) : 0;
     if (!error)
-        error = kernel_open(&g->serving.kernel, current(g));
+        error = kernel_open(&g->serving.kernel, current(g), g->inherited.offer.seed);
+    if (!error)
+        error = gateway_takeover_take(&g->inherited, &g->serving);
     if (!error)
         error = start_workers(g);
     if (!error)
@@ -419,6 +497,8 @@ static int gateway_start(struct gateway *g)
         error = watch_routes(g);
     if (!error)
         error = start_health(g);
+    if (!error)
+        error = watch_sources(g);
     if (error)
         return error;
     gateway_limit_mss(&g->serving);
@@ -426,24 +506,17 @@ static int gateway_start(struct gateway *g)
     routes_each_interface(g->serving.kernel.routes, collect_interface, &interfaces);
     preflight_warn(current(g), interfaces.ifindex, interfaces.n);
     g->started_ms = clock_now_ms();
-    g->serving.prepare = prepare_reload;
-    g->serving.prepare_arg = g;
-    g->admin.on_change = on_operator;
-    g->admin.arg = g;
-    error = gateway_admin_start(&g->admin, &g->health, g->inquiries, g->started_ms);
+    error = gateway_operators_start(&g->operators, &g->health, g->inquiries, &g->inherited, g->started_ms);
     if (error)
         return error;
-    error = gateway_state_start(&g->state, g->loop, g->admin.world);
-    if (error)
-        return fail("cannot make a timer for the state file", error);
-    g->http = (struct gateway_http){.loop = g->loop, .serving = &g->serving, .world = g->admin.world};
-    error = gateway_http_start(&g->http);
-    if (error)
-        return error;
-    error = bpf_catch_attach(g->serving.kernel.bpf);
+    error = gateway_takeover_catch(&g->inherited, &g->serving);
     if (error)
         return fail("cannot attach the catch program to this network namespace", error);
-    g->http.catching = true;
+    gateway_operators_say(&g->operators, true, "serving");
+    gateway_takeover_end(&g->inherited, &g->upgrade);
+    for (uint32_t i = 0; i < g->n_workers; i++)
+        worker_release(&g->workers[i], RELEASE_NOTHING);
+    g->tend_ms = dissolve_tend_others(current(g), true) ? clock_now_ms() + TEND_MS : UINT64_MAX;
     log_event(LOG_LEVEL_INFO, "start",
         "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u "
         "pid=%d",
@@ -451,17 +524,19 @@ static int gateway_start(struct gateway *g)
         current(g)->gateway_zone[0] ? current(g)->gateway_zone : "-", current(g)->workers,
         current(g)->max_sessions, current(g)->n_listeners, current(g)->n_vips, current(g)->n_pools,
         current(g)->n_backends, getpid());
+    start_notify(g);
     return 0;
 }
 
 static void gateway_stop(struct gateway *g)
 {
-    if (g->state.serving)
-        gateway_state_stop(&g->state);
-    gateway_http_stop(&g->http);
-    gateway_admin_stop(&g->admin);
+    bool heir = gateway_is_heir(&g->inherited); /* and never became more than that */
+
+    gateway_operators_stop(&g->operators, heir);
+    notify_stop(&g->notify);
     gateway_health_stop(&g->health);
     inquiries_stop(g->inquiries);
+    gateway_upgrade_settle(&g->upgrade);
     sd_event_unref(g->loop); /* before what it watches is closed */
     bpf_catch_detach(g->serving.kernel.bpf);
     for (uint32_t i = 0; i < g->n_workers; i++)
@@ -476,6 +551,7 @@ static void gateway_stop(struct gateway *g)
         log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",
             (unsigned long long)(clock_now_ms() - g->started_ms) / 1000);
     }
+    g->serving.kernel.shared = heir || !gateway_upgrade_is_last(&g->upgrade);
     uint32_t alive = kernel_close(&g->serving.kernel);
     if (alive)
         log_event(LOG_LEVEL_INFO, "left_behind",
@@ -484,6 +560,8 @@ static void gateway_stop(struct gateway *g)
             "adopts them\" hint=\"postern --flush ends them\"",
             alive);
     log_stop();
+    inheritance_close(&g->inherited, false);
+    gateway_upgrade_close(&g->upgrade);
     free(g->workers);
     counters_free(g->counters, current(g) ? current(g)->workers : 0);
     serving_close(&g->serving);
@@ -491,66 +569,23 @@ static void gateway_stop(struct gateway *g)
     fd_close(&g->idle_fd);
 }
 
-int gateway_run(const char *file, struct config **config)
+int gateway_run(const char *file, char *const *arguments, struct config **config)
 {
-    struct gateway g = {.idle_fd = -1};
+    struct gateway g = {.idle_fd = -1, .tend_ms = UINT64_MAX, .inherited.socket = -1};
 
+    gateway_upgrade_init(&g.upgrade);
+    g.upgrade.serving = &g.serving;
+    g.upgrade.admin = &g.operators.admin;
+    g.upgrade.arguments = arguments;
+    g.upgrade.on_end = on_upgrade_end;
+    g.upgrade.arg = &g;
     int error = serving_open(&g.serving, file, *config);
     *config = NULL;
     if (!error)
-        error = gateway_state_restore(&g.state, &g.serving);
+        error = gateway_state_restore(&g.operators.state, &g.serving);
     error = error ? fail("no memory for the configuration", error) : gateway_start(&g);
     if (!error)
         gateway_loop(&g);
     gateway_stop(&g);
     return error;
-}
-
-static void print_interface(int ifindex, const char *name, const char *backends, void *arg)
-{
-    fprintf(arg, "%-6s  bpf link: tcx ingress on %s  # return path of %s\n", "add", name, backends);
-}
-
-int gateway_print_plan(const struct snapshot *s, FILE *out)
-{
-    char error_text[ERROR_TEXT_MAX] = "";
-    struct host *host = NULL;
-    struct routes *routes = NULL;
-
-    int error = routes_open(s, NULL, &routes, error_text, sizeof(error_text));
-    if (error) {
-        fprintf(stderr, "postern: %s\n", error_text);
-        return error;
-    }
-    error = host_open(s, &host);
-    if (!error)
-        error = host_print_plan(host, out);
-    if (error)
-        fail("cannot read the host's rules and routes", error);
-    else {
-        fprintf(out,
-            "%-6s  bpf link: sk_lookup on this network namespace  # catches connections to the VIPs\n",
-            "add");
-        routes_each_interface(routes, print_interface, out);
-        dissolve_print_plan(s, out);
-    }
-    host_close(host);
-    routes_close(routes);
-    return error;
-}
-
-int gateway_flush(const struct snapshot *s, FILE *out)
-{
-    struct host *host = NULL;
-
-    int error = preflight_lock(stderr);
-    if (error)
-        return error;
-    error = dissolve_flush(s, out);
-    if (!error)
-        error = host_open(s, &host);
-    if (!error)
-        error = host_undo(host);
-    host_close(host);
-    return error ? fail("cannot remove everything", error) : 0;
 }

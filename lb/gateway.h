@@ -13,10 +13,11 @@ struct config;
 
 /*
  * Runs the gateway until a signal ends it: TERM waits for the sessions, a second TERM or INT does not. HUP
- * reads `file` again. Takes over *config and leaves NULL there.
- * 0 after an ordinary end; -errno when it could not start (the reason is on standard error).
+ * reads `file` again, USR2 hands over to the program as it is installed now, started with `arguments` (NULL
+ * at the end). Takes over *config and leaves NULL there. 0 after an ordinary end; -errno when it could not
+ * start (the reason is on standard error).
  */
-int gateway_run(const char *file, struct config **config);
+int gateway_run(const char *file, char *const *arguments, struct config **config);
 
 /* Writes what gateway_run() would add to the host, and what of it is there already. 0 or -errno. */
 int gateway_print_plan(const struct snapshot *s, FILE *out);

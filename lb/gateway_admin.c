@@ -8,6 +8,7 @@
 
 #include "control/admin_socket.h"
 #include "control/config_schema.h"
+#include "control/hand_over.h"
 #include "gateway_health.h"
 
 #include <errno.h>
@@ -35,8 +36,20 @@ static const char *replace(void *arg, int error, struct roster *next)
     return why;
 }
 
-int gateway_admin_start(
-    struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries, uint64_t started_ms)
+/* The sockets of the process before us, where they are those that are configured; else they are left there.
+ */
+static void inherit(struct gateway_admin *a, struct inheritance *from)
+{
+    const struct config_admin *c = &a->health->serving->config->admin;
+    bool unix_fits = admin_endpoint_is_unix(inheritance_find(from, HAND_FD_ADMIN, -1), c->socket);
+    bool tcp_fits = admin_endpoint_is_tcp(inheritance_find(from, HAND_FD_ADMIN_TCP, -1), c->tcp);
+
+    admin_socket_inherit(a->socket, unix_fits ? inheritance_take(from, HAND_FD_ADMIN, -1) : -1,
+        tcp_fits ? inheritance_take(from, HAND_FD_ADMIN_TCP, -1) : -1);
+}
+
+int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries,
+    struct inheritance *inherited, uint64_t started_ms)
 {
     struct admin_base *bases = calloc(SNAPSHOT_BACKENDS_MAX, sizeof(*bases));
     a->health = h;
@@ -67,6 +80,8 @@ int gateway_admin_start(
         .phase = "serving", .file = h->serving->file, .reload = &h->serving->last_reload};
     admin_follow(a->world);
     int error = admin_socket_new(h->loop, a->world, &a->socket);
+    if (!error)
+        inherit(a, inherited);
     const char *why = error ? strerror(-error) : gateway_admin_prepare(a, h->serving->config);
     if (a->socket)
         gateway_admin_reloaded(a, !why);
@@ -89,6 +104,17 @@ void gateway_admin_follow(struct gateway_admin *a)
 {
     if (a->world)
         admin_follow(a->world);
+}
+
+int gateway_admin_fd(const struct gateway_admin *a, bool tcp)
+{
+    return a->socket ? admin_socket_fd(a->socket, tcp) : -1;
+}
+
+void gateway_admin_hand_over(struct gateway_admin *a)
+{
+    admin_socket_abandon(a->socket);
+    a->socket = NULL;
 }
 
 void gateway_admin_stop(struct gateway_admin *a)

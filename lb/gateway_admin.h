@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct inheritance;
 struct admin_socket;
 struct config;
 struct gateway_health;
@@ -26,14 +27,23 @@ struct gateway_admin {
     char why[ADMIN_ENDPOINT_WHY_MAX]; /* what is returned to a reload lies here */
 };
 
-/* 0 or -errno, after telling why; gateway_admin_stop() in any case. */
-int gateway_admin_start(
-    struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries, uint64_t started_ms);
+/*
+ * Opens the configured socket, or goes on with the one that another process has had there. 0 or -errno, after
+ * telling why; gateway_admin_stop() in any case.
+ */
+int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries,
+    struct inheritance *inherited, uint64_t started_ms);
 void gateway_admin_stop(struct gateway_admin *a);
 
 /* Before a reload is applied: NULL, or why it must not be. And whether it was. */
 const char *gateway_admin_prepare(struct gateway_admin *a, const struct config *after);
 void gateway_admin_reloaded(struct gateway_admin *a, bool applied);
+
+/* The listening sockets, for a process that takes over; -1: there is none. */
+int gateway_admin_fd(const struct gateway_admin *a, bool tcp);
+
+/* It has it: our clients are left, the sockets stay. */
+void gateway_admin_hand_over(struct gateway_admin *a);
 
 /* Backends have come or gone. */
 void gateway_admin_follow(struct gateway_admin *a);

@@ -13,6 +13,7 @@
 #include "log.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static size_t append(char *text, size_t size, size_t at, const char *name, uint64_t value)
 {
@@ -58,5 +59,5 @@ void gateway_log_counters(
         for (int i = 0; i < RETURN_COUNTERS; i++)
             at = back[i] ? append(text, sizeof(text), at, bpf_return_names[i], back[i]) : at;
     }
-    log_event(LOG_LEVEL_INFO, "counters", "%s", text + 1);
+    log_event(LOG_LEVEL_INFO, "counters", "pid=%d %s", getpid(), text + 1);
 }

@@ -195,4 +195,7 @@ void gateway_health_stop(struct gateway_health *h)
     rates_free(h->rates);
     checks_free(h->checks);
     experience_free(h->experience);
+    h->rates = NULL;
+    h->checks = NULL;
+    h->experience = NULL;
 }

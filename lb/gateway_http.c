@@ -14,11 +14,14 @@
 #include "control/http.h"
 #include "control/metrics.h"
 #include "control/readiness.h"
+#include "control/status.h"
 #include "path/worker.h"
 #include "serving.h"
+#include "status_page.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define POKE_US 1000000
@@ -108,10 +111,44 @@ static unsigned write_metrics(FILE *out, void *arg)
     return STATUS_OK;
 }
 
+static unsigned write_status(FILE *out, void *arg)
+{
+    const struct gateway_http *h = arg;
+    char *text = status_print(h->world);
+
+    fputs(text ? text : "\"no memory\"", out);
+    free(text);
+    return text ? STATUS_OK : STATUS_UNAVAILABLE;
+}
+
+/* ---- the page, which stands in status_page/ ----------------------------------------------------------- */
+
+static unsigned write_page(FILE *out, void *arg)
+{
+    fwrite(status_html, 1, sizeof(status_html), out);
+    return STATUS_OK;
+}
+
+static unsigned write_style(FILE *out, void *arg)
+{
+    fwrite(status_css, 1, sizeof(status_css), out);
+    return STATUS_OK;
+}
+
+static unsigned write_script(FILE *out, void *arg)
+{
+    fwrite(status_js, 1, sizeof(status_js), out);
+    return STATUS_OK;
+}
+
 static const struct http_page pages[] = {
     {"/metrics", "text/plain; version=0.0.4; charset=utf-8", write_metrics},
     {"/healthz", "text/plain; charset=utf-8", write_health},
     {"/readyz", "text/plain; charset=utf-8", write_ready},
+    {"/status", "text/html; charset=utf-8", write_page},
+    {"/status.css", "text/css; charset=utf-8", write_style},
+    {"/status.js", "text/javascript; charset=utf-8", write_script},
+    {"/status.json", "application/json", write_status},
 };
 
 /* ---- the listener ------------------------------------------------------------------------------------- */

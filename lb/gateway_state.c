@@ -145,11 +145,21 @@ int gateway_state_start(struct gateway_state *s, sd_event *loop, const struct ad
     return error < 0 ? error : 0;
 }
 
-void gateway_state_stop(struct gateway_state *s)
+void gateway_state_flush(struct gateway_state *s)
 {
     if (s->changed && path_of(s)[0])
-        (void)write_file(s); /* has said what failed */
+        s->changed = write_file(s) != 0; /* has said what failed */
+}
+
+void gateway_state_leave(struct gateway_state *s)
+{
     sd_event_source_disable_unref(s->timer);
     free(s->waiting);
     *s = (struct gateway_state){0};
+}
+
+void gateway_state_stop(struct gateway_state *s)
+{
+    gateway_state_flush(s);
+    gateway_state_leave(s);
 }

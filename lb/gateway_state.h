@@ -35,7 +35,11 @@ void gateway_state_note(struct gateway_state *s);
 /* Backends have come: what was set for them holds again. */
 void gateway_state_follow(struct gateway_state *s);
 
-/* Writes what has not been written yet. */
+/* Writes what has not been written yet; and ends. */
+void gateway_state_flush(struct gateway_state *s);
 void gateway_state_stop(struct gateway_state *s);
+
+/* The file is another process's from now on. */
+void gateway_state_leave(struct gateway_state *s);
 
 #endif

@@ -26,7 +26,7 @@ struct inquiries {
     struct session_question *first; /* they wait, the oldest first */
     struct session_question *asked; /* whose piece is under way; NULL: nobody's, or nobody's any more */
     bool busy;                      /* a worker has the inquiry */
-    uint32_t listings;
+    uint64_t lists;                 /* the numbers in use, as bits */
     struct session_inquiry inquiry;
     struct session_view views[INQUIRY_PIECE];
 };
@@ -60,7 +60,7 @@ static void ask_next(struct inquiries *i)
     i->inquiry = (struct session_inquiry){
         .filter = q->filter,
         .end = q->end,
-        .listing = q->listing,
+        .list = q->list,
         .done_fd = i->done_fd,
         .views = i->views,
         .room = INQUIRY_PIECE,
@@ -68,12 +68,26 @@ static void ask_next(struct inquiries *i)
     hand_over(i);
 }
 
+/* Those that end sessions list nothing. */
+static void begin(struct inquiries *i, struct session_question *q)
+{
+    bool lists = q->end == REASON_none && ~i->lists != 0;
+
+    q->begun = true;
+    q->list = lists ? (uint32_t)__builtin_ctzll(~i->lists) : SESSION_LISTS;
+    i->lists |= lists ? 1ull << q->list : 0;
+}
+
+static void end(struct inquiries *i, const struct session_question *q)
+{
+    if (q->begun && q->list < SESSION_LISTS)
+        i->lists &= ~(1ull << q->list);
+}
+
 void inquiries_ask(struct inquiries *i, struct session_question *q)
 {
-    if (q->listing == 0) {
-        i->listings = i->listings == UINT32_MAX ? 1 : i->listings + 1;
-        q->listing = i->listings;
-    }
+    if (!q->begun)
+        begin(i, q);
     line_up(i, q);
     ask_next(i);
 }
@@ -88,6 +102,7 @@ void inquiries_forget(struct inquiries *i, const struct session_question *q)
         at = &(*at)->next;
     if (*at)
         *at = q->next;
+    end(i, q);
 }
 
 static void take_piece(struct inquiries *i)
@@ -106,6 +121,8 @@ static void take_piece(struct inquiries *i)
     }
     q->found += i->inquiry.found;
     i->asked = NULL;
+    if (over)
+        end(i, q);
     q->on_sessions(q, i->views, i->inquiry.n, over);
 }
 

@@ -28,7 +28,8 @@ struct session_question {
     uint32_t found;
 
     struct session_question *next; /* these are the inquiries' own */
-    uint32_t worker, listing;
+    uint32_t worker, list;
+    bool begun;
     uint64_t position;
 };
 

@@ -41,7 +41,7 @@ struct event_line {
 struct session_line {
     struct timespec at;
     struct session_record record;
-    char names[4][LOG_NAME_BYTES];
+    char names[5][LOG_NAME_BYTES];
 };
 
 /* Positions only grow; the producer writes `head`, the writer `tail`. */
@@ -229,6 +229,7 @@ static void format_session(char *line, size_t size, const struct session_record 
     add_text(&t, " backend=", r->backend_name);
     add_addr(&t, " address=", &r->backend);
     add_text(&t, " zone=", r->zone);
+    add_text(&t, " class=", r->source_class);
     text_add(&t, " session=");
     text_add_hex(&t, r->id, 16);
     add_number(&t, " bytes_in=", r->bytes_in);
@@ -448,6 +449,7 @@ bool log_session(uint16_t worker, const struct session_record *r)
     line->record.pool = copy_name(line->names[1], r->pool);
     line->record.backend_name = copy_name(line->names[2], r->backend_name);
     line->record.zone = copy_name(line->names[3], r->zone);
+    line->record.source_class = copy_name(line->names[4], r->source_class);
     queue_commit(q);
     wake_writer();
     return true;

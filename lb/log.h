@@ -30,8 +30,9 @@ struct session_record {
     const char *pool;
     const char *backend_name;
     const char *zone;
-    uint64_t bytes_in;  /* from the client */
-    uint64_t bytes_out; /* to the client */
+    const char *source_class; /* the source that names the client most closely; "" when none does */
+    uint64_t bytes_in;        /* from the client */
+    uint64_t bytes_out;       /* to the client */
     uint32_t duration_ms;
     int32_t connect_ms; /* accept to backend connected; -1 when never */
     int32_t banner_ms;  /* accept to first byte from the backend; -1 when none came */

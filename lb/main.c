@@ -129,7 +129,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "postern: %s: %s\n", a.file, strerror(-error));
         return EXIT_FAILURE;
     }
-    error = a.mode == MODE_RUN ? gateway_run(a.file, &config) : look(a.mode, a.file, config);
+    error = a.mode == MODE_RUN ? gateway_run(a.file, argv, &config) : look(a.mode, a.file, config);
     config_free(config);
     return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }

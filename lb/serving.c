@@ -13,6 +13,7 @@
 #include "control/config_diff.h"
 #include "control/dissolve_load.h"
 #include "control/sockets.h"
+#include "control/sources.h"
 #include "log.h"
 
 #include <errno.h>
@@ -35,6 +36,20 @@ static void tell_vips(struct roster *r)
                 r->listeners[v->listener].name, v->refused ? "refused" : "served");
         v->told = v->refused;
     }
+}
+
+/* The same of pools, whose clients may come by a route. */
+static void tell_pools(struct roster *r)
+{
+    for (uint32_t i = 0; i < r->n_pools; i++)
+        for (int family = 0; family < 2; family++) {
+            struct roster_pool *p = &r->pools[i];
+            bool deserted = p->settings.deserted[family];
+            if (p->told[family] != deserted)
+                log_event(deserted ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "pool", "pool=%s clients=%s state=%s",
+                    p->name, family ? "ipv6" : "ipv4", deserted ? "refused" : "served");
+            p->told[family] = deserted;
+        }
 }
 
 /* The roster's weights and VIPs as of now, and the snapshot of them. */
@@ -73,9 +88,13 @@ static void follow_publication(struct serving *v)
             (void)kernel_catch(&v->kernel, v->publication.newest); /* has said what failed */
         v->vips_changed = false;
         tell_vips(v->roster);
+        tell_pools(v->roster);
         if (v->reloading)
             log_event(LOG_LEVEL_INFO, "reload", "file=%s changes=%u", v->file, v->changes);
-        v->reloading = false;
+        if (v->sources_changed)
+            log_event(LOG_LEVEL_INFO, "sources", "bytes=%zu text=\"in force\"",
+                prefix_trie_bytes(v->publication.newest->sources));
+        v->reloading = v->sources_changed = false;
     }
 }
 
@@ -178,6 +197,46 @@ const char *serving_take_found(
     return serving_replace(v, error, roster);
 }
 
+/* The roster of a configuration, with what its sources hold. */
+static int next_roster(
+    struct serving *v, const struct roster *before, const struct config *config, struct roster **ret)
+{
+    struct prefix_trie *trie = NULL;
+    struct roster *roster = NULL;
+
+    int error = roster_next(before, config, clock_now_ms(), &roster);
+    if (!error)
+        error = sources_make(v->sources, config, &trie);
+    if (error) {
+        roster_free(roster);
+        return error;
+    }
+    roster_set_sources(roster, trie);
+    *ret = roster;
+    return 0;
+}
+
+static void on_sources(void *arg)
+{
+    struct serving *v = arg;
+    struct prefix_trie *trie = NULL;
+
+    int error = sources_make(v->sources, v->config, &trie);
+    if (error) {
+        log_event(LOG_LEVEL_ERROR, "sources_failed", "error=\"%s\"", strerror(-error));
+        return;
+    }
+    roster_set_sources(v->roster, trie);
+    v->sources_changed = true;
+    (void)serving_publish(v); /* has said what failed */
+}
+
+int serving_watch(struct serving *v, sd_event *loop)
+{
+    v->loop = loop;
+    return sources_watch(v->sources, v->config, loop, on_sources, v);
+}
+
 bool serving_reload(struct serving *v)
 {
     struct config *config = NULL;
@@ -193,7 +252,7 @@ bool serving_reload(struct serving *v)
     if (!why && v->prepare)
         why = v->prepare(v->prepare_arg, config);
     if (!why)
-        error = roster_next(v->roster, config, clock_now_ms(), &roster);
+        error = next_roster(v, v->roster, config, &roster);
     if (!why)
         why = follow(v, error, roster, text);
     if (why) {
@@ -206,6 +265,9 @@ bool serving_reload(struct serving *v)
     config_free(v->config);
     v->config = config;
     v->last_reload = (struct reload_result){.loaded_at = time(NULL), .at = time(NULL), .ok = true};
+    error = serving_watch(v, v->loop);
+    if (error)
+        log_event(LOG_LEVEL_ERROR, "sources_unwatched", "error=\"%s\"", strerror(-error));
     return true;
 }
 
@@ -215,7 +277,8 @@ int serving_open(struct serving *v, const char *file, struct config *config)
 {
     *v = (struct serving){
         .file = file, .config = config, .leave_ms = UINT64_MAX, .last_reload.loaded_at = time(NULL)};
-    int error = roster_next(NULL, config, clock_now_ms(), &v->roster);
+    v->sources = sources_new();
+    int error = v->sources ? next_roster(v, NULL, config, &v->roster) : -ENOMEM;
 
     return error ? error : snapshot_now(v, v->roster, &v->weigh_ms, &v->publication.newest);
 }
@@ -257,5 +320,6 @@ void serving_close(struct serving *v)
 {
     publication_done(&v->publication);
     roster_free(v->roster);
+    sources_free(v->sources);
     config_free(v->config);
 }

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <systemd/sd-event.h>
 
 struct serving {
     const char *file;      /* the configuration's; not owned */
@@ -22,12 +23,15 @@ struct serving {
     struct publication publication;
     struct kernel kernel;
     const struct load *loads; /* not owned */
+    struct sources *sources;
+    sd_event *loop; /* not owned; NULL until serving_watch() */
     /* Before a reload is applied: NULL, or why it must not be. NULL itself: nobody minds. */
     const char *(*prepare)(void *arg, const struct config *after);
     void *prepare_arg;
     bool reloading;   /* a reload has been applied; its line is written once it is in force everywhere */
     unsigned changes; /* of that reload */
     struct reload_result last_reload;
+    bool sources_changed;    /* their files have; a line is written as for a reload */
     bool vips_changed;       /* catching must follow */
     uint64_t settle_version; /* it does when all workers know this snapshot; 0: they do */
     uint64_t weigh_ms;       /* when weights change by themselves; UINT64_MAX: they do not */
@@ -58,6 +62,9 @@ const char *serving_take_found(
 /* Reads the file again and applies it whole, or not at all; logs what has changed, or why not. True: applied.
  */
 bool serving_reload(struct serving *v);
+
+/* From now on files of sources are heard of. 0 or -errno. */
+int serving_watch(struct serving *v, sd_event *loop);
 
 /* Does what is due; to be called after every wake-up, and at serving_next_ms(). */
 void serving_tend(struct serving *v, uint64_t now_ms);

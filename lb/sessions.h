@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define SESSION_LISTS 64           /* made at a time */
 #define SESSION_NOWHERE UINT16_MAX /* no listener, pool or backend */
 
 /* SESSION_STATE(name): as operators see it; conn.h has the worker's own states. */
@@ -62,7 +63,7 @@ struct session_filter {
 struct session_inquiry {
     struct session_filter filter;
     enum close_reason end; /* what becomes of them, for this reason; REASON_none: they are only looked at */
-    uint32_t listing;      /* a number of its own for each question, never 0 */
+    uint32_t list;         /* a number that no other has meanwhile; SESSION_LISTS: none was free */
     int done_fd;           /* an eventfd: written when it is done */
     struct session_view *views; /* filled from views[n] on... */
     uint32_t room;              /* ...until n is this; a question that ends sessions fills none */

@@ -98,5 +98,7 @@ void snapshot_sum_weights(struct snapshot *s)
 
 void snapshot_free(struct snapshot *s)
 {
-    free(s); /* roster_publish() puts everything into one block */
+    if (s)
+        prefix_trie_unref(s->sources);
+    free(s); /* roster_publish() puts all else into one block */
 }

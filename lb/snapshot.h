@@ -12,6 +12,7 @@
 #define POSTERN_SNAPSHOT_H
 
 #include "base/addr.h"
+#include "base/prefix_trie.h"
 #include "snapshot_pool.h"
 
 #include <stdbool.h>
@@ -38,9 +39,17 @@ struct snapshot_vip {
     enum vip_state state;
 };
 
+/* Clients of a source go to a pool of their own. */
+struct snapshot_route {
+    uint8_t source; /* its bit in what an address matches */
+    uint16_t pool;  /* index into pools */
+};
+
 struct snapshot_listener {
     const char *name;
-    uint16_t pool;         /* index into pools */
+    const struct snapshot_route *routes; /* the first that fits counts */
+    uint16_t n_routes;
+    uint16_t pool;         /* index into pools: of all other clients */
     uint32_t max_sessions; /* over all workers; 0: no limit of its own */
 };
 
@@ -76,6 +85,10 @@ struct snapshot {
     struct snapshot_listener *listeners;
     struct snapshot_pool *pools;
     struct snapshot_backend *backends;
+    struct snapshot_route *routes;
+    struct prefix_trie *sources; /* a reference of its own; NULL: none are configured, as with: */
+    const char **source_names;
+    uint16_t n_sources;
 };
 
 /* The backend's address for a family, or NULL when it has none. */

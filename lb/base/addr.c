@@ -65,6 +65,13 @@ bool addr_prefix_within(const struct addr_prefix *inner, const struct addr_prefi
            same_bits(inner->bytes, outer->bytes, outer->len);
 }
 
+void addr_prefix_shorten(struct addr_prefix *p, uint8_t len)
+{
+    p->len = len;
+    for (unsigned byte = len / 8; byte < sizeof(p->bytes); byte++)
+        p->bytes[byte] &= byte == len / 8 ? (uint8_t)(0xff00 >> len % 8) : 0;
+}
+
 /* Exactly `len` decimal digits' worth of a number in 0..max: no sign, no space, no leading zero. */
 static int parse_number(const char *text, size_t len, unsigned max, unsigned *ret)
 {
@@ -109,6 +116,11 @@ static int parse_prefix(const char *text, size_t len, sa_family_t family, struct
         return -EINVAL;
     *ret = p;
     return 0;
+}
+
+int addr_network_parse(const char *text, size_t len, struct addr_prefix *ret)
+{
+    return parse_prefix(text, len, memchr(text, ':', len) ? AF_INET6 : AF_INET, ret);
 }
 
 int addr_prefix_parse(const char *text, struct addr_prefix *ret_prefix, uint16_t *ret_port)

@@ -56,6 +56,9 @@ bool addr_in_prefix(const union addr *a, const struct addr_prefix *p);
 /* True when all of `inner` lies in `outer`. */
 bool addr_prefix_within(const struct addr_prefix *inner, const struct addr_prefix *outer);
 
+/* Cuts it to its first `len` bits. */
+void addr_prefix_shorten(struct addr_prefix *p, uint8_t len);
+
 /*
  * "192.0.2.1:25" or "[2001:db8::1]:25" into an endpoint, nothing around it; the port is required.
  * 0 or -EINVAL, `ret` untouched on failure.
@@ -67,6 +70,12 @@ int addr_parse(const char *text, union addr *ret);
  * Bits past the length must be zero. 0 or -EINVAL, outputs untouched on failure.
  */
 int addr_prefix_parse(const char *text, struct addr_prefix *ret_prefix, uint16_t *ret_port);
+
+/*
+ * "192.0.2.0/24" or "2001:db8::/32" of `len` characters; without a length the whole address. Bits past the
+ * length must be zero. 0 or -EINVAL, `ret` untouched on failure.
+ */
+int addr_network_parse(const char *text, size_t len, struct addr_prefix *ret);
 
 /* "[192.0.2.1]:4242", the form of MTA logs. Writes at most ADDR_TEXT_MAX; "-" for AF_UNSPEC. Returns buf. */
 char *addr_format(const union addr *a, char buf[ADDR_TEXT_MAX]);

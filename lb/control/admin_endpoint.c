@@ -140,6 +140,43 @@ int admin_endpoint_tcp(struct admin_endpoint *e, const char *at, char ret_why[AD
     return refuse(error, at, ret_why);
 }
 
+bool admin_endpoint_is_unix(int fd, const char *path)
+{
+    struct sockaddr_un name = {0};
+    socklen_t len = sizeof(name);
+
+    return fd >= 0 && path[0] && getsockname(fd, (struct sockaddr *)&name, &len) == 0 &&
+           name.sun_family == AF_UNIX && strncmp(name.sun_path, path, sizeof(name.sun_path)) == 0;
+}
+
+bool admin_endpoint_is_tcp(int fd, const char *at)
+{
+    union addr is = {0}, wanted;
+    socklen_t len = sizeof(is);
+
+    return fd >= 0 && addr_parse(at, &wanted) == 0 && getsockname(fd, &is.sa, &len) == 0 &&
+           addr_same_host(&is, &wanted) && addr_port(&is) == addr_port(&wanted);
+}
+
+void admin_endpoint_adopt(struct admin_endpoint *e, int fd)
+{
+    socklen_t len = sizeof(e->name);
+    struct stat st;
+
+    *e = (struct admin_endpoint){.fd = fd};
+    if (getsockname(fd, (struct sockaddr *)&e->name, &len) < 0 || e->name.sun_family != AF_UNIX)
+        return;
+    if (lstat(e->name.sun_path, &st) == 0) {
+        e->device = st.st_dev;
+        e->inode = st.st_ino;
+    }
+}
+
+void admin_endpoint_abandon(struct admin_endpoint *e)
+{
+    e->inode = 0;
+}
+
 void admin_endpoint_regroup(const struct admin_endpoint *e, gid_t group)
 {
     int error = give_to_group(e->name.sun_path, group);

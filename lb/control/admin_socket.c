@@ -57,6 +57,7 @@ struct way {
     sd_event_source *accept;
     char at[CONFIG_SOCKET_MAX + 1], next_at[CONFIG_SOCKET_MAX + 1]; /* as configured; "": closed */
     bool changes;                                                   /* `next` is to take the place of `now` */
+    int inherited;                                                  /* a socket to go on with; -1: none */
     struct admin_socket *socket;
 };
 
@@ -346,6 +347,11 @@ static int prepare_way(struct way *w, const char *at, gid_t group, char why[ADMI
     w->next = (struct admin_endpoint){.fd = -1};
     if (!w->changes || !at[0])
         return 0;
+    if (w->inherited >= 0) { /* it is there */
+        admin_endpoint_adopt(&w->next, w->inherited);
+        w->inherited = -1;
+        return 0;
+    }
     return w == &w->socket->ways[BY_TCP] ? admin_endpoint_tcp(&w->next, at, why)
                                          : admin_endpoint_unix(&w->next, at, group, why);
 }
@@ -403,7 +409,7 @@ int admin_socket_new(sd_event *loop, const struct admin_world *world, struct adm
         return -ENOMEM;
     *a = (struct admin_socket){.world = *world, .loop = loop};
     for (int i = 0; i < WAYS; i++)
-        a->ways[i] = (struct way){.socket = a, .now.fd = -1, .next.fd = -1};
+        a->ways[i] = (struct way){.socket = a, .now.fd = -1, .next.fd = -1, .inherited = -1};
     int error = sd_event_add_time(loop, &a->again, CLOCK_MONOTONIC, UINT64_MAX, 0, on_again, a);
     if (error < 0) {
         free(a);
@@ -411,6 +417,26 @@ int admin_socket_new(sd_event *loop, const struct admin_world *world, struct adm
     }
     *ret = a;
     return 0;
+}
+
+void admin_socket_inherit(struct admin_socket *a, int unix_fd, int tcp_fd)
+{
+    a->ways[BY_UNIX].inherited = unix_fd;
+    a->ways[BY_TCP].inherited = tcp_fd;
+}
+
+int admin_socket_fd(const struct admin_socket *a, bool tcp)
+{
+    return a->ways[tcp ? BY_TCP : BY_UNIX].now.fd;
+}
+
+void admin_socket_abandon(struct admin_socket *a)
+{
+    for (int i = 0; i < WAYS && a; i++) {
+        admin_endpoint_abandon(&a->ways[i].now);
+        admin_endpoint_abandon(&a->ways[i].next);
+    }
+    admin_socket_free(a);
 }
 
 void admin_socket_free(struct admin_socket *a)

@@ -30,7 +30,19 @@ int admin_socket_prepare(
     struct admin_socket *a, const struct config_admin *c, char ret_why[ADMIN_ENDPOINT_WHY_MAX]);
 void admin_socket_settle(struct admin_socket *a, bool applied);
 
+/*
+ * Before the first configuration: sockets that another process has had, -1 for none. What is to be opened at
+ * the address of one goes on with it; they are taken over.
+ */
+void admin_socket_inherit(struct admin_socket *a, int unix_fd, int tcp_fd);
+
+/* The listening sockets; -1: it is not open. */
+int admin_socket_fd(const struct admin_socket *a, bool tcp);
+
 /* Ends all clients and removes the sockets. NULL is accepted. */
 void admin_socket_free(struct admin_socket *a);
+
+/* The same, but another process goes on with the socket. */
+void admin_socket_abandon(struct admin_socket *a);
 
 #endif

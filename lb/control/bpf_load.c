@@ -14,6 +14,7 @@
  */
 #include "control/bpf_load.h"
 
+#include "base/fd.h"
 #include "bpf/abi.h"
 #include "catch.skel.h"
 #include "return.skel.h"
@@ -42,7 +43,8 @@ struct return_link {
 struct bpf {
     struct catch_bpf *catch;
     struct return_bpf *ret;
-    struct bpf_link *catch_link;
+    int catch_fd; /* the link to the network namespace; -1: not attached */
+    uint64_t seed;
     struct return_link links[INTERFACES_MAX];
     uint32_t n_links;
 };
@@ -204,15 +206,13 @@ int bpf_return_backends(struct bpf *b, const struct snapshot *s)
 
 static int load_catch(struct bpf *b, const struct snapshot *s)
 {
-    uint64_t seed;
-
-    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+    if (!b->seed && getrandom(&b->seed, sizeof(b->seed), 0) != (ssize_t)sizeof(b->seed))
         return -errno;
     b->catch = catch_bpf__open();
     if (!b->catch)
         return -errno;
     b->catch->rodata->catch_workers = s->workers;
-    b->catch->rodata->catch_seed = seed;
+    b->catch->rodata->catch_seed = b->seed;
     return catch_bpf__load(b->catch);
 }
 
@@ -224,7 +224,7 @@ static int load_return(struct bpf *b)
     return return_bpf__load(b->ret);
 }
 
-int bpf_load(const struct snapshot *s, struct bpf **ret, char *ret_error, size_t error_size)
+int bpf_load(const struct snapshot *s, uint64_t seed, struct bpf **ret, char *ret_error, size_t error_size)
 {
     const char *what;
     int err = -ENOMEM;
@@ -232,6 +232,8 @@ int bpf_load(const struct snapshot *s, struct bpf **ret, char *ret_error, size_t
 
     if (!b)
         return bpf_explain_failure(err, "load the eBPF programs", ret_error, error_size);
+    b->catch_fd = -1;
+    b->seed = seed;
     bpf_capture_complaints();
     if (s->workers < 1 || s->workers > POSTERN_WORKERS_MAX || s->n_vips > POSTERN_VIPS_MAX) {
         err = -E2BIG;
@@ -293,22 +295,37 @@ int bpf_catch_attach(struct bpf *b)
     if (netns < 0)
         return -errno;
 
-    int err = 0;
-    struct bpf_link *link = bpf_program__attach_netns(b->catch->progs.catch_lookup, netns);
-    if (link)
-        b->catch_link = link;
-    else
-        err = -errno;
+    int fd = bpf_link_create(bpf_program__fd(b->catch->progs.catch_lookup), netns, BPF_SK_LOOKUP, NULL);
+    int err = fd < 0 ? -errno : 0;
     close(netns);
+    if (!err)
+        b->catch_fd = fd;
     return err;
+}
+
+/* The kernel puts one program in the place of the other: no connection meets neither. */
+int bpf_catch_take(struct bpf *b, int link_fd)
+{
+    if (bpf_link_update(link_fd, bpf_program__fd(b->catch->progs.catch_lookup), NULL) < 0)
+        return -errno;
+    b->catch_fd = link_fd;
+    return 0;
+}
+
+int bpf_catch_link(const struct bpf *b)
+{
+    return b->catch_fd;
+}
+
+uint64_t bpf_catch_seed(const struct bpf *b)
+{
+    return b->seed;
 }
 
 void bpf_catch_detach(struct bpf *b)
 {
-    if (!b)
-        return;
-    bpf_link__destroy(b->catch_link); /* NULL is accepted */
-    b->catch_link = NULL;
+    if (b)
+        fd_close(&b->catch_fd);
 }
 
 static struct return_link *find_link(const struct bpf *b, int ifindex)

@@ -12,10 +12,11 @@ struct bpf;
 
 /*
  * Loads catch and return and fills their maps: every VIP of the snapshot, every backend address of a pool
- * with source: client. Nothing is attached yet. 0 or -errno; on failure `ret_error` holds one line that says
- * what failed and what would mend it (at most `error_size` bytes).
+ * with source: client. Nothing is attached yet. `seed` decides which worker gets whom; 0: a new one. 0 or
+ * -errno; on failure `ret_error` holds one line that says what failed and what would mend it (at most
+ * `error_size` bytes).
  */
-int bpf_load(const struct snapshot *s, struct bpf **ret, char *ret_error, size_t error_size);
+int bpf_load(const struct snapshot *s, uint64_t seed, struct bpf **ret, char *ret_error, size_t error_size);
 void bpf_free(struct bpf *b); /* detaches everything first; NULL is accepted */
 
 /* Gives a worker's listening socket (of that family) to catch. 0 or -errno. */
@@ -31,6 +32,14 @@ int bpf_return_backends(struct bpf *b, const struct snapshot *s);
 /* Attaches catch to the current network namespace; takes it away again: then the VIPs refuse connections. */
 int bpf_catch_attach(struct bpf *b);
 void bpf_catch_detach(struct bpf *b); /* NULL is accepted, also before an attach */
+
+/* Instead of attaching: puts this catch into a link that another process has. 0, and the link is ours to
+ * close; or -errno. */
+int bpf_catch_take(struct bpf *b, int link_fd);
+
+/* What such another process needs: the link (-1: not attached), and the seed of bpf_load(). */
+int bpf_catch_link(const struct bpf *b);
+uint64_t bpf_catch_seed(const struct bpf *b);
 
 /* Attaches return to the ingress of an interface (tcx). -EEXIST when it already is; 0 or -errno. */
 int bpf_return_attach(struct bpf *b, int ifindex);

@@ -13,6 +13,7 @@
  */
 #include "control/config_check.h"
 #include "control/config_discover.h"
+#include "control/config_sources.h"
 #include "control/config_zones.h"
 #include "control/config_values.h"
 #include "control/config_yaml.h"
@@ -374,6 +375,7 @@ int config_check(struct config *c, struct config_report *r)
         return -ENOMEM;
     report_twice(r, vips, n_vips, "a listener has the address");
     config_check_zones(c, r);
+    config_check_sources(c, r);
     for (uint32_t i = 0; i < c->pools.n; i++) {
         const struct config_backend *backends = pools[i].backends.items;
         check_source(&pools[i], r);

@@ -100,6 +100,26 @@ static void diff_vips(
     }
 }
 
+/* A list of values without names, compared as texts in their order. */
+static void diff_texts(
+    struct diff *d, const struct config_key *key, const struct config_array *a, const struct config_array *b)
+{
+    char before[VALUE_BYTES], after[VALUE_BYTES];
+    bool same = a->n == b->n;
+
+    for (uint32_t i = 0; same && i < a->n; i++)
+        same = key->type == CONFIG_PATHS ? strcmp(((const struct config_path *)a->items)[i].path,
+                                               ((const struct config_path *)b->items)[i].path) == 0
+                                         : memcmp(&((const struct config_prefix *)a->items)[i].prefix,
+                                               &((const struct config_prefix *)b->items)[i].prefix,
+                                               sizeof(struct addr_prefix)) == 0;
+    if (same)
+        return;
+    snprintf(before, sizeof(before), "%u entries", a->n);
+    snprintf(after, sizeof(after), "%u entries", b->n);
+    change(d, before, after);
+}
+
 static void diff_endpoints(struct diff *d, const struct config_endpoint *a, const struct config_endpoint *b)
 {
     char before[ADDR_TEXT_MAX], after[ADDR_TEXT_MAX];
@@ -185,6 +205,10 @@ static void diff_key(struct diff *d, const struct config_key *key, const void *a
         diff_vips(d, a, b, false);
         diff_vips(d, b, a, true);
         break;
+    case CONFIG_PREFIXES:
+    case CONFIG_PATHS:
+        diff_texts(d, key, a, b);
+        break;
     case CONFIG_BACKEND:
         diff_endpoints(d, a, b);
         break;
@@ -192,7 +216,8 @@ static void diff_key(struct diff *d, const struct config_key *key, const void *a
         diff_section(d, key->section, a, b);
         break;
     case CONFIG_LIST:
-        if (config_find_key(key->section, "name"))
+    case CONFIG_NAMED:
+        if (key->section->named_by_key || config_find_key(key->section, "name"))
             diff_named(d, key->section, a, b);
         else
             diff_unnamed(d, key->section, a, b);

@@ -19,6 +19,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,6 +43,10 @@ static const char *describe(const struct config_section *s, const struct config_
 {
     char quoted[CONFIG_QUOTE_MAX];
     const struct config_node *n = map ? map->first : NULL;
+    if (s->named_by_key && map) {
+        snprintf(buf, 128, "%s %s", s->title, config_quote(map->key->text, quoted));
+        return buf;
+    }
     for (int i = 0; n && i < CONFIG_KEYS_MAX; n = n->next, i++) {
         bool is_name = n->kind == CONFIG_NODE_VALUE && n->key->text && strcmp(n->key->text, "name") == 0;
         if (!is_name || n->empty || s == &config_root)
@@ -151,6 +156,38 @@ static void read_vip(struct parser *p, const struct config_node *n, void *field)
         vips->n++;
 }
 
+static void read_prefix(struct parser *p, const struct config_node *n, void *field)
+{
+    char why[CONFIG_WHY_MAX];
+    struct config_array *prefixes = field;
+    struct config_prefix *item = (struct config_prefix *)prefixes->items + prefixes->n;
+    item->node = n;
+    if (config_network_parse(n->text, &item->prefix, why) < 0)
+        config_report_error(p->report, n->place, "prefixes: %s", why);
+    else
+        prefixes->n++;
+}
+
+static void read_path(struct parser *p, const struct config_node *n, void *field)
+{
+    static const struct config_key path = {.type = CONFIG_PATH, .min = 1, .max = PATH_MAX - 1};
+    char why[CONFIG_WHY_MAX];
+    struct config_array *paths = field;
+    struct config_path *item = (struct config_path *)paths->items + paths->n;
+    item->node = n;
+    if (config_value_parse(&path, n->text, &item->path, why) < 0)
+        config_report_error(p->report, n->place, "file: %s", why);
+    else
+        paths->n++;
+}
+
+/* Room for as many items of this size as the node has values. */
+static int take_items(struct parser *p, const struct config_node *n, size_t size, struct config_array *a)
+{
+    a->items = config_arena_take(&p->config->arena, (n->n_children + 1) * size);
+    return a->items ? 0 : -ENOMEM;
+}
+
 static void read_backend_address(struct parser *p, const struct config_node *n, void *field)
 {
     char why[CONFIG_WHY_MAX], other[CONFIG_PLACE_TEXT_MAX];
@@ -171,16 +208,34 @@ static void read_backend_address(struct parser *p, const struct config_node *n, 
         *e = (struct config_endpoint){.node = n, .addr = a};
 }
 
-/* Appends the entries of a list to those of earlier files. */
+/* What every entry of a named list begins with. */
+struct named_entry {
+    const struct config_node *node;
+    const char *name;
+};
+
+/* The name of an entry whose key it is. */
+static void read_entry_name(struct parser *p, const struct config_node *n, struct named_entry *e)
+{
+    static const struct config_key name = {.type = CONFIG_NAME, .min = 1, .max = CONFIG_NAME_MAX};
+    char why[CONFIG_WHY_MAX];
+    if (n->key->kind != CONFIG_NODE_VALUE)
+        config_report_error(p->report, n->key->place, "a name must be a word");
+    else if (config_value_parse(&name, n->key->text, &e->name, why) < 0)
+        config_report_error(p->report, n->key->place, "%s", why);
+}
+
+/* Appends the entries of a list, or of a map of names, to those of earlier files. */
 static int read_list(
     struct parser *p, const struct config_key *key, const struct config_node *n, struct config_array *a)
 {
     size_t size = key->section->size;
-    if (!expect_kind(p, key, n, CONFIG_NODE_LIST))
+    bool named = key->type == CONFIG_NAMED;
+    if (!expect_kind(p, key, n, named ? CONFIG_NODE_MAP : CONFIG_NODE_LIST))
         return 0;
     if (n->n_children == 0)
-        config_report_error(
-            p->report, n->place, "\"%s\" is an empty list; give at least one (%s)", key->name, key->help);
+        config_report_error(p->report, n->place, "\"%s\" is an empty %s; give at least one (%s)", key->name,
+            named ? "map" : "list", key->help);
     char *items = config_arena_take(&p->config->arena, (a->n + n->n_children) * size);
     if (!items)
         return -ENOMEM;
@@ -192,6 +247,8 @@ static int read_list(
             continue;
         char *item = items + a->n++ * size;
         *(const struct config_node **)item = child;
+        if (named)
+            read_entry_name(p, child, (struct named_entry *)item);
         if (read_entry(p, key->section, child, item) < 0)
             return -ENOMEM;
     }
@@ -221,11 +278,19 @@ static int read_key(struct parser *p, const struct config_key *key, const struct
     case CONFIG_LOOPBACK:
         return read_value(p, key, n, field);
     case CONFIG_VIPS:
-        ((struct config_array *)field)->items =
-            config_arena_take(&p->config->arena, (n->n_children + 1) * sizeof(struct config_vip));
-        if (!((struct config_array *)field)->items)
+        if (take_items(p, n, sizeof(struct config_vip), field) < 0)
             return -ENOMEM;
         each_value(p, key, n, field, read_vip);
+        return 0;
+    case CONFIG_PREFIXES:
+        if (take_items(p, n, sizeof(struct config_prefix), field) < 0)
+            return -ENOMEM;
+        each_value(p, key, n, field, read_prefix);
+        return 0;
+    case CONFIG_PATHS:
+        if (take_items(p, n, sizeof(struct config_path), field) < 0)
+            return -ENOMEM;
+        each_value(p, key, n, field, read_path);
         return 0;
     case CONFIG_BACKEND:
         each_value(p, key, n, field, read_backend_address);
@@ -237,6 +302,7 @@ static int read_key(struct parser *p, const struct config_key *key, const struct
             return read_keys(p, key->section, n, field, p->below_seen[key - config_root.keys]);
         return read_entry(p, key->section, n, field);
     case CONFIG_LIST:
+    case CONFIG_NAMED:
         return read_list(p, key, n, field);
     }
     return 0;
@@ -309,11 +375,9 @@ static int fill_missing(struct parser *p, const struct config_section *s, const 
         if (key->required)
             config_report_error(
                 p->report, map->place, "%s has no \"%s\": %s", describe(s, map, where), key->name, key->help);
-        else if (key->type == CONFIG_LIST)
-            continue; /* empty */
         else if (key->type == CONFIG_MAP)
             rc = read_entry(p, key->section, NULL, field);
-        else if (key->type != CONFIG_LIST) /* a list that was not written is empty */
+        else if (key->fallback) /* without one it is a list, which is empty */
             rc = fill_default(p, key, field);
         if (rc < 0)
             return rc;

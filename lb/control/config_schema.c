@@ -91,6 +91,28 @@ static const struct config_key gateway_keys[] = {
 static const struct config_section gateway_section =
     SECTION("gateway", NULL, struct config_gateway, gateway_keys);
 
+static const struct config_key route_keys[] = {
+    {"from", CONFIG_NAME, .required = true, AT(struct config_route, from), .min = 1, .max = CONFIG_NAME_MAX,
+        .help = "the source whose clients it is about"},
+    {"pool", CONFIG_NAME, .required = true, AT(struct config_route, pool), .min = 1, .max = CONFIG_NAME_MAX,
+        .help = "the pool that serves them"},
+};
+static const struct config_section route_section =
+    SECTION("route", "this route", struct config_route, route_keys);
+
+static const struct config_key source_keys[] = {
+    {"prefixes", CONFIG_PREFIXES, AT(struct config_source, prefixes),
+        .help = "addresses and prefixes of clients: one, or a list of them"},
+    {"file", CONFIG_PATHS, AT(struct config_source, files),
+        .help = "a file with a prefix on each line, which is watched; or a list of files"},
+};
+static const struct config_section source_section = {.title = "source",
+    .unnamed = "this source",
+    .named_by_key = true,
+    .size = sizeof(struct config_source),
+    .keys = source_keys,
+    .n_keys = sizeof(source_keys) / sizeof(source_keys[0])};
+
 static const struct config_key listener_keys[] = {
     {"name", CONFIG_NAME, .required = true, AT(struct config_listener, name), .min = 1,
         .max = CONFIG_NAME_MAX, .help = "what this listener is called in logs"},
@@ -98,6 +120,8 @@ static const struct config_key listener_keys[] = {
         .help = "where clients connect to: one ADDRESS:PORT or PREFIX:PORT, or a list of them"},
     {"pool", CONFIG_NAME, .required = true, AT(struct config_listener, pool), .min = 1,
         .max = CONFIG_NAME_MAX, .help = "the name of the pool that serves it"},
+    {"route", CONFIG_LIST, AT(struct config_listener, routes), .section = &route_section,
+        .help = "which clients another pool serves, by source; the first that fits"},
 };
 static const struct config_section listener_section =
     SECTION("listener", "this listener", struct config_listener, listener_keys);
@@ -253,6 +277,8 @@ static const struct config_key root_keys[] = {
         .help = "what monitoring and browsers are told"},
     {"listeners", CONFIG_LIST, .required = true, AT(struct config, listeners), .section = &listener_section,
         .help = "the addresses that clients connect to"},
+    {"sources", CONFIG_NAMED, AT(struct config, sources), .section = &source_section,
+        .help = "lists of prefixes that clients come from, each under its name"},
     {"pools", CONFIG_LIST, .required = true, AT(struct config, pools), .section = &pool_section,
         .help = "groups of backends"},
 };

@@ -25,9 +25,12 @@ enum config_type {
     CONFIG_RESOLVER, /* const char *; "" when there is none */
     CONFIG_LOOPBACK, /* const char *; an endpoint that only this host reaches; "" when there is none */
     CONFIG_VIPS,     /* struct config_array of struct config_vip: one or a list */
+    CONFIG_PREFIXES, /* struct config_array of struct config_prefix: one or a list */
+    CONFIG_PATHS,    /* struct config_array of struct config_path, absolute: one or a list */
     CONFIG_BACKEND,  /* struct config_endpoint[2]: one, or one per family */
     CONFIG_MAP,      /* the struct of its section */
     CONFIG_LIST,     /* struct config_array of the struct of its section */
+    CONFIG_NAMED,    /* the same, written as a map: each key is the name of an entry */
 };
 
 struct config_key {
@@ -37,7 +40,7 @@ struct config_key {
     size_t offset;                        /* into the struct of the section that has this key */
     uint32_t min, max;                    /* inclusive */
     const char *const *words;             /* CONFIG_WORD: what may stand there, NULL at the end */
-    const struct config_section *section; /* CONFIG_MAP, CONFIG_LIST */
+    const struct config_section *section; /* CONFIG_MAP, CONFIG_LIST, CONFIG_NAMED */
     const char *fallback;                 /* the default, as it would be written; NULL when there is none */
     const char *help;
 };
@@ -45,6 +48,7 @@ struct config_key {
 struct config_section {
     const char *title;   /* before a name in messages: "pool" */
     const char *unnamed; /* for one without a name: "this pool"; NULL when the title says it all */
+    bool named_by_key;   /* its entries are CONFIG_NAMED */
     size_t size;         /* of its struct */
     const struct config_key *keys;
     size_t n_keys;

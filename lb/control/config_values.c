@@ -221,7 +221,7 @@ static int parse_path(
     char quoted[CONFIG_QUOTE_MAX];
     size_t len = strlen(text);
     *ret = text;
-    if (len > 0 && (text[0] != '/' || text[len - 1] == '/' || len > key->max))
+    if (len < key->min || (len > 0 && (text[0] != '/' || text[len - 1] == '/' || len > key->max)))
         return refuse(why, "%s is not the path of a file from the root; write it like /etc/postern/mta.list",
             config_quote(text, quoted));
     for (const char *s = text; *s; s++)
@@ -303,9 +303,12 @@ int config_value_parse(
     case CONFIG_LOOPBACK:
         return parse_loopback(text, ret, ret_why);
     case CONFIG_VIPS:
+    case CONFIG_PREFIXES:
+    case CONFIG_PATHS:
     case CONFIG_BACKEND:
     case CONFIG_MAP:
     case CONFIG_LIST:
+    case CONFIG_NAMED:
         break;
     }
     return refuse(ret_why, "not a single value");
@@ -360,11 +363,30 @@ static int refuse_prefix(const char *text, char why[CONFIG_WHY_MAX])
         return refuse(why, "%s: a prefix of this family has at most %zu bits", quoted, size * 8);
     if (strcmp(rest, "") == 0 || strcmp(rest, "]") == 0)
         return refuse(why, "%s has no port; write PREFIX:PORT", quoted);
-    struct addr_prefix p = {.family = a.sa.sa_family, .len = (uint8_t)len};
-    for (unsigned bit = 0; bit < len; bit++)
-        p.bytes[bit / 8] |= bytes[bit / 8] & (0x80 >> bit % 8);
+    struct addr_prefix p = {.family = a.sa.sa_family};
+    memcpy(p.bytes, bytes, size);
+    addr_prefix_shorten(&p, (uint8_t)len);
     if (memcmp(p.bytes, bytes, size) == 0)
         return refuse_address(text, true, why);
+    return refuse(why, "%s has bits set beyond the first %u; the prefix is %s", quoted, (unsigned)len,
+        addr_prefix_format(&p, network));
+}
+
+/* A network that could not be read: the address, the length, or bits beyond it? */
+static int refuse_network(const char *text, char why[CONFIG_WHY_MAX])
+{
+    char quoted[CONFIG_QUOTE_MAX], network[ADDR_TEXT_MAX];
+    struct addr_prefix p;
+    uint64_t len;
+    const char *slash = strchr(text, '/'), *rest;
+
+    config_quote(text, quoted);
+    if (!slash || addr_network_parse(text, (size_t)(slash - text), &p) < 0)
+        return refuse(
+            why, "%s is not an address or a prefix, like 192.0.2.0/24 or \"2001:db8::/32\"", quoted);
+    if (parse_digits(slash + 1, UINT32_MAX, &len, &rest) < 0 || *rest || len > p.len)
+        return refuse(why, "%s: a length from 0 to %u follows the slash", quoted, p.len);
+    addr_prefix_shorten(&p, (uint8_t)len);
     return refuse(why, "%s has bits set beyond the first %u; the prefix is %s", quoted, (unsigned)len,
         addr_prefix_format(&p, network));
 }
@@ -421,6 +443,21 @@ int config_vip_parse(
         return refuse(ret_why, "%s is the loopback address; no other host can connect to it", quoted);
     *ret_prefix = p;
     *ret_port = port;
+    return 0;
+}
+
+int config_network_parse(const char *text, struct addr_prefix *ret, char ret_why[CONFIG_WHY_MAX])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    char quoted[CONFIG_QUOTE_MAX];
+    struct addr_prefix p;
+
+    if (addr_network_parse(text, strlen(text), &p) < 0)
+        return refuse_network(text, ret_why);
+    if (p.family == AF_INET6 && p.len >= 96 && memcmp(p.bytes, mapped, sizeof(mapped)) == 0)
+        return refuse(
+            ret_why, "%s is an IPv4 prefix in IPv6 clothes; write it as IPv4", config_quote(text, quoted));
+    *ret = p;
     return 0;
 }
 

@@ -20,6 +20,9 @@ int config_value_parse(
 int config_vip_parse(
     const char *text, struct addr_prefix *ret_prefix, uint16_t *ret_port, char ret_why[CONFIG_WHY_MAX]);
 
+/* Reads an address or prefix that clients may come from. 0 or -EINVAL with the reason. */
+int config_network_parse(const char *text, struct addr_prefix *ret, char ret_why[CONFIG_WHY_MAX]);
+
 /* Reads a backend's endpoint, and refuses those that cannot work. 0 or -EINVAL with the reason. */
 int config_backend_parse(const char *text, union addr *ret, char ret_why[CONFIG_WHY_MAX]);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Happy path: pins found or made -> program loaded over the pinned maps -> a notice ring for each worker ->
- * entries mapped -> links: those pinned get the program just loaded, interfaces without one get a link.
+ * Happy path: pins found or made -> program loaded over the pinned maps -> entries mapped; then
+ * dissolve_take: a notice ring for each worker -> links: those pinned get the program just loaded; then
+ * dissolve_follow: interfaces without one get a link. Until dissolve_take another process may be at the same
+ * table.
  *
  * Failure paths: nothing that was pinned before is ever removed on the way up, for sessions live there; a
  * directory that this run has made is. One line for the operator.
@@ -43,6 +45,7 @@ struct dissolve {
     int link_fd[INTERFACES_MAX];
     int link_ifindex[INTERFACES_MAX];
     uint32_t n_links;
+    bool fresh; /* this run has made the directory, and nobody was at the table yet */
 };
 
 static uint32_t table_size(const struct snapshot *s)
@@ -98,16 +101,23 @@ static int load_program(struct dissolve *d)
 
 static int make_notice_rings(struct dissolve *d, uint32_t workers)
 {
-    int outer = bpf_map__fd(d->skeleton->maps.dissolve_notices);
-
     for (uint32_t i = 0; i < workers; i++) {
         int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "dissolve_ring", 0, 0, NOTICES_BYTES, NULL);
         if (fd < 0)
             return -errno;
         d->table.notices_fd[i] = fd;
-        if (bpf_map_update_elem(outer, &i, &fd, BPF_ANY))
-            return -errno;
     }
+    return 0;
+}
+
+/* From now on the program's notices come to us. */
+static int put_notice_rings(struct dissolve *d)
+{
+    int outer = bpf_map__fd(d->skeleton->maps.dissolve_notices);
+
+    for (uint32_t i = 0; i < DISSOLVE_WORKERS_MAX && d->table.notices_fd[i] >= 0; i++)
+        if (bpf_map_update_elem(outer, &i, &d->table.notices_fd[i], BPF_ANY))
+            return -errno;
     return 0;
 }
 
@@ -153,6 +163,14 @@ static void keep_link(struct dissolve *d, int ifindex, int fd)
     d->link_fd[d->n_links++] = fd;
 }
 
+static bool has_link(const struct dissolve *d, int ifindex)
+{
+    for (uint32_t i = 0; i < d->n_links; i++)
+        if (d->link_ifindex[i] == ifindex)
+            return true;
+    return false;
+}
+
 /* A link that an earlier run has pinned goes on with the program that was loaded now. */
 static int take_pinned_link(const char *name, void *arg)
 {
@@ -160,7 +178,7 @@ static int take_pinned_link(const char *name, void *arg)
     char path[PINS_PATH_MAX];
     int ifindex = 0;
 
-    if (sscanf(name, PINS_LINK "%d", &ifindex) != 1 || d->n_links == INTERFACES_MAX)
+    if (sscanf(name, PINS_LINK "%d", &ifindex) != 1 || d->n_links == INTERFACES_MAX || has_link(d, ifindex))
         return 0;
     pins_path(&d->pins, name, path);
     int fd = bpf_obj_get(path);
@@ -213,14 +231,6 @@ static void drop_dead_links(struct dissolve *d)
         d->link_fd[i] = d->link_fd[d->n_links];
         d->link_ifindex[i] = d->link_ifindex[d->n_links];
     }
-}
-
-static bool has_link(const struct dissolve *d, int ifindex)
-{
-    for (uint32_t i = 0; i < d->n_links; i++)
-        if (d->link_ifindex[i] == ifindex)
-            return true;
-    return false;
 }
 
 static bool is_loopback(const char *name)
@@ -335,7 +345,6 @@ int dissolve_open(const struct snapshot *s, struct dissolve **ret, char *ret_err
     const char *what = "find the network namespace";
     struct dissolve *d = calloc(1, sizeof(*d));
     int error = d ? 0 : -ENOMEM;
-    bool fresh = false;
 
     if (!error) {
         d->snapshot = s;
@@ -348,7 +357,7 @@ int dissolve_open(const struct snapshot *s, struct dissolve **ret, char *ret_err
     what = "make a directory on bpffs for dissolved sessions (/sys/fs/bpf must be one, and "
            "/sys/fs/bpf/postern belong "
            "to postern's user; or set dissolve: off in every pool)";
-    fresh = access(d->pins.directory, F_OK) != 0;
+    d->fresh = access(d->pins.directory, F_OK) != 0;
     error = pins_make(&d->pins);
     if (error)
         goto out;
@@ -359,16 +368,38 @@ int dissolve_open(const struct snapshot *s, struct dissolve **ret, char *ret_err
         goto out;
     what = "open the table of dissolved sessions";
     error = open_table(d);
-    if (!error)
-        error = pins_each(&d->pins, take_pinned_link, d);
 out:
     if (error) {
         bpf_explain_failure(error, what, ret_error, error_size);
-        dissolve_close(d, !fresh);
+        dissolve_close(d, d && !d->fresh);
         return error;
     }
     *ret = d;
     return 0;
+}
+
+int dissolve_take(struct dissolve *d)
+{
+    if (!d->skeleton)
+        return 0;
+    int error = put_notice_rings(d);
+    for (uint32_t i = 0; i < d->n_links && !error; i++)
+        (void)bpf_link_update(d->link_fd[i], bpf_program__fd(d->skeleton->progs.dissolve), NULL);
+    if (!error)
+        error = pins_each(&d->pins, take_pinned_link, d);
+    if (!error)
+        d->fresh = false; /* sessions may live there by now */
+    return error;
+}
+
+bool dissolve_is_fresh(const struct dissolve *d)
+{
+    return d && d->fresh;
+}
+
+const char *dissolve_layout(const struct dissolve *d)
+{
+    return d->skeleton ? strrchr(d->pins.directory, '/') + 1 : "";
 }
 
 void dissolve_close(struct dissolve *d, bool keep)

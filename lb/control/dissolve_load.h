@@ -17,10 +17,22 @@ struct dissolve;
 
 /*
  * Finds the table that an earlier run has pinned, or makes one, when a pool dissolves its sessions or such a
- * table is there. Nothing new is attached yet; what is attached already runs the program loaded now. 0 or
- * -errno; on failure `ret_error` holds one line that says what failed and what would mend it.
+ * table is there. Nothing is attached yet, and whoever is at the table is not disturbed. 0 or -errno; on
+ * failure `ret_error` holds one line that says what failed and what would mend it.
  */
 int dissolve_open(const struct snapshot *s, struct dissolve **ret, char *ret_error, size_t error_size);
+
+/*
+ * The table is ours from now on, or again: the program's notices come here, and what is attached already runs
+ * the program that dissolve_open() has loaded. 0 or -errno.
+ */
+int dissolve_take(struct dissolve *d);
+
+/* This run has made the table, and dissolve_take() has not been called. */
+bool dissolve_is_fresh(const struct dissolve *d);
+
+/* Names the table: processes that say the same share it. "" when there is none. */
+const char *dissolve_layout(const struct dissolve *d);
 
 /*
  * Closes everything. With `keep` the table, the program and its links live on for the next daemon; without,

@@ -512,7 +512,7 @@ static int change_all(struct host *h, enum item_state state, size_t *ret_done)
     return 0;
 }
 
-int host_apply(struct host *h)
+int host_apply(struct host *h, bool shared)
 {
     size_t added = 0, found = 0, removed = 0, own = 0;
 
@@ -531,7 +531,7 @@ int host_apply(struct host *h)
         own += h->items[i].state == STATE_OWN;
     }
     /* Removals first: a leftover may sit where something is to be added. */
-    int err = change_all(h, STATE_REMOVE, &removed);
+    int err = shared ? 0 : change_all(h, STATE_REMOVE, &removed);
     if (!err)
         err = change_all(h, STATE_ADD, &added);
     if (err)
@@ -545,10 +545,10 @@ int host_apply(struct host *h)
     return err;
 }
 
-bool host_is_settled(const struct host *h)
+bool host_is_settled(const struct host *h, bool shared)
 {
     for (size_t i = 0; i < h->n_items; i++)
-        if (h->items[i].state == STATE_ADD || h->items[i].state == STATE_REMOVE)
+        if (h->items[i].state == STATE_ADD || (h->items[i].state == STATE_REMOVE && !shared))
             return false;
     return true;
 }

@@ -10,6 +10,7 @@
 
 #include "snapshot.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 /* rtm_protocol of everything we add ("p"); nobody else's in iproute2's rt_protos. */
@@ -33,12 +34,13 @@ int host_print_plan(const struct host *h, FILE *out);
 
 /*
  * Makes it so. Logs one line: how much was added, found and removed. 0 or -errno, after logging what failed;
- * then host_undo() takes back what had been added.
+ * then host_undo() takes back what had been added. `shared`: nothing is removed, for another process has
+ * sessions that may live on it.
  */
-int host_apply(struct host *h);
+int host_apply(struct host *h, bool shared);
 
 /* True when host_apply() has nothing to do. */
-bool host_is_settled(const struct host *h);
+bool host_is_settled(const struct host *h, bool shared);
 
 /* Removes everything that carries our mark, now. 0 or the first -errno, after logging what failed. */
 int host_undo(struct host *h);

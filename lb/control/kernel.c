@@ -21,27 +21,37 @@
 
 #define ERROR_TEXT_MAX 512
 
-int kernel_open(struct kernel *k, const struct snapshot *s)
+int kernel_take(struct kernel *k)
+{
+    const char *what = "take over the table of dissolved sessions";
+    int error = dissolve_take(k->dissolve);
+
+    if (!error) {
+        what = "attach the dissolve program to every interface";
+        error = dissolve_follow(k->dissolve);
+    }
+    if (error)
+        fprintf(stderr, "postern: cannot %s: %s\n", what, strerror(-error));
+    return error;
+}
+
+int kernel_open(struct kernel *k, const struct snapshot *s, uint64_t seed)
 {
     char error_text[ERROR_TEXT_MAX] = "";
 
     k->s = s;
-    int error = bpf_load(s, &k->bpf, error_text, sizeof(error_text));
+    int error = bpf_load(s, seed, &k->bpf, error_text, sizeof(error_text));
     if (!error)
         error = dissolve_open(s, &k->dissolve, error_text, sizeof(error_text));
-    if (!error) {
-        /* Before the return program, so that what it translates does not meet that. */
-        error = dissolve_follow(k->dissolve);
-        if (error)
-            snprintf(error_text, sizeof(error_text),
-                "cannot attach the dissolve program to every interface: %s", strerror(-error));
-    }
+    /* Before the return program, so that what it translates does not meet that. */
+    if (!error && !k->shared && (error = kernel_take(k)))
+        return error;
     if (!error)
         error = routes_open(s, k->bpf, &k->routes, error_text, sizeof(error_text));
     if (!error) {
         error = host_open(s, &k->host);
         if (!error)
-            error = host_apply(k->host);
+            error = host_apply(k->host, k->shared);
         if (error)
             snprintf(error_text, sizeof(error_text), "cannot set up the host's rule and routes: %s",
                 strerror(-error));
@@ -60,7 +70,7 @@ static int change_host(struct kernel *k, const struct snapshot *s)
         return error;
     host_close(k->host);
     k->host = host;
-    return host_is_settled(host) ? 0 : host_apply(host);
+    return host_is_settled(host, k->shared) ? 0 : host_apply(host, k->shared);
 }
 
 /* What failed, or NULL. */
@@ -114,17 +124,25 @@ int kernel_catch(struct kernel *k, const struct snapshot *s)
     return error;
 }
 
+void kernel_share(struct kernel *k, bool shared)
+{
+    k->shared = shared;
+    if (!shared && change_host(k, k->s))
+        log_event(LOG_LEVEL_ERROR, "undo_failed",
+            "hint=\"see what is left: ip rule; ip route show table all proto %d\"", HOST_PROTOCOL);
+}
+
 uint32_t kernel_close(struct kernel *k)
 {
-    uint32_t alive = dissolve_alive(k->dissolve);
+    uint32_t alive = k->shared ? 0 : dissolve_alive(k->dissolve);
 
-    if (k->host && !alive && host_undo(k->host))
+    if (k->host && !alive && !k->shared && host_undo(k->host))
         log_event(LOG_LEVEL_ERROR, "undo_failed",
             "hint=\"see what is left: ip rule; ip route show table all proto %d\"", HOST_PROTOCOL);
     host_close(k->host);
     routes_close(k->routes);
     bpf_free(k->bpf);
-    dissolve_close(k->dissolve, alive > 0);
+    dissolve_close(k->dissolve, alive > 0 || (k->shared && !dissolve_is_fresh(k->dissolve)));
     *k = (struct kernel){0};
     return alive;
 }

@@ -8,7 +8,9 @@
 
 #include "snapshot.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct bpf;
 struct dissolve;
@@ -21,13 +23,22 @@ struct kernel {
     struct dissolve *dissolve;
     struct host *host;
     struct routes *routes;
+    bool shared; /* another process has sessions here: nothing that they may live on is removed */
 };
 
 /*
- * Sets up everything for a snapshot but the catching, which is bpf_catch_attach(). 0 or -errno, after saying
- * on standard error what failed; kernel_close() takes down what there is, also then.
+ * Sets up everything for a snapshot but the catching, which is bpf_catch_attach(). With k->shared another
+ * process serves still, and is not disturbed: the table of dissolved sessions follows with kernel_take().
+ * `seed` is bpf_load()'s. 0 or -errno, after saying on standard error what failed; kernel_close() takes down
+ * what there is, also then.
  */
-int kernel_open(struct kernel *k, const struct snapshot *s);
+int kernel_open(struct kernel *k, const struct snapshot *s, uint64_t seed);
+
+/* The table is ours from now on, or again. 0 or -errno, after saying what failed. */
+int kernel_take(struct kernel *k);
+
+/* Whether another process has sessions here; when none has any more, what only they needed is removed. */
+void kernel_share(struct kernel *k, bool shared);
 
 /*
  * Follows to another snapshot: backends that are new get their return path, VIPs that are new their routes,
@@ -40,7 +51,8 @@ int kernel_change(struct kernel *k, const struct snapshot *s, char *ret_error, s
 int kernel_catch(struct kernel *k, const struct snapshot *s);
 
 /*
- * Takes everything down; with dissolved sessions alive, what they live on stays. How many those are.
+ * Takes everything down; with dissolved sessions alive, what they live on stays: how many those are. While
+ * another process needs it (k->shared), only what is this process's own goes: 0.
  */
 uint32_t kernel_close(struct kernel *k);
 

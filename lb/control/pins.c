@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,13 +49,16 @@ int pins_init(struct pins *p, const char *layout)
     return n < (int)sizeof(p->directory) ? 0 : -ENAMETOOLONG;
 }
 
-static int mount_bpffs(void)
+static bool is_bpffs(const char *path)
 {
     struct statfs fs;
+    return statfs(path, &fs) == 0 && (uint32_t)fs.f_type == BPFFS_MAGIC;
+}
 
-    if (statfs(BPFFS, &fs) < 0)
-        return -errno;
-    if ((uint32_t)fs.f_type == BPFFS_MAGIC)
+/* A service manager may show us nothing of it but our own directory. */
+static int mount_bpffs(void)
+{
+    if (is_bpffs(ROOT) || is_bpffs(BPFFS))
         return 0;
     return mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0 ? -errno : 0;
 }
@@ -146,11 +150,13 @@ static int remove_entry(const char *name, void *arg)
 int pins_remove(const struct pins *p)
 {
     int error = each_entry(p->directory, remove_entry, (void *)p);
+    struct stat root;
 
     if (!error && rmdir(p->directory) < 0 && errno != ENOENT)
         error = -errno;
-    /* Not empty while another layout lives there, or another namespace: that is as it should be. */
-    if (!error && rmdir(p->home) == 0)
+    /* Not empty while another layout lives there, or another namespace: that is as it should be. What was
+     * made for the daemon (tmpfiles.d) is another's, or a mount point. */
+    if (!error && rmdir(p->home) == 0 && stat(ROOT, &root) == 0 && root.st_uid == geteuid())
         (void)rmdir(ROOT);
     return error;
 }

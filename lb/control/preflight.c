@@ -14,6 +14,7 @@
  */
 #include "control/preflight.h"
 
+#include "base/fd.h"
 #include "control/admin_socket.h"
 #include "control/http.h"
 #include "control/sockets.h"
@@ -294,23 +295,68 @@ static int lock_holder(const struct sockaddr_un *name, socklen_t len)
 }
 
 /* The descriptor is kept on purpose for as long as the process lives: it is the lock. */
-int preflight_lock(FILE *errors)
-{
-    static int lock = -1;
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    socklen_t len = offsetof(struct sockaddr_un, sun_path) + sizeof(lock_name) - 1;
+static int lock = -1;
 
-    if (lock >= 0)
-        return 0;
+static int take_lock(const struct sockaddr_un *name, socklen_t len)
+{
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    memcpy(name.sun_path, lock_name, sizeof(lock_name) - 1);
-    if (fd >= 0 && !bind(fd, (const struct sockaddr *)&name, len) && !listen(fd, SOMAXCONN)) {
+
+    if (fd >= 0 && !bind(fd, (const struct sockaddr *)name, len) && !listen(fd, SOMAXCONN)) {
         lock = fd;
         return 0;
     }
     int err = -errno;
-    if (fd >= 0)
-        close(fd);
+    fd_close(&fd);
+    return err;
+}
+
+static socklen_t fill_lock_name(struct sockaddr_un *name)
+{
+    *name = (struct sockaddr_un){.sun_family = AF_UNIX};
+    memcpy(name->sun_path, lock_name, sizeof(lock_name) - 1);
+    return offsetof(struct sockaddr_un, sun_path) + sizeof(lock_name) - 1;
+}
+
+bool preflight_try_lock(void)
+{
+    struct sockaddr_un name;
+    socklen_t len = fill_lock_name(&name);
+
+    return lock >= 0 || take_lock(&name, len) == 0;
+}
+
+int preflight_lock_fd(void)
+{
+    return lock;
+}
+
+void preflight_lock_adopt(int fd)
+{
+    fd_close(&lock);
+    lock = fd;
+}
+
+/* Whoever connects is told who has called listen() last. */
+void preflight_lock_sign(void)
+{
+    (void)listen(lock, SOMAXCONN);
+}
+
+void preflight_unlock(void)
+{
+    fd_close(&lock);
+}
+
+int preflight_lock(FILE *errors)
+{
+    struct sockaddr_un name;
+    socklen_t len = fill_lock_name(&name);
+
+    if (lock >= 0)
+        return 0;
+    int err = take_lock(&name, len);
+    if (!err)
+        return 0;
     if (err == -EADDRINUSE)
         refuse(errors,
             "another postern (process %d) runs in this network namespace, or still drains: stop it first",

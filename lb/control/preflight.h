@@ -10,14 +10,24 @@
 /*
  * Checks kernel version, capabilities, io_uring, file descriptors (raising the soft limit to what the
  * configured sessions need), that nobody else listens on a VIP's port, and that no other postern runs in this
- * network namespace: the lock is held until the process ends, because a second one would undo the first one's
- * rules and routes. Writes one line for each refusal to `errors`. 0, or -ENOSYS/-EPERM/-EMFILE/-EADDRINUSE
- * for the first refusal.
+ * network namespace: the lock is held until the process ends, or gives it away, because a second one would
+ * undo the first one's rules and routes. Writes one line for each refusal to `errors`. 0, or
+ * -ENOSYS/-EPERM/-EMFILE/-EADDRINUSE for the first refusal.
  */
 int preflight_check(const struct snapshot *s, FILE *errors);
 
 /* The lock alone: 0, or -EADDRINUSE after a line in `errors`. */
 int preflight_lock(FILE *errors);
+
+/* The same without a word. */
+bool preflight_try_lock(void);
+
+/* The lock itself goes from process to process: its descriptor, or -1; taken over (the descriptor is then
+ * ours); named as ours to those who ask; let go. */
+int preflight_lock_fd(void);
+void preflight_lock_adopt(int fd);
+void preflight_lock_sign(void);
+void preflight_unlock(void);
 
 /*
  * Logs a warning for each sysctl that is wrong for the job, with the command that sets it, and for a

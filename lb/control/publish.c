@@ -77,6 +77,11 @@ static const char *rcpt_of(const struct roster_pool *p)
     return p->config ? p->config->check.rcpt : "";
 }
 
+static const char *source_name(const struct roster *r, uint32_t i)
+{
+    return ((const struct config_source *)r->config->sources.items)[i].name;
+}
+
 static size_t text_bytes(const struct roster *r)
 {
     size_t n = strlen(r->config->gateway.name) + strlen(r->config->gateway.zone) +
@@ -84,6 +89,8 @@ static size_t text_bytes(const struct roster *r)
 
     for (uint32_t i = 0; i < r->n_listeners; i++)
         n += strlen(r->listeners[i].name) + 1;
+    for (uint32_t i = 0; i < r->config->sources.n; i++)
+        n += strlen(source_name(r, i)) + 1;
     for (uint32_t i = 0; i < r->n_pools; i++)
         n += strlen(r->pools[i].name) + strlen(rcpt_of(&r->pools[i])) + 2 + verdict_text_bytes(&r->pools[i]);
     for (uint32_t i = 0; i < r->n_backends; i++)
@@ -142,13 +149,24 @@ static void fill_pools(const struct roster *r, struct snapshot *s, struct block 
     }
 }
 
+static void fill_sources(const struct roster *r, struct snapshot *s, struct block *b)
+{
+    s->sources = prefix_trie_ref(r->sources);
+    for (uint32_t i = 0; i < r->config->sources.n; i++)
+        s->source_names[s->n_sources++] = take_text(b, source_name(r, i));
+    memcpy(s->routes, r->routes, r->n_routes * sizeof(*s->routes));
+}
+
 static void fill_listeners(const struct roster *r, struct snapshot *s, struct block *b)
 {
     for (uint32_t i = 0; i < r->n_listeners; i++)
-        s->listeners[s->n_listeners++] =
-            (struct snapshot_listener){.name = take_text(b, r->listeners[i].name),
-                .pool = r->listeners[i].pool,
-                .max_sessions = r->listeners[i].max_sessions};
+        s->listeners[s->n_listeners++] = (struct snapshot_listener){
+            .name = take_text(b, r->listeners[i].name),
+            .pool = r->listeners[i].pool,
+            .routes = s->routes + r->listeners[i].first_route,
+            .n_routes = r->listeners[i].n_routes,
+            .max_sessions = r->listeners[i].max_sessions,
+        };
     for (uint32_t i = 0; i < r->n_vips; i++) {
         const struct roster_vip *v = &r->vips[i];
         s->vips[s->n_vips++] = (struct snapshot_vip){
@@ -169,20 +187,23 @@ int roster_publish(struct roster *r, struct snapshot **ret)
                   r->n_pools * sizeof(struct snapshot_pool) +
                   count_verdicts(r) * sizeof(struct snapshot_verdict) +
                   r->n_backends * (sizeof(struct snapshot_backend) + sizeof(uint32_t) + sizeof(uint16_t)) +
-                  r->n_vips * sizeof(struct snapshot_vip) + text_bytes(r);
+                  r->n_vips * sizeof(struct snapshot_vip) + r->config->sources.n * sizeof(char *) +
+                  r->n_routes * sizeof(struct snapshot_route) + text_bytes(r);
     struct snapshot *s = calloc(1, size);
     if (!s)
         return -ENOMEM;
-    /* In the order of their alignment: pointers, then verdicts, VIPs, then sums, then members, then texts. */
+    /* In the order of their alignment: pointers, verdicts, VIPs, sums, members, routes, then texts. */
     struct block b = {.next = (char *)(s + 1), .end = (char *)s + size};
     s->version = ++r->version;
     s->listeners = take(&b, r->n_listeners * sizeof(*s->listeners));
     s->pools = take(&b, r->n_pools * sizeof(*s->pools));
     s->backends = take(&b, r->n_backends * sizeof(*s->backends));
+    s->source_names = take(&b, r->config->sources.n * sizeof(*s->source_names));
     b.verdicts = take(&b, count_verdicts(r) * sizeof(*b.verdicts));
     s->vips = take(&b, r->n_vips * sizeof(*s->vips));
     b.sums = take(&b, r->n_backends * sizeof(*b.sums));
     b.members = take(&b, r->n_backends * sizeof(*b.members));
+    s->routes = take(&b, r->n_routes * sizeof(*s->routes));
     s->gateway_name = take_text(&b, r->config->gateway.name);
     s->host_name = take_text(&b, r->config->gateway.host_name);
     s->gateway_zone = take_text(&b, r->config->gateway.zone);
@@ -193,6 +214,7 @@ int roster_publish(struct roster *r, struct snapshot **ret)
     s->max_sessions = r->config->gateway.max_sessions;
     fill_backends(r, s, &b);
     fill_pools(r, s, &b);
+    fill_sources(r, s, &b);
     fill_listeners(r, s, &b);
     snapshot_sum_weights(s);
     assert(b.next == b.end);

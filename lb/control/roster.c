@@ -8,6 +8,7 @@
 #include "control/roster.h"
 
 #include "control/config_discover.h"
+#include "control/config_sources.h"
 #include "control/roster_join.h"
 
 #include <errno.h>
@@ -167,6 +168,7 @@ static struct roster_vip *find_vip(struct roster *r, const struct addr_prefix *p
 static int apply_listener(struct roster *r, const struct config_listener *from)
 {
     const struct config_vip *vips = from->vips.items;
+    const struct config_route *routes = from->routes.items;
     int at = find_listener(r, from->name);
 
     if (at < 0) {
@@ -175,7 +177,14 @@ static int apply_listener(struct roster *r, const struct config_listener *from)
         at = (int)r->n_listeners++;
         roster_set_name(r->listeners[at].name, from->name);
     }
-    r->listeners[at].pool = (uint16_t)find_pool(r, from->pool); /* config_check() has found it */
+    r->listeners[at].pool = (uint16_t)find_pool(r, from->pool); /* config_check() has found it, and: */
+    r->listeners[at].first_route = (uint16_t)r->n_routes;
+    r->listeners[at].n_routes = (uint16_t)from->routes.n;
+    for (uint32_t i = 0; i < from->routes.n; i++)
+        r->routes[r->n_routes++] = (struct snapshot_route){
+            .source = (uint8_t)config_find_source(r->config, routes[i].from),
+            .pool = (uint16_t)find_pool(r, routes[i].pool),
+        };
     for (uint32_t i = 0; i < from->vips.n; i++) {
         struct roster_vip *v = find_vip(r, &vips[i].prefix, vips[i].port);
         if (!v && r->n_vips == ROSTER_VIPS_MAX)
@@ -189,6 +198,17 @@ static int apply_listener(struct roster *r, const struct config_listener *from)
     return 0;
 }
 
+struct roster *roster_copy(const struct roster *r)
+{
+    struct roster *copy = malloc(sizeof(*copy));
+
+    if (copy) {
+        *copy = *r;
+        prefix_trie_ref(copy->sources);
+    }
+    return copy;
+}
+
 int roster_next_found(const struct roster *before, const char *pool, const struct backend_spec *specs,
     uint32_t n, uint64_t now_ms, struct roster **ret)
 {
@@ -196,10 +216,9 @@ int roster_next_found(const struct roster *before, const char *pool, const struc
 
     if (at < 0 || !discovers(before, (uint32_t)at))
         return -ENOENT;
-    struct roster *r = malloc(sizeof(*r));
+    struct roster *r = roster_copy(before);
     if (!r)
         return -ENOMEM;
-    *r = *before;
     for (uint32_t i = 0; i < r->n_backends; i++) {
         struct roster_backend *b = &r->backends[i];
         if (!b->member || b->origin != BACKEND_FOUND || b->pool != at)
@@ -218,8 +237,11 @@ int roster_next_found(const struct roster *before, const char *pool, const struc
 
 static void leave_all(struct roster *r)
 {
+    r->n_routes = 0;
     for (uint32_t i = 0; i < r->n_pools; i++)
         r->pools[i].config = NULL;
+    for (uint32_t i = 0; i < r->n_listeners; i++)
+        r->listeners[i].n_routes = 0;
     for (uint32_t i = 0; i < r->n_vips; i++)
         r->vips[i].leaving = true;
     for (uint32_t i = 0; i < r->n_backends; i++) {
@@ -254,11 +276,9 @@ int roster_next(const struct roster *before, const struct config *c, uint64_t no
 {
     const struct config_pool *pools = c->pools.items;
     const struct config_listener *listeners = c->listeners.items;
-    struct roster *r = calloc(1, sizeof(*r));
+    struct roster *r = before ? roster_copy(before) : calloc(1, sizeof(*r));
     int error = r ? 0 : -ENOMEM;
 
-    if (r && before)
-        *r = *before;
     if (r) {
         r->config = c;
         leave_all(r);
@@ -278,7 +298,15 @@ int roster_next(const struct roster *before, const struct config *c, uint64_t no
 
 void roster_free(struct roster *r)
 {
+    if (r)
+        prefix_trie_unref(r->sources);
     free(r);
+}
+
+void roster_set_sources(struct roster *r, struct prefix_trie *sources)
+{
+    prefix_trie_unref(r->sources);
+    r->sources = sources;
 }
 
 uint32_t roster_sweep(struct roster *r, const struct load *loads, uint64_t oldest)
@@ -338,76 +366,4 @@ bool roster_heed(struct roster *r, uint32_t backend, struct backend_said said, u
     if (was.down && !said.down)
         b->up_since_ms = now_ms;
     return was.down != said.down || was.percent != said.percent || was.max_sessions != said.max_sessions;
-}
-
-/* ---- nobody left -------------------------------------------------------------------------------------- */
-
-static bool reaches(const struct roster_backend *b, sa_family_t family)
-{
-    const union addr *own = family == AF_INET6 ? &b->spec.v6 : &b->spec.v4;
-    return b->member && (b->source == SOURCE_GATEWAY || own->sa.sa_family == family);
-}
-
-/* Nobody has been found yet, and nobody is configured. */
-static bool awaits_all(const struct roster *r, uint16_t pool)
-{
-    for (uint32_t i = 0; i < r->n_backends; i++)
-        if (r->backends[i].member && r->backends[i].pool == pool)
-            return false;
-    return discovers(r, pool);
-}
-
-/* Of a family that no backend of the pool has an address of, nobody is missing: those clients are refused one
- * by one, with a reason of its own (no_family). */
-static void note_absence(struct roster *r, uint16_t pool, int family, uint64_t now_ms)
-{
-    static const sa_family_t families[2] = {AF_INET, AF_INET6};
-    uint64_t *since = &r->pools[pool].nobody_since_ms[family];
-    bool expected = awaits_all(r, pool), anybody = false;
-
-    for (uint32_t i = 0; i < r->n_backends && !anybody; i++) {
-        bool candidate = r->backends[i].pool == pool && reaches(&r->backends[i], families[family]);
-        expected |= candidate;
-        anybody = candidate && r->backends[i].weight + r->backends[i].reserve > 0;
-    }
-    if (anybody || !expected)
-        *since = UINT64_MAX;
-    else if (*since == UINT64_MAX)
-        *since = now_ms;
-}
-
-static uint64_t *absence_of(struct roster *r, const struct roster_vip *v)
-{
-    struct roster_pool *pool = &r->pools[r->listeners[v->listener].pool];
-    return &pool->nobody_since_ms[v->prefix.family == AF_INET6];
-}
-
-bool roster_judge_vips(struct roster *r, uint64_t now_ms)
-{
-    bool changed = false;
-
-    for (uint16_t i = 0; i < r->n_pools; i++)
-        for (int family = 0; family < 2; family++)
-            note_absence(r, i, family, now_ms);
-    for (uint32_t i = 0; i < r->n_vips; i++) {
-        struct roster_vip *v = &r->vips[i];
-        uint64_t since = *absence_of(r, v);
-        bool refused = since != UINT64_MAX && now_ms - since >= ROSTER_NOBODY_MS;
-        changed |= refused != v->refused;
-        v->refused = refused;
-    }
-    return changed;
-}
-
-uint64_t roster_judge_ms(const struct roster *r)
-{
-    uint64_t next = UINT64_MAX;
-
-    for (uint32_t i = 0; i < r->n_vips; i++) {
-        const struct roster_pool *pool = &r->pools[r->listeners[r->vips[i].listener].pool];
-        uint64_t since = pool->nobody_since_ms[r->vips[i].prefix.family == AF_INET6];
-        if (!r->vips[i].refused && since != UINT64_MAX && since + ROSTER_NOBODY_MS < next)
-            next = since + ROSTER_NOBODY_MS;
-    }
-    return next;
 }

@@ -11,15 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct roster *roster_copy(const struct roster *r)
-{
-    struct roster *copy = malloc(sizeof(*copy));
-
-    if (copy)
-        *copy = *r;
-    return copy;
-}
-
 const char *roster_address_trouble(
     const struct roster *r, uint16_t pool, uint32_t but_for, const union addr *a)
 {

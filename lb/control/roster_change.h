@@ -10,9 +10,6 @@
 
 #include <stdint.h>
 
-/* A copy, or NULL without memory; roster_free(). */
-struct roster *roster_copy(const struct roster *r);
-
 /* NULL, or why this cannot be the address of a backend of that pool (but for that one, UINT32_MAX: nobody).
  */
 const char *roster_address_trouble(

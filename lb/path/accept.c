@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * accept -> whose listener is it? -> a slot -> connect_start. Refusals close with RST, so that a sender's
- * next MX gets its turn. Out of descriptors: accepting pauses until a session ends or ACCEPT_PAUSE_MS have
- * passed; the kernel's backlog holds the clients.
+ * accept -> whose listener is it? -> admit -> a slot -> connect_start. Refusals close with RST, so that a
+ * sender's next MX gets its turn. Out of descriptors: accepting pauses until a session ends or
+ * ACCEPT_PAUSE_MS have passed; the kernel's backlog holds the clients.
  */
 #include "path/accept.h"
 
 #include "base/fd.h"
+#include "path/admit.h"
 #include "path/close.h"
 #include "path/connect.h"
 #include "path/dissolve.h"
@@ -28,7 +29,7 @@ static void accept_start_one(struct worker *w, int fd, enum op_kind kind, bool *
 
 void accept_start(struct worker *w)
 {
-    if (w->stopping || w->accept_again_ms > w->now_ms)
+    if (w->stopping || w->release.paused || w->accept_again_ms > w->now_ms)
         return;
     w->accept_again_ms = 0;
     accept_start_one(w, w->listener_v4, OP_ACCEPT_V4, &w->accepting_v4);
@@ -79,6 +80,11 @@ static void session_begin(struct worker *w, int fd)
         refuse(w, fd, &client, &vip, REASON_no_listener, 0);
         return;
     }
+    struct admission admission = admit(w->snapshot, listener, &client);
+    if (admission.refused) {
+        refuse(w, fd, &client, &vip, REASON_no_backend, 0);
+        return;
+    }
     struct listener_counters *counters = &w->counters->listeners[listener - w->snapshot->listeners];
     counter_bump(&counters->accepted);
     bool room = has_room(w, listener);
@@ -96,7 +102,7 @@ static void session_begin(struct worker *w, int fd)
     c->client = client;
     c->vip = vip;
     c->listener = (uint16_t)(listener - w->snapshot->listeners);
-    c->pool = listener->pool;
+    c->pool = admission.pool;
     c->accepted_ms = c->active_ms = w->now_ms;
     dissolve_accepted(w, c);
     connect_start(w, c);

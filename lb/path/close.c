@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "log.h"
+#include "path/admit.h"
 #include "path/dissolve.h"
 #include "path/queue.h"
 #include "path/repute.h"
@@ -67,6 +68,7 @@ static void session_log(struct worker *w, const struct conn *c)
         .pool = session_pool(w, c)->name,
         .backend_name = b ? b->name : "",
         .zone = b ? b->zone : "",
+        .source_class = admit_source_name(w->snapshot, &c->client),
         .bytes_in = c->flow[SIDE_CLIENT].bytes,
         .bytes_out = c->flow[SIDE_BACKEND].bytes,
         .duration_ms = (uint32_t)(w->now_ms - c->accepted_ms),
@@ -107,6 +109,7 @@ void session_log_refused(
         .pool = "",
         .backend_name = "",
         .zone = "",
+        .source_class = admit_source_name(w->snapshot, client),
         .connect_ms = -1,
         .banner_ms = -1,
         .worker = (uint16_t)w->index,

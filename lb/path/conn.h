@@ -97,7 +97,6 @@ struct conn {
     uint32_t early, held;    /* in these lent buffers, or RELAY_NO_BUFFER */
     bool waits;              /* in a line of the queue */
     uint32_t queue_next, queue_previous; /* QUEUED: slots, or CONN_NONE */
-    uint32_t listing;                    /* the last question that it was seen by: sessions.h */
     uint16_t n_tried;
     uint16_t tried[CHOOSE_TRIED_MAX];
 

@@ -39,6 +39,12 @@ static void give_up(struct worker *w, struct conn *c, enum relay_reason why)
     c->may_dissolve = false;
 }
 
+void dissolve_leave(struct worker *w, struct conn *c)
+{
+    if (c->may_dissolve && dissolve_take_back(w, c) && c->may_dissolve)
+        give_up(w, c, RELAYED_handed_over);
+}
+
 static int get_tcp_info(int fd, struct tcp_info *ret)
 {
     socklen_t length = sizeof(*ret);
@@ -52,6 +58,10 @@ void dissolve_accepted(struct worker *w, struct conn *c)
     c->may_dissolve = false;
     if (!session_pool(w, c)->dissolve || !w->entries.table->entries) {
         c->relayed = RELAYED_off;
+        return;
+    }
+    if (w->release.left) {
+        c->relayed = RELAYED_handed_over;
         return;
     }
     if (get_tcp_info(c->fd[SIDE_CLIENT], &info)) {

@@ -26,6 +26,9 @@ int dissolve_watch(struct worker *w, struct conn *c);
 /* Ends the watch: the session is relayed to its end, or dials another backend. */
 void dissolve_forget(struct worker *w, struct conn *c);
 
+/* Another process takes the table over: a session that has not dissolved by now never will. */
+void dissolve_leave(struct worker *w, struct conn *c);
+
 /* Nothing is under way in the daemon: if nothing else hinders, the next packet may dissolve the session. */
 void dissolve_arm(struct worker *w, struct conn *c);
 

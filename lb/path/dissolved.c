@@ -11,6 +11,7 @@
 #include "base/tcp_reset.h"
 #include "bpf/dissolve_order.h"
 #include "log.h"
+#include "path/admit.h"
 #include "path/close.h"
 #include "path/dissolve.h"
 #include "path/op.h"
@@ -122,6 +123,7 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
         .reason = reason,
     };
 
+    r.source_class = admit_source_name(w->snapshot, &r.client);
     if (b) {
         repute_ended(w, backend, &r);
         repute_lasted(w, b->pool, r.duration_ms);
@@ -328,19 +330,20 @@ void dissolved_begin(struct worker *w, uint32_t index, uint16_t listener, uint16
     note->backend = backend;
     note->listener = listener;
     note->life = LIFE_ALIVE;
-    note->listing = note->slot == CONN_NONE ? 0 : w->table.conns[note->slot].listing;
+    note->lists_begun = w->lists.begun;
+    note->listed = note->slot == CONN_NONE ? 0 : lists_past(&w->lists, note->slot);
     counter_set(&w->counters->dissolved, counter_get(&w->counters->dissolved) + 1);
     check(w, index); /* it may have ended already; else this sets its deadline */
 }
 
 /* ---- for operators ------------------------------------------------------------------------------------ */
 
-bool dissolved_view(struct worker *w, uint32_t index, uint32_t listing, struct session_view *ret)
+bool dissolved_view(const struct worker *w, uint32_t index, struct session_view *ret)
 {
     const struct dissolve_entry *e = entry_at(&w->entries, index);
     const struct dissolved_note *note = note_of(w, index);
 
-    if (note->life != LIFE_ALIVE || note->listing == listing)
+    if (note->life != LIFE_ALIVE)
         return false;
     const struct dissolve_way *in = &e->way[DISSOLVE_FROM_CLIENT], *out = &e->way[DISSOLVE_FROM_BACKEND];
     uint64_t last_ms = last_packet_ms(e);
@@ -369,6 +372,14 @@ bool dissolved_view(struct worker *w, uint32_t index, uint32_t listing, struct s
     }
     *ret = v;
     return true;
+}
+
+bool dissolved_is_listed(const struct worker *w, uint32_t index, uint32_t list)
+{
+    const struct dissolved_note *note = note_of(w, index);
+
+    return list < SESSION_LISTS && note->lists_begun >= w->lists.at[list].begun &&
+           (note->listed >> list & 1) != 0;
 }
 
 bool dissolved_end(struct worker *w, uint32_t index, enum close_reason reason)
@@ -442,14 +453,16 @@ static void adopt_session(struct worker *w, uint32_t index)
     dissolved_begin(w, index, listener, backend);
 }
 
+static const struct dissolved_note no_note = {
+    .slot = CONN_NONE, .backend = DISSOLVED_NO_PLACE, .listener = DISSOLVED_NO_PLACE};
+
 static void adopt(struct worker *w)
 {
     for (uint32_t i = 0; i < w->entries.n; i++) {
         uint32_t index = w->entries.first + i;
         struct dissolve_entry *e = entry_at(&w->entries, index);
 
-        w->dissolved.notes[i] = (struct dissolved_note){
-            .slot = CONN_NONE, .backend = DISSOLVED_NO_PLACE, .listener = DISSOLVED_NO_PLACE};
+        w->dissolved.notes[i] = no_note;
         switch ((enum dissolve_state)order_load(&e->state)) {
         case DISSOLVE_FREE:
             entries_return(&w->entries, index);
@@ -470,6 +483,37 @@ static void adopt(struct worker *w)
             break;
         }
     }
+}
+
+void dissolved_adopt(struct worker *w)
+{
+    if (w->entries.table->entries)
+        adopt(w);
+}
+
+void dissolved_release(struct worker *w)
+{
+    struct dissolved *d = &w->dissolved;
+    uint32_t alive = 0;
+
+    for (uint32_t i = 0; d->notes && i < w->entries.n; i++) {
+        const struct dissolved_note *note = &d->notes[i];
+        if (note->slot != CONN_NONE)
+            w->table.conns[note->slot].entry = ENTRY_NONE; /* its sockets linger on */
+        if (note->life == LIFE_ALIVE && note->backend != DISSOLVED_NO_PLACE)
+            load_leave(&w->loads[note->backend]);
+        if (note->life == LIFE_ALIVE && note->listener != DISSOLVED_NO_PLACE)
+            listener_left(&w->counters->listeners[note->listener], 0, 0);
+        alive += note->life == LIFE_ALIVE;
+        d->notes[i] = no_note;
+        deadline_clear(&d->deadlines, i);
+    }
+    d->head = d->n_ended = 0;
+    entries_forget(&w->entries);
+    counter_add(w->counters, COUNTER_handed_over, alive);
+    counter_set(&w->counters->dissolved, counter_get(&w->counters->dissolved) - alive);
+    counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) - alive);
+    w->queues.due = true; /* their places are free, as far as is known here */
 }
 
 static int on_notice(void *arg, void *data, size_t size)

@@ -29,9 +29,10 @@ struct dissolved_note {
     uint32_t slot;    /* of the session whose sockets are there still, or CONN_NONE */
     uint16_t backend; /* index into the snapshot, or DISSOLVED_NO_PLACE, as is: */
     uint16_t listener;
-    uint32_t listing; /* as in struct conn */
-    uint8_t life;     /* enum dissolved_life */
-    bool withdrawn;   /* no tuple leads to it any more: they may lead elsewhere */
+    uint8_t life;         /* enum dissolved_life */
+    uint32_t lists_begun; /* inquiry.h: how many when it dissolved... */
+    uint64_t listed;      /* ...and which of them had passed its slot */
+    bool withdrawn;       /* no tuple leads to it any more: they may lead elsewhere */
     uint64_t ended_ms;
 };
 #define DISSOLVED_NO_PLACE UINT16_MAX
@@ -50,6 +51,13 @@ struct dissolved {
 /* Takes the memory, adopts what an earlier run has left in the worker's range. 0 or -errno. */
 int dissolved_init(struct worker *w);
 void dissolved_done(struct worker *w);
+
+/*
+ * Leaves the whole range to another process, and takes it back. In between there is no dissolved session here
+ * and no entry for a new one; sessions with sockets must have left theirs before.
+ */
+void dissolved_release(struct worker *w);
+void dissolved_adopt(struct worker *w);
 
 /* Starts to listen for notices; also after the poll has ended. */
 void dissolved_listen(struct worker *w);
@@ -73,11 +81,11 @@ void dissolved_run(struct worker *w);
 /* When dissolved_run() has something to do, ms of the clock; DEADLINE_NEVER when it has not. */
 uint64_t dissolved_next_ms(const struct worker *w);
 
-/*
- * A session, as it is now. False: there is none here that is alive, or the question of this number has met it
- * before it dissolved.
- */
-bool dissolved_view(struct worker *w, uint32_t index, uint32_t listing, struct session_view *ret);
+/* A session, as it is now. False: there is none here that is alive. */
+bool dissolved_view(const struct worker *w, uint32_t index, struct session_view *ret);
+
+/* The list (inquiry.h) had this session before it dissolved. */
+bool dissolved_is_listed(const struct worker *w, uint32_t index, uint32_t list);
 
 /* Ends a session, with a reset to both sides. False: it has ended by itself. */
 bool dissolved_end(struct worker *w, uint32_t index, enum close_reason reason);

@@ -28,6 +28,11 @@ void entries_done(struct entries *e)
     *e = (struct entries){0};
 }
 
+void entries_forget(struct entries *e)
+{
+    e->head = e->n_free = 0;
+}
+
 uint32_t entries_take(struct entries *e)
 {
     if (e->n_free == 0)

@@ -26,6 +26,9 @@ struct entries {
 int entries_init(struct entries *e, const struct dissolve_table *table, uint32_t worker, uint32_t workers);
 void entries_done(struct entries *e);
 
+/* Nothing is free again, as after entries_init(). */
+void entries_forget(struct entries *e);
+
 static inline struct dissolve_entry *entry_at(const struct entries *e, uint32_t index)
 {
     return &e->table->entries[index];

@@ -2,10 +2,10 @@
 /*
  * Happy path: the slots with sockets first, then the entries of dissolved sessions, TURN of them a turn of
  * the loop, until the room for views is used up or the worker has no more. So a session that dissolves
- * meanwhile is not missed; that it is not seen twice, its mark says, which it keeps when it dissolves (while
- * two questions are under way, the mark is the later one's: the other may then see it twice).
+ * meanwhile is not missed; and since its entry keeps which lists had passed its slot by then, it is not told
+ * twice. Sessions that come or go meanwhile may be told or missed, all others are told once.
  *
- * Sessions that come or go meanwhile may be missed or seen; all others are seen once. Called by worker.c.
+ * Failure path: a worker that ends answers as things stand. Called by worker.c.
  */
 #include "path/inquiry.h"
 
@@ -91,7 +91,6 @@ static void look_at_slot(struct worker *w, struct session_inquiry *q, uint32_t s
         q->found += end_conn(w, c, q->end);
         return;
     }
-    c->listing = q->listing;
     q->views[q->n++] = v;
 }
 
@@ -99,11 +98,11 @@ static void look_at_entry(struct worker *w, struct session_inquiry *q, uint32_t 
 {
     struct session_view v;
 
-    if (!dissolved_view(w, index, q->listing, &v) || !session_is_meant(&q->filter, &v))
+    if (!dissolved_view(w, index, &v) || !session_is_meant(&q->filter, &v))
         return;
     if (q->end != REASON_none)
         q->found += dissolved_end(w, index, q->end);
-    else
+    else if (!dissolved_is_listed(w, index, q->list))
         q->views[q->n++] = v;
 }
 
@@ -119,25 +118,50 @@ static void answer(struct worker *w, struct session_inquiry *q, bool finished)
     (void)!write(fd, &one, sizeof(one));
 }
 
+static bool is_finished(const struct worker *w, const struct session_inquiry *q)
+{
+    return q->position >= (uint64_t)w->table.capacity + w->entries.n;
+}
+
+/* Before and after each turn: what dissolves between two turns goes by it. */
+static void keep_list(struct worker *w, const struct session_inquiry *q)
+{
+    if (q->list == SESSION_LISTS)
+        return;
+    if (q->position == 0)
+        w->lists.at[q->list].begun = ++w->lists.begun;
+    w->lists.at[q->list].slots = q->position < w->table.capacity ? (uint32_t)q->position : w->table.capacity;
+}
+
+/* False: the room is used up, or there is no more. */
+static bool look(struct worker *w, struct session_inquiry *q)
+{
+    /* Slots beyond have not been used since the table last rested: no pages are taken for looking. */
+    if (q->position >= w->table.most_used && q->position < w->table.capacity)
+        q->position = w->table.capacity;
+    if (q->n == q->room || is_finished(w, q))
+        return false;
+    uint64_t at = q->position++;
+    if (at < w->table.capacity)
+        look_at_slot(w, q, (uint32_t)at);
+    else
+        look_at_entry(w, q, w->entries.first + (uint32_t)(at - w->table.capacity));
+    return true;
+}
+
 void inquiry_run(struct worker *w)
 {
     struct session_inquiry *q = atomic_load_explicit(&w->inquiry, memory_order_acquire);
+    bool more = true;
 
-    for (unsigned i = 0; q && i < TURN; i++) {
-        /* Slots beyond have not been used since the table last rested: no pages are taken for looking. */
-        if (q->position >= w->table.most_used && q->position < w->table.capacity)
-            q->position = w->table.capacity;
-        bool finished = q->position >= (uint64_t)w->table.capacity + w->entries.n;
-        if (finished || q->n == q->room) {
-            answer(w, q, finished);
-            return;
-        }
-        uint64_t at = q->position++;
-        if (at < w->table.capacity)
-            look_at_slot(w, q, (uint32_t)at);
-        else
-            look_at_entry(w, q, w->entries.first + (uint32_t)(at - w->table.capacity));
-    }
+    if (!q)
+        return;
+    keep_list(w, q);
+    for (unsigned i = 0; i < TURN && more; i++)
+        more = look(w, q);
+    keep_list(w, q);
+    if (!more)
+        answer(w, q, is_finished(w, q));
 }
 
 bool inquiry_waits(const struct worker *w)

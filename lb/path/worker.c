@@ -77,8 +77,8 @@ static void tell_idle(struct worker *w)
 
     if (!atomic_load(&w->drain))
         return;
-    bool relaying = counter_get(&w->counters->sessions) > counter_get(&w->counters->dissolved);
-    bool idle = !relaying && !accepts_wait(w);
+    uint32_t alone = atomic_load(&w->accounts) ? 0 : counter_get(&w->counters->dissolved);
+    bool idle = counter_get(&w->counters->sessions) <= alone && !accepts_wait(w);
     if (!atomic_exchange(&w->idle, idle) && idle)
         (void)!write(w->idle_fd, &one, sizeof(one));
 }
@@ -311,6 +311,7 @@ static void *worker_main(void *arg)
         dissolved_run(w);
         run_completions(w);
         inquiry_run(w);
+        release_run(w);
         queue_run(w);
         accept_start(w);
         dissolved_listen(w);
@@ -324,10 +325,12 @@ static void *worker_main(void *arg)
 
 static int open_descriptors(struct worker *w)
 {
-    w->listener_v4 = catch_listen(AF_INET);
+    if (w->listener_v4 < 0)
+        w->listener_v4 = catch_listen(AF_INET);
     if (w->listener_v4 < 0)
         return w->listener_v4;
-    w->listener_v6 = catch_listen(AF_INET6);
+    if (w->listener_v6 < 0)
+        w->listener_v6 = catch_listen(AF_INET6);
     /* A host without IPv6 has no IPv6 VIP either. */
     if (w->listener_v6 < 0 && w->listener_v6 != -EAFNOSUPPORT && w->listener_v6 != -EADDRNOTAVAIL)
         return w->listener_v6;
@@ -360,7 +363,11 @@ int worker_start(struct worker *w, uint32_t index, const struct worker_resources
     w->backend_scale = UINT8_MAX;
     w->linger_first = CONN_NONE;
     w->dissolved.reset_fd[0] = w->dissolved.reset_fd[1] = -1;
-    w->listener_v4 = w->listener_v6 = w->wake_fd = -1;
+    w->listener_v4 = given->listener_v4;
+    w->listener_v6 = given->listener_v6;
+    w->wake_fd = -1;
+    w->release.order = w->release.carried_out = given->wait ? RELEASE_WAIT : RELEASE_NOTHING;
+    w->release.paused = given->wait;
     int error = open_descriptors(w);
     if (error)
         goto failed;
@@ -400,8 +407,15 @@ void worker_ask(struct worker *w, struct session_inquiry *q)
     worker_wake(w);
 }
 
-void worker_drain(struct worker *w)
+void worker_release(struct worker *w, enum release_order order)
 {
+    atomic_store(&w->release.order, order);
+    worker_wake(w);
+}
+
+void worker_drain(struct worker *w, bool account)
+{
+    atomic_store(&w->accounts, account);
     atomic_store(&w->drain, true);
     worker_wake(w);
 }

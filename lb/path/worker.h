@@ -11,8 +11,10 @@
 #include "path/deadline.h"
 #include "path/dissolved.h"
 #include "path/entries.h"
+#include "path/inquiry.h"
 #include "path/pipes.h"
 #include "path/queue.h"
+#include "path/release.h"
 #include "path/ring.h"
 #include "snapshot.h"
 
@@ -24,8 +26,6 @@
 
 #define WORKER_TURN 1024 /* completions handled before the ring is entered again */
 
-struct session_inquiry;
-
 struct worker {
     /* Given at start, never changed. */
     uint32_t index;
@@ -33,15 +33,18 @@ struct worker {
     struct counters *counters;     /* its own */
     struct load *loads;            /* of all backends, shared by all workers */
     struct worker *workers;        /* all of them, by index */
-    int listener_v4, listener_v6;  /* owned */
+    int listener_v4, listener_v6;  /* owned; the worker itself closes them when another process has them */
     int wake_fd;                   /* owned: the control thread writes, the worker reads */
-    int idle_fd;                   /* not owned: written when `idle` becomes true, or a backend suspect */
+    int idle_fd; /* not owned: written when `idle` becomes true, what was ordered is released, or a backend
+                    suspect */
 
     /* Written by the control thread. */
     _Atomic(const struct snapshot *) published; /* the newest; taken at the top of the loop */
     _Atomic(struct session_inquiry *) inquiry;  /* asked; NULL again once it is answered */
     _Atomic bool drain;
+    _Atomic bool accounts; /* for dissolved sessions to their end: nobody else will */
     _Atomic bool stop;
+    struct release release;
 
     /* Read by the control thread: once draining, no session is left and no connection waits for accept. */
     _Atomic bool idle;
@@ -65,6 +68,7 @@ struct worker {
     struct queues queues;
     struct entries entries;
     struct dissolved dissolved;
+    struct lists lists;
     uint32_t linger_first, linger_last; /* slots of dissolved sessions, the oldest first; CONN_NONE */
     uint8_t backend_scale;              /* the smallest window scale seen of a backend */
     uint64_t next_session;
@@ -81,10 +85,12 @@ struct worker {
 struct worker_resources {
     const struct snapshot *snapshot;
     const struct dissolve_table *table;
-    struct counters *counters; /* of all workers */
-    struct load *loads;        /* SNAPSHOT_BACKENDS_MAX */
-    struct worker *workers;    /* by index; the caller's storage */
+    struct counters *counters;    /* of all workers */
+    struct load *loads;           /* SNAPSHOT_BACKENDS_MAX */
+    struct worker *workers;       /* by index; the caller's storage */
+    int listener_v4, listener_v6; /* open already, and the worker's from now on; -1: it opens its own */
     int idle_fd;
+    bool wait; /* accept only after worker_release(RELEASE_NOTHING) */
 };
 
 /* The pool of a session. */
@@ -114,8 +120,12 @@ void worker_publish(struct worker *w, const struct snapshot *s);
  */
 void worker_ask(struct worker *w, struct session_inquiry *q);
 
-/* From now on the worker says when it is idle; accepting goes on. */
-void worker_drain(struct worker *w);
+/* Orders it to let go of what another process takes over; `release.done` says when it has. */
+void worker_release(struct worker *w, enum release_order order);
+
+/* From now on the worker says when it is idle; accepting goes on. `account`: dissolved sessions are waited
+ * for. */
+void worker_drain(struct worker *w, bool account);
 
 /* Ends all sessions at once, then the thread. */
 void worker_stop(struct worker *w);

@@ -60,7 +60,7 @@ static inline void fixture_load(struct fixture *f)
     char error[512] = "";
 
     snapshot_sort_vips(&f->s);
-    if (bpf_load(&f->s, &f->bpf, error, sizeof(error)))
+    if (bpf_load(&f->s, 0, &f->bpf, error, sizeof(error)))
         fail_msg("%s", error);
 }
 
@@ -71,7 +71,7 @@ static inline void fixture_up(struct fixture *f)
 
     fixture_load(f);
     assert_int_equal(host_open(&f->s, &f->host), 0);
-    assert_int_equal(host_apply(f->host), 0);
+    assert_int_equal(host_apply(f->host, false), 0);
     if (routes_open(&f->s, f->bpf, &f->routes, error, sizeof(error)))
         fail_msg("%s", error);
     assert_int_equal(bpf_catch_attach(f->bpf), 0);

@@ -31,7 +31,7 @@ static void apply(bool undo)
     struct host *host;
 
     assert_int_equal(host_open(&f.s, &host), 0);
-    assert_int_equal(host_apply(host), 0);
+    assert_int_equal(host_apply(host, false), 0);
     if (undo)
         assert_int_equal(host_undo(host), 0);
     host_close(host);
@@ -169,7 +169,7 @@ static void an_address_added_while_postern_runs_survives_its_end(void **state)
     struct host *host;
 
     assert_int_equal(host_open(&f.s, &host), 0);
-    assert_int_equal(host_apply(host), 0);
+    assert_int_equal(host_apply(host, false), 0);
     lab_run(LAB_GATEWAY, "ip addr add 203.0.113.25/32 dev %s", LAB_CLIENT_DEVICE);
     assert_int_equal(host_undo(host), 0);
     host_close(host);
@@ -184,7 +184,7 @@ static void the_same_route_by_somebody_else_survives_the_end(void **state)
     struct host *host;
 
     assert_int_equal(host_open(&f.s, &host), 0);
-    assert_int_equal(host_apply(host), 0);
+    assert_int_equal(host_apply(host, false), 0);
     lab_run(LAB_GATEWAY, "ip route prepend local 203.0.113.25/32 dev lo table local proto static");
     assert_int_equal(host_undo(host), 0);
     host_close(host);
@@ -252,7 +252,7 @@ static void lo_being_down_is_said(void **state)
     lab_run(LAB_GATEWAY, "ip link set lo down");
     expect_plan(7, 0, 0, 1);
     assert_int_equal(host_open(&f.s, &host), 0);
-    assert_int_equal(host_apply(host), -ENETDOWN);
+    assert_int_equal(host_apply(host, false), -ENETDOWN);
     assert_int_equal(host_undo(host), 0);
     host_close(host);
 }
@@ -264,7 +264,7 @@ static void ipv6_switched_off_on_lo_fails_with_nothing_left(void **state)
     lab_run(LAB_GATEWAY, "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6");
     char *before = lab_output(LAB_GATEWAY, show);
     assert_int_equal(host_open(&f.s, &host), 0);
-    assert_int_equal(host_apply(host), -EACCES);
+    assert_int_equal(host_apply(host, false), -EACCES);
     assert_int_equal(host_undo(host), 0);
     host_close(host);
     char *after = lab_output(LAB_GATEWAY, show);

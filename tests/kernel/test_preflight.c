@@ -163,8 +163,9 @@ static void the_two_named_capabilities_suffice_for_relaying(void **state)
         struct fixture mine = f;
         char error[512] = "";
         keep_two();
-        bool good = !preflight_check(&f.s, stderr) && !bpf_load(&f.s, &mine.bpf, error, sizeof(error)) &&
-                    !bpf_catch_attach(mine.bpf) && !host_open(&f.s, &mine.host) && !host_apply(mine.host) &&
+        bool good = !preflight_check(&f.s, stderr) && !bpf_load(&f.s, 0, &mine.bpf, error, sizeof(error)) &&
+                    !bpf_catch_attach(mine.bpf) && !host_open(&f.s, &mine.host) &&
+                    !host_apply(mine.host, false) &&
                     !routes_open(&f.s, mine.bpf, &mine.routes, error, sizeof(error)) &&
                     !host_undo(mine.host) && can_bind_a_clients_address();
         fputs(error, stderr);
@@ -194,7 +195,7 @@ static void with_a_third_one_sessions_can_be_dissolved(void **state)
         mount_own_bpffs();
         keep_three();
         bool good = !preflight_check(&f.s, stderr) && !dissolve_open(&f.s, &d, error, sizeof(error)) &&
-                    !dissolve_follow(d);
+                    !dissolve_take(d) && !dissolve_follow(d);
         fputs(error, stderr);
         dissolve_close(d, false);
         _exit(good ? 0 : 1);
@@ -215,7 +216,7 @@ static void a_load_without_privileges_fails_with_one_line(void **state)
         dup2(file, STDOUT_FILENO);
         dup2(file, STDERR_FILENO);
         drop_all();
-        int err = bpf_load(&f.s, &b, text, sizeof(text));
+        int err = bpf_load(&f.s, 0, &b, text, sizeof(text));
         fprintf(stderr, "%s\n", text);
         _exit(err == -EPERM ? 0 : 1);
     }

@@ -371,7 +371,7 @@ class Postern:
         """The daemon's counters now, as numbers."""
         since = len(self.log.read())
         self.send(signal.SIGUSR1)
-        return _numbers(self.wait(since=since, event="counters"))
+        return _numbers(self.wait(since=since, event="counters", **self.who))
 
     def last_counters(self):
         """The counters it wrote at its end."""
@@ -394,6 +394,8 @@ class Postern:
             assert time.monotonic() < end, f"sessions are left: {now}"
             select.select([], [], [], 0.01)
         return now
+
+    who = {}  # fields of its lines, where another daemon writes into the same log
 
     # What it uses
 

@@ -87,9 +87,9 @@ def serve_all(lab, *options):
     return [serve(b, *options) for b in lab.backends]
 
 
-def client(lab, subcommand, *options, to=VIPS, source=None, timeout=300):
+def client(lab, subcommand, *options, to=VIPS, source=None, timeout=300, check=True):
     """A client run to its end: its result."""
-    return start_client(lab, subcommand, *options, to=to, source=source, timeout=timeout).wait(timeout + 30)
+    return start_client(lab, subcommand, *options, to=to, source=source, timeout=timeout).wait(timeout + 30, check)
 
 
 def start_client(lab, subcommand, *options, to=VIPS, source=None, timeout=300, stdin=subprocess.DEVNULL, namespace=None):

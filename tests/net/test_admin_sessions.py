@@ -12,11 +12,12 @@ import subprocess
 import pytest
 
 from admin import AdminPostern
-from daemon import DEADLINE, backend_lines, configuration, pool
+from daemon import DEADLINE, SANITIZER_ENVIRONMENT, backend_lines, configuration, pool
 from dissolving import Session, servers
 from lab import VIP4, VIP6, endpoint
 from load import client, serve_all, start_client
 from peers import converse, expect_reset, receive, receive_all, receive_line, scripted_server
+from test_transfer import MEMORY_SLACK
 
 HELD4, HELD6 = "198.51.128.0/20", "2001:db8:c:1::/116"
 KEYS = ["id", "client", "vip", "source", "backend_address", "listener", "pool", "backend", "zone", "worker", "state",
@@ -42,8 +43,7 @@ def listed(postern, words=""):
 def connections(namespace):
     """{(local, remote)} of the namespace's established connections, as the log writes addresses."""
     found = set()
-    for family, width in ("-4", 4), ("-6", 6):
-        del width
+    for family in "-4", "-6":
         for line in namespace.run("ss", family, "-Htn", "state", "established").stdout.splitlines():
             local, remote = line.split()[2:4]
             found.add((bracketed(local), bracketed(remote)))
@@ -96,9 +96,12 @@ def test_of_thousands_of_sessions_every_line_is_true_while_others_come_and_go(la
         assert not others.wait()["errors"]
         held.cue()
         assert not held.wait()["errors"]
-        postern.wait_idle()
+        dropped = postern.wait_idle().get("log_dropped", 0)
+        postern.wait_sessions(postern.counters()["sessions_ended"] - dropped)
         ended = {s["session"]: s["client"] for s in postern.sessions()}
-        assert seen.items() <= ended.items(), "the log knows them all by the same id"
+        missing = {i for i in seen if i not in ended}
+        assert all(ended[i] == seen[i] for i in seen if i in ended) and len(missing) <= dropped, \
+            f"the log knows them all by the same id, but for {dropped} dropped lines: {sorted(missing)[:5]}"
 
 
 @pytest.mark.tsan
@@ -241,31 +244,26 @@ def test_all_sessions_of_a_server_are_ended_and_no_others(lab, engine):
         assert postern.ask("operator;shutdown session 1") == "\nPermission denied\n\n"
 
 
-def memory(postern):
-    """Bytes of RAM that it uses."""
-    with open(f"/proc/{postern.pid}/smaps_rollup", encoding="ascii") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith("Pss_Anon:")) * 1024
-
-
 @pytest.mark.heavy
 @pytest.mark.topology(backends=2)
 def test_who_stops_reading_a_long_list_holds_nothing_up_and_costs_one_piece(lab, engine):
-    count = 4000
-    with AdminPostern(lab, config(lab, engine)) as postern, contextlib.ExitStack() as stack:
+    count = 6000
+    options = {"ASAN_OPTIONS": SANITIZER_ENVIRONMENT["ASAN_OPTIONS"] + ":quarantine_size_mb=1"}  # it keeps what was freed
+    with AdminPostern(lab, config(lab, engine), environment=options) as postern, contextlib.ExitStack() as stack:
         serve_all(lab)
         held = start_client(lab, "hold", "--connections", count, "--until-stdin-eof", source=(HELD4, HELD6),
                             stdin=subprocess.PIPE)
         held.wait_said("ready")
         whole = len(postern.ask("show sessions"))
-        before = memory(postern)
-        slow = [stack.enter_context(postern.connect()) for _ in range(20)]
+        before = postern.memory()
+        slow = [stack.enter_context(postern.connect()) for _ in range(60)]
         for s in slow:
             s.sendall(b"set timeout cli 1h;show sessions;show version\n")
             assert receive(s, 3) == b"\n{\""
         assert len(listed(postern)) == count
         result = client(lab, "sessions", "--count", 500, "--concurrency", 20)
         assert result["ok"] == 500 and not result["errors"]
-        assert memory(postern) - before < 20 * 200_000 < 20 * whole / 4
+        assert postern.memory() - before < MEMORY_SLACK < len(slow) * whole / 2
         rest = receive_all(slow[0]).decode()
         assert rest.count('id":"') == count, "who reads on gets the rest"
         assert "\n\n3.0.0-postern" in rest, "and then the next answer"

@@ -40,6 +40,52 @@ static const struct error_case cases[] = {
         "postern.yaml:1:52: error: there is no pool \"relay\"; add it under \"pools\"\n"
         "    1 | listeners: [{name: l, address: 192.0.2.1:25, pool: relay}]\n"
         "      |                                                    ^~~~~\n"},
+    {"unknown_source",
+        "sources: {partners: {prefixes: 192.0.2.0/24}}\n"
+        "listeners: [{name: l, address: 192.0.2.1:25, pool: p, route: [{from: partner, pool: p}]}]\n" POOL,
+        "postern.yaml:2:70: error: there is no source \"partner\"; the nearest is \"partners\"\n"
+        "    2 | ...: [{name: l, address: 192.0.2.1:25, pool: p, route: [{from: partner, pool: p}]}]\n"
+        "      |                                                                ^~~~~~~\n"},
+    {"unknown_pool_of_a_route",
+        "sources: {partners: {prefixes: 192.0.2.0/24}}\n"
+        "listeners: [{name: l, address: 192.0.2.1:25, pool: p, route: [{from: partners, pool: q}]}]\n" POOL,
+        "postern.yaml:2:86: error: there is no pool \"q\"; the nearest is \"p\"\n"
+        "    2 | ...ress: 192.0.2.1:25, pool: p, route: [{from: partners, pool: q}]}]\n"
+        "      |                                                                ^\n"},
+    {"route_twice",
+        "sources: {a: {file: /a}}\n"
+        "listeners:\n"
+        "  - name: l\n"
+        "    address: 192.0.2.1:25\n"
+        "    pool: p\n"
+        "    route:\n"
+        "      - {from: a, pool: p}\n"
+        "      - {from: a, pool: p}\n" POOL,
+        "postern.yaml:8:9: error: a second route from \"a\", which is never reached; the first is at "
+        "postern.yaml:7:9\n"
+        "    8 |       - {from: a, pool: p}\n"
+        "      |         ^\n"},
+    {"source_of_nobody", "sources: {a: {}}\n" LISTENER POOL,
+        "postern.yaml:1:14: error: a source without \"prefixes\" and without \"file\" has nobody in it; give "
+        "at "
+        "least one of them\n"
+        "    1 | sources: {a: {}}\n"
+        "      |              ^\n"},
+    {"source_with_a_bad_prefix", "sources: {a: {prefixes: [192.0.2.0/24, 192.0.2.1/24]}}\n" LISTENER POOL,
+        "postern.yaml:1:40: error: prefixes: \"192.0.2.1/24\" has bits set beyond the first 24; the prefix "
+        "is "
+        "192.0.2.0/24\n"
+        "    1 | sources: {a: {prefixes: [192.0.2.0/24, 192.0.2.1/24]}}\n"
+        "      |                                        ^~~~~~~~~~~~\n"},
+    {"source_with_a_relative_file", "sources: {a: {file: list}}\n" LISTENER POOL,
+        "postern.yaml:1:21: error: file: \"list\" is not the path of a file from the root; write it like "
+        "/etc/postern/mta.list\n"
+        "    1 | sources: {a: {file: list}}\n"
+        "      |                     ^~~~\n"},
+    {"source_with_a_bad_name", "sources: {\"a b\": {file: /a}}\n" LISTENER POOL,
+        "postern.yaml:1:12: error: \"a b\" is not a name; use letters, digits, '.', '_' and '-'\n"
+        "    1 | sources: {\"a b\": {file: /a}}\n"
+        "      |            ^~~\n"},
     {"listener_twice",
         "listeners:\n"
         "  - {name: l, address: 192.0.2.1:25, pool: p}\n"

@@ -76,6 +76,15 @@ static char *introduction(const struct config_key *key)
     case CONFIG_BACKEND:
         fputs("address or list of addresses", out);
         break;
+    case CONFIG_PREFIXES:
+        fputs("prefix or list of prefixes", out);
+        break;
+    case CONFIG_PATHS:
+        fputs("absolute path or list of them", out);
+        break;
+    case CONFIG_NAMED:
+        fputs("map of names", out);
+        break;
     case CONFIG_MAP:
         fputs("map", out);
         break;

@@ -71,6 +71,7 @@ static struct session_record record(void)
         .pool = "inbound",
         .backend_name = "mta1",
         .zone = "a",
+        .source_class = "partners",
         .bytes_in = 1234,
         .bytes_out = 56,
         .duration_ms = 1005,
@@ -102,7 +103,8 @@ static void a_session_line_has_every_field(void **state)
     assert_non_null(strstr(c.text,
         " level=info event=session client=[198.51.100.7]:4242 vip=[203.0.113.25]:25 "
         "source=[2001:db8::1]:4243 "
-        "listener=mx pool=inbound backend=mta1 address=[2001:db8::2]:25 zone=a session=0102030405060708 "
+        "listener=mx pool=inbound backend=mta1 address=[2001:db8::2]:25 zone=a class=partners "
+        "session=0102030405060708 "
         "bytes_in=1234 bytes_out=56 duration=1.005 connect_ms=1 banner_ms=2 smtp_code=220 retries=1 "
         "port_changed=yes dissolved=yes end=client reason=client_fin\n"));
     free(c.text);
@@ -114,6 +116,7 @@ static void what_is_unknown_is_a_dash(void **state)
         .pool = "",
         .backend_name = "",
         .zone = "",
+        .source_class = "",
         .connect_ms = -1,
         .banner_ms = -1,
         .relayed = RELAYED_early_end,
@@ -126,7 +129,8 @@ static void what_is_unknown_is_a_dash(void **state)
     assert_true(log_session(0, &r));
     log_stop();
     capture_end(&c);
-    assert_non_null(strstr(c.text, "client=- vip=- source=- listener=- pool=- backend=- address=- zone=- "));
+    assert_non_null(
+        strstr(c.text, "client=- vip=- source=- listener=- pool=- backend=- address=- zone=- class=- "));
     assert_non_null(strstr(c.text,
         "connect_ms=- banner_ms=- smtp_code=- retries=0 port_changed=no "
         "dissolved=no relayed=early_end end=error reason=no_listener error=\"Connection reset by peer\"\n"));

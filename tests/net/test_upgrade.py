@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Upgrade in place: another process takes over, and nobody notices; or it does not, and nobody notices either."""
+import collections
+import os
+import re
+import signal
+import socket
+
+import pytest
+
+from daemon import RELAY, backend_lines, configuration, listener, pool
+from dissolving import Message, Session, message_hash, plain
+from lab import VIP4, VIP6, hostport
+from load import serve_all
+from peers import expect_refused, receive, receive_all, scripted_server
+from upgrading import Storm, Upgrading
+
+
+def speak(s, backend):
+    s.sendall(b"NOOP\r\n")
+    assert receive(backend, 6) == b"NOOP\r\n"
+    backend.sendall(b"250 ok\r\n")
+    assert receive(s, 8) == b"250 ok\r\n"
+
+
+@pytest.mark.tsan
+@pytest.mark.topology(backends=1)
+def test_a_session_outlives_an_upgrade_and_the_next_one_is_the_new_process_s(lab, engine):
+    with Upgrading(lab, configuration([pool(backend_lines(lab.backends), **engine.pool)])) as postern, \
+            scripted_server(lab.backends[0]) as server:
+        kept = lab.connect()
+        backend, _ = server.accept()
+        engine.settle(postern, kept, backend)
+        before = postern.pid
+        line = postern.upgrade()
+        assert line["from"] == str(before) != line["pid"]
+        speak(kept, backend)
+        fresh = lab.connect()
+        fresh_backend, _ = server.accept()
+        engine.settle(postern, fresh, fresh_backend)
+        for s in (kept, backend, fresh, fresh_backend):
+            s.close()
+        lines = postern.wait_sessions(2)
+        engine.assert_carried(lines)
+        assert len({s["session"] for s in lines}) == 2
+
+
+# ---- failures: the old process goes on ----------------------------------------------------------------------------------
+
+def assert_goes_on(lab, postern, server, pid):
+    """The same process serves as before: clients are accepted, and their sessions dissolve."""
+    assert postern.pid == pid and postern.process.poll() is None
+    dissolved = postern.counters()["dissolved"]
+    session = Session(lab, server)
+    session.dissolve(postern, dissolved + 1)
+    session.close()
+
+
+FAILURES = {
+    "missing": (None, "cannot start"),
+    "not a program": ("this is no program", "cannot start"),
+    "exits at once": ("#!/bin/sh\nexit 3\n", "ended with status 3"),
+    "crashes": ("#!/bin/sh\nkill -SEGV $$\n", "signal 11"),
+    "does not know what is handed over": ("#!/bin/sh\nexec sleep 0\n", "ended with status 0"),
+}
+
+
+@pytest.mark.tsan
+@pytest.mark.topology(backends=1)
+def test_a_program_that_cannot_take_over_changes_nothing(lab):
+    with Upgrading(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server:
+        kept, pid = Session(lab, server).dissolve(postern), postern.pid
+        for name, (text, reason) in FAILURES.items():
+            if text is None:
+                postern.program.unlink()
+            else:
+                postern.install(text)
+            assert reason in postern.fail_to_upgrade(), name
+            kept.say()
+            assert_goes_on(lab, postern, server, pid)
+        postern.install()
+        postern.upgrade()
+        kept.say()
+        kept.close()
+        postern.wait_idle()
+
+
+@pytest.mark.topology(backends=1)
+def test_a_configuration_with_errors_is_named_and_the_old_process_goes_on(lab):
+    with Upgrading(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server:
+        pid = postern.pid
+        postern.file.write_text(postern.config.replace("source: client", "source: nobody"))
+        assert "refuses the configuration" in postern.fail_to_upgrade()
+        assert any(":" in text and "source" in text and "error" in text for text in postern.log.read())
+        assert_goes_on(lab, postern, server, pid)
+        postern.file.write_text(postern.config)
+        postern.upgrade()
+        assert_goes_on(lab, postern, server, postern.pid)
+
+
+@pytest.mark.limit(120)
+@pytest.mark.topology(backends=1)
+def test_a_program_that_hangs_is_killed_and_the_old_process_goes_on(lab):
+    with Upgrading(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server:
+        pid = postern.pid
+        postern.install("#!/bin/sh\nexec sleep 1000\n")
+        assert "not prepared in time" in postern.fail_to_upgrade(60)
+        assert_goes_on(lab, postern, server, pid)
+
+
+TRACED = "bpf", "clone3", "recvmsg", "sendmsg"
+TOWARDS_THE_OLD = 3  # the new process's descriptor
+
+
+def traced_calls(lab, config):
+    """What the thread of a new process that takes over calls until it serves: [(call, the how manieth, descriptor)]."""
+    with Upgrading(lab, config) as postern:
+        trace = postern.directory / "trace"
+        # A traced process cannot look for its leaks.
+        postern.install("#!/bin/sh\nexport ASAN_OPTIONS=detect_leaks=0\nexec strace -D -f -qq "
+                        f'-e trace={",".join(TRACED)} -o {trace} {postern.installed} "$@"\n')
+        pid = postern.upgrade()["pid"]
+        postern.stop()
+        lines = trace.read_text().splitlines()
+    seen = collections.Counter()
+    calls = []
+    for line in lines:
+        found = re.match(r"(\d+) +(\w+)\((\w*)", line)
+        if found and found[1] == pid:
+            seen[found[2]] += 1
+            calls.append((found[2], seen[found[2]], found[3]))
+    _, serving, *_ = (n for n, call in enumerate(calls) if call[0] == "sendmsg" and call[2] == str(TOWARDS_THE_OLD))
+    return calls[:serving]  # with its second word it is the one that serves
+
+
+def chosen(calls):
+    """All that is said between the two, all threads that begin, and some of the work in between."""
+    bpf = [c for c in calls if c[0] == "bpf"]
+    some = {*bpf[::12], *bpf[-6:]}
+    return [c for c in calls if c in some or c[0] == "clone3" or c[2] == str(TOWARDS_THE_OLD)]
+
+
+@pytest.mark.heavy
+@pytest.mark.limit(300)
+@pytest.mark.topology(backends=2)
+def test_kill_9_of_the_new_process_at_each_step_cuts_and_refuses_nobody(lab):
+    """Beside a storm of sessions, and one in the middle of its message."""
+    serve_all(lab)
+    config = plain(lab, gateway={"workers": 2})
+    steps = chosen(traced_calls(lab, config))
+    with Upgrading(lab, config) as postern:
+        kept, pid = Message(lab, len(steps) + 2), postern.pid
+        with Storm(lab) as storm:
+            for call, number, _ in steps:
+                postern.install("#!/bin/sh\nexec strace -D -f -qq -o /dev/null "
+                                f'-e trace={call} -e inject={call}:signal=KILL:when={number} {postern.installed} "$@"\n')
+                assert "signal 9" in postern.fail_to_upgrade(), (call, number)
+                assert postern.pid == pid
+                kept.write(1)
+                storm.wait(50)
+            postern.install()
+            postern.upgrade()
+            storm.wait(50)
+        print(f"killed at {len(steps)} steps, beside {storm.ok} sessions")
+        assert not storm.errors, storm.errors
+        assert kept.finish() == message_hash(lab, lab.backends[0], len(steps) + 2)
+
+
+# ---- what two processes share -------------------------------------------------------------------------------------------
+
+@pytest.mark.tsan
+@pytest.mark.topology(backends=1)
+def test_another_table_is_left_to_the_old_process_until_its_last_session_has_ended(lab):
+    """Another max_sessions makes another table: the old process stays for its dissolved sessions, and logs them."""
+    with Upgrading(lab, plain(lab, gateway={"max_sessions": 600})) as postern, \
+            scripted_server(lab.backends[0]) as server:
+        kept = Session(lab, server).dissolve(postern)
+        small, = postern.layouts()
+        postern.file.write_text(plain(lab, gateway={"max_sessions": 700}))
+        postern.upgrade()
+        assert len(postern.layouts()) == 2
+        fresh = Session(lab, server).dissolve(postern)
+        kept.say()
+        assert postern.old[0].poll() is None
+        kept.close()
+        line, = postern.wait_sessions(1)
+        assert (line["dissolved"], line["bytes_in"]) == ("yes", str(kept.sent))
+        postern.wait_old()
+        postern.wait(event="other_table_removed", layout=small)
+        fresh.say()
+        fresh.close()
+        postern.wait_idle()
+
+
+@pytest.mark.parametrize("vip", [VIP4, VIP6], ids=["ipv4", "ipv6"])
+@pytest.mark.topology(backends=1)
+def test_what_the_old_process_still_needs_of_the_host_stays_until_it_has_ended(lab, vip):
+    """The new configuration has neither its VIP nor its backend's pool any more."""
+    other = VIP6 if vip == VIP4 else VIP4
+
+    def config(*vips):
+        return configuration([pool(backend_lines(lab.backends), **RELAY.pool)],
+                             [listener([hostport(v, 25) for v in vips])])
+
+    family = socket.AF_INET6 if vip == VIP6 else socket.AF_INET
+    with Upgrading(lab, config(VIP4, VIP6)) as postern, scripted_server(lab.backends[0], family=family) as server:
+        kept = Session(lab, server, vip)
+        postern.file.write_text(config(other))
+        postern.upgrade()
+        expect_refused(lambda: lab.connect(vip))
+        kept.say()
+        assert vip in lab.gateway.run("ip", "-6" if vip == VIP6 else "-4", "route", "show", "table", "local").stdout
+        kept.close()
+        postern.wait_old()
+        postern.wait(event="predecessors_ended")
+        assert vip not in lab.gateway.run("ip", "-6" if vip == VIP6 else "-4", "route", "show", "table", "local").stdout
+
+
+@pytest.mark.tsan
+@pytest.mark.topology(backends=1)
+def test_term_ends_the_new_process_alone_and_the_last_one_clears_the_host(lab):
+    with scripted_server(lab.backends[0]) as server:
+        postern = Upgrading(lab, configuration([pool(backend_lines(lab.backends), **RELAY.pool)])).start()
+        kept = Session(lab, server)
+        postern.upgrade()
+        postern.send(signal.SIGTERM)
+        postern.wait_end()
+        kept.say()
+        expect_refused(lab.connect)
+        postern.process = postern.old.pop()
+        postern.send(signal.SIGTERM)  # it drains already
+        postern.wait(event="drain", pid=postern.pid, signal="TERM")
+        kept.say()
+        kept.close()
+        postern.wait_end()
+        postern.check_left_nothing()
+
+
+@pytest.mark.topology(backends=1)
+def test_the_new_process_may_die_and_a_fresh_one_start_while_the_old_one_drains(lab):
+    with scripted_server(lab.backends[0]) as server:
+        postern = Upgrading(lab, plain(lab)).start()
+        dissolved = Session(lab, server).dissolve(postern)
+        lab.client.sysctl("net.ipv4.tcp_timestamps", 0)
+        relayed = Session(lab, server)
+        lab.client.sysctl("net.ipv4.tcp_timestamps", 1)
+        postern.upgrade()
+        postern.kill()
+        for s in (dissolved, relayed):
+            s.say()
+        log = postern.log
+        postern.start()
+        assert postern.wait(event="adopted")["dissolved"] == "1"
+        for s in (dissolved, relayed):
+            s.say()
+            s.close()
+        postern.wait_old()
+        log.close()
+        postern.wait_idle()
+        postern.stop()
+
+
+@pytest.mark.topology(backends=1)
+def test_signals_during_an_upgrade_are_carried_out_after_it(lab):
+    """HUP and TERM while the new process prepares: by the old one, for the new one fails; then HUP by the new one."""
+    with Upgrading(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server:
+        postern.install("#!/bin/sh\nexec sleep 1000\n")
+        postern.send(signal.SIGUSR2)
+        new = int(postern.wait(event="upgrade")["new_pid"])
+        postern.send(signal.SIGHUP)
+        os.kill(new, signal.SIGKILL)
+        postern.wait(event="upgrade_failed")
+        postern.wait(event="reload")
+        postern.install("#!/bin/sh\nkill -STOP $$\nexec " + str(postern.installed) + ' "$@"\n')
+        since = len(postern.log.read())
+        postern.send(signal.SIGUSR2)
+        new = int(postern.wait(since=since, event="upgrade")["new_pid"])
+        postern.send(signal.SIGHUP)
+        assert postern.counters()  # the signal has been taken
+        os.kill(new, signal.SIGCONT)
+        postern.follow(since)
+        postern.wait(since=since, event="reload")
+        Session(lab, server).dissolve(postern).close()
+        postern.wait_idle()
+
+
+@pytest.mark.topology(backends=1)
+def test_the_admin_socket_goes_to_the_new_process_and_nobody_is_refused_there(lab):
+    config = plain(lab)
+    with Upgrading(lab, config) as postern:
+        path = postern.directory / "admin.sock"
+        postern.stop()
+        postern.file.write_text(config + f"admin: {{socket: {path}}}\n")
+        postern.start()
+        for n in range(3):
+            before = postern.pid
+            postern.upgrade()
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(str(path))
+                s.sendall(b"show info\n")
+                assert f"Pid: {postern.pid}\n" in receive_all(s).decode(), before
+        assert path.exists()
+        postern.stop()
+        assert not path.exists()
