@@ -8,6 +8,7 @@
 
 #include "control/admin_handlers.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -365,6 +366,7 @@ void admin_run(const struct admin_world *w, struct admin_session *s, char *comma
 
 void admin_task_begin(struct admin_session *s, struct admin_task *t)
 {
+    assert(!s->task && s->on_answer);
     t->waits = true;
     s->task = t;
 }

@@ -7,10 +7,11 @@ import time
 
 import pytest
 
-from admin import AdminPostern
+from admin import AdminPostern, ask
 from daemon import DEADLINE, backend_lines, configuration, pool
 from load import serve_all
-from peers import smtp_session
+from peers import receive_all, smtp_session
+from upgrading import Upgrading
 
 
 def config(lab, backends=None, **settings):
@@ -127,3 +128,23 @@ def test_the_state_that_haproxy_would_save_is_understood(lab):
         postern.start()
         assert postern.ask(f"get weight inbound/{name}") == "50 (initial 100)\n\n"
         assert postern.stat()["inbound", name]["status"] == "DRAIN"
+
+
+@pytest.mark.topology(backends=2)
+def test_changes_and_the_tcp_way_go_over_to_the_new_process_of_an_upgrade(lab):
+    one, two = lab.backends
+    with Upgrading(lab, config(lab, [one])) as postern:
+        path, state = postern.directory / "admin.sock", postern.directory / "servers.state"
+        lab.gateway.ip("link set lo up")
+        postern.stop()
+        postern.file.write_text(config(lab, [one]) + f"admin: {{socket: {path}, tcp: '127.0.0.1:9999', state_file: {state}}}\n")
+        postern.start()
+        assert ask(path, f"add server inbound/new {two.v4}:25 enabled;set weight inbound/{one.label} 7").startswith("New server")
+        postern.upgrade()
+        assert ask(path, f"get weight inbound/{one.label};get weight inbound/new") == "7 (initial 100)\n\n100 (initial 100)\n\n"
+        with lab.gateway.connect("127.0.0.1", 9999) as s:
+            s.sendall(b"show info\n")
+            assert f"Pid: {postern.pid}\n" in receive_all(s).decode()
+        assert ask(path, f"set weight inbound/{one.label} 8") == "\n"
+        postern.upgrade()
+        assert ask(path, f"get weight inbound/{one.label}") == "8 (initial 100)\n\n"
