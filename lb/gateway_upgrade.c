@@ -183,6 +183,12 @@ static void release_workers(struct gateway_upgrade *u, const struct hand_message
         worker_release(&workers(u)->workers[i], u->same_table ? RELEASE_ALL : RELEASE_LISTENERS);
 }
 
+/* The other end is closed: on_child() is about to know how that came. */
+static bool has_ended(int error)
+{
+    return error == -EPIPE || error == -ECONNRESET;
+}
+
 static bool all_released(const struct gateway_upgrade *u)
 {
     for (uint32_t i = 0; i < workers(u)->n_workers; i++)
@@ -199,7 +205,7 @@ void gateway_upgrade_look(struct gateway_upgrade *u)
         return;
     u->step = UPGRADE_TAKING;
     int error = hand_send(u->socket, &take, -1);
-    if (error) {
+    if (error && !has_ended(error)) {
         note_why(u, "cannot speak to the new process: %s", strerror(-error));
         begin_failing(u);
     }
@@ -323,9 +329,9 @@ const char *gateway_upgrade_start(struct gateway_upgrade *u, bool serving)
     u->step = UPGRADE_PREPARING;
     log_event(LOG_LEVEL_INFO, "upgrade", "pid=%d program=%s new_pid=%d", getpid(), u->program, u->successor);
     error = watch(u);
-    if (!error && (error = give_all(u)) == -EPIPE)
-        error = 0; /* it has ended already: on_child() knows how */
     if (!error)
+        error = give_all(u);
+    if (!error || has_ended(error))
         return NULL;
     note_why(u, "cannot hand over to the new process: %s", strerror(-error));
     gateway_upgrade_abort(u);
