@@ -32,7 +32,7 @@
 #define LINE_MAX_BYTES (LOG_EVENT_BYTES + 200)
 #define LOG_BATCH_MS 20
 #define OUTPUT_BYTES (64 * 1024)
-#define STOP_SECONDS 2 /* for the last lines, when nobody reads them */
+#define STOP_SECONDS 2 /* without a byte taken: nobody reads the last lines */
 
 struct event_line {
     struct timespec at;
@@ -72,7 +72,8 @@ struct log {
     char second_text[32];
     char *output;
     size_t used;
-    _Atomic uint64_t lost; /* lines that standard error refused, in all, and: */
+    _Atomic uint64_t written; /* bytes that standard error took */
+    _Atomic uint64_t lost;    /* lines that standard error refused, in all, and: */
     uint64_t lost_told;
     int lost_error;
     bool torn; /* the first of them was cut in its middle */
@@ -121,9 +122,10 @@ static size_t write_out(const char *text, size_t size, int *ret_error)
 
     while (done < size) {
         ssize_t n = write(STDERR_FILENO, text + done, size - done);
-        if (n > 0)
+        if (n > 0) {
             done += (size_t)n;
-        else if (n < 0 && errno == EAGAIN) {
+            atomic_fetch_add_explicit(&the_log.written, (uint64_t)n, memory_order_relaxed);
+        } else if (n < 0 && errno == EAGAIN) {
             struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
             (void)poll(&p, 1, -1);
         } else if (n < 0 && errno != EINTR) {
@@ -461,18 +463,31 @@ int log_start(uint32_t workers)
     return 0;
 }
 
+/* Joins the writer, for as long as its reader takes anything. */
+static bool join_writer(void)
+{
+    struct timespec until;
+    uint64_t before;
+    int error;
+
+    do {
+        before = atomic_load_explicit(&the_log.written, memory_order_relaxed);
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += STOP_SECONDS;
+        error = pthread_timedjoin_np(the_log.thread, NULL, &until);
+    } while (error == ETIMEDOUT && before != atomic_load_explicit(&the_log.written, memory_order_relaxed));
+    return error == 0;
+}
+
 void log_stop(void)
 {
     const uint64_t one = 1;
-    struct timespec until;
 
     if (!the_log.running)
         return;
     atomic_store(&the_log.stop, true);
     (void)!write(the_log.wake_fd, &one, sizeof(one));
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += STOP_SECONDS;
-    if (pthread_timedjoin_np(the_log.thread, NULL, &until) == 0)
+    if (join_writer())
         log_free();
     the_log.running = false; /* a writer whose reader stands still keeps what it uses; the process ends */
 }

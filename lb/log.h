@@ -53,8 +53,8 @@ struct session_record {
  */
 int log_start(uint32_t workers);
 
-/* Writes what is queued, for at most two seconds, and stops the writer. Lines after this go straight to
- * standard error again. */
+/* Writes what is queued, unless standard error takes nothing for two seconds, and stops the writer. Lines
+ * after this go straight to standard error again. */
 void log_stop(void);
 
 /*
