@@ -17,22 +17,16 @@
 #include "control/checks.h"
 #include "control/dissolve_left.h"
 #include "control/dissolve_load.h"
-#include "control/notify.h"
 #include "control/preflight.h"
 #include "control/routes.h"
-#include "control/sockets.h"
 #include "counters.h"
 #include "gateway_counters.h"
-#include "gateway_drain.h"
-#include "gateway_health.h"
-#include "gateway_operators.h"
-#include "inquiries.h"
+#include "gateway_life.h"
 #include "gateway_takeover.h"
-#include "gateway_upgrade.h"
+#include "inquiries.h"
 #include "loads.h"
 #include "log.h"
 #include "path/worker.h"
-#include "serving.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -40,42 +34,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
 #define INTERFACES_MAX 64
-#define DRAIN_REPORT_MS 10000
-#define TEND_MS 2000
-/* Whose ACK was lost gets another SYN-ACK after one second, and after three. */
-#define HANDSHAKES_MS 4000
-#define HANDSHAKES_LOOK_MS 50
-
-enum phase { PHASE_SERVING, PHASE_HANDSHAKES, PHASE_DRAINING, PHASE_STOPPING };
-
-struct gateway {
-    struct serving serving;
-    struct counters *counters;
-    struct load *loads;
-    struct gateway_health health;
-    struct gateway_operators operators;
-    struct inquiries *inquiries;
-    struct gateway_drain drain;
-    struct notify notify;
-    struct gateway_upgrade upgrade;
-    struct inheritance inherited; /* what we take over; its socket is -1 as soon as we serve */
-    struct worker *workers;
-    uint32_t n_workers; /* running */
-    sd_event *loop;
-    int idle_fd; /* workers write it when they become idle */
-    enum phase phase;
-    uint64_t tend_ms;           /* when to look at what other versions have left; UINT64_MAX: nothing */
-    uint64_t handshakes_end_ms; /* when to wait for them no longer */
-    uint64_t report_ms;         /* when to tell the drain's progress again */
-    uint64_t started_ms;
-    bool reload_waits, term_waits; /* signals that came while an upgrade is under way */
-    bool handed_over; /* another process serves; what follows is a drain that TERM has not asked for */
-};
 
 static const struct snapshot *current(const struct gateway *g)
 {
@@ -152,236 +114,6 @@ static void tell_adopted(struct gateway *g)
             (unsigned long long)lost);
 }
 
-/* Sessions that need this daemon: the dissolved ones do not. */
-static uint32_t relaying(const struct gateway *g)
-{
-    uint32_t all = counters_sessions(g->counters, g->n_workers);
-    uint32_t dissolved = counters_dissolved(g->counters, g->n_workers);
-    return all > dissolved ? all - dissolved : 0;
-}
-
-static void stop_now(struct gateway *g, const char *signal_name)
-{
-    g->phase = PHASE_STOPPING;
-    gateway_operators_say(&g->operators, false, "stopping");
-    notify_stopping(&g->notify);
-    bpf_catch_detach(g->serving.kernel.bpf);
-    log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name, relaying(g));
-    for (uint32_t i = 0; i < g->n_workers; i++)
-        worker_stop(&g->workers[i]);
-}
-
-static void begin_drain(struct gateway *g, uint64_t handshakes_ms)
-{
-    uint64_t now = clock_now_ms();
-
-    g->phase = PHASE_HANDSHAKES;
-    gateway_operators_say(&g->operators, false, "draining");
-    g->handshakes_end_ms = now + handshakes_ms;
-    g->report_ms = now + DRAIN_REPORT_MS;
-}
-
-/*
- * New connections are refused from here on. Handshakes under way still reach their listening socket, but for
- * those answered with a SYN cookie, of which the kernel keeps nothing.
- */
-static void drain(struct gateway *g)
-{
-    gateway_health_settle(&g->health);
-    begin_drain(g, HANDSHAKES_MS);
-    notify_stopping(&g->notify);
-    bpf_catch_detach(g->serving.kernel.bpf);
-    log_event(LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u dissolved=%u", relaying(g),
-        counters_dissolved(g->counters, g->n_workers));
-}
-
-/* ---- signals and time --------------------------------------------------------------------------------- */
-
-static void on_term(struct gateway *g)
-{
-    if (g->phase == PHASE_SERVING)
-        drain(g);
-    else if (g->handed_over) {
-        g->handed_over = false; /* it drains already; the next one is the second */
-        log_event(LOG_LEVEL_INFO, "drain", "signal=TERM pid=%d sessions=%u", getpid(), relaying(g));
-    } else if (g->phase != PHASE_STOPPING)
-        stop_now(g, "TERM");
-}
-
-static void reload(struct gateway *g)
-{
-    if (g->phase != PHASE_SERVING)
-        return;
-    notify_reloading(&g->notify);
-    bool applied = serving_reload(&g->serving);
-    gateway_operators_reloaded(&g->operators, applied);
-    if (applied)
-        gateway_health_reloaded(&g->health);
-}
-
-static void upgrade(struct gateway *g)
-{
-    gateway_state_flush(&g->operators.state);                            /* the other process reads it */
-    (void)gateway_upgrade_start(&g->upgrade, g->phase == PHASE_SERVING); /* has said what failed */
-}
-
-/* The other process serves: what was asked of us is meant for it; here sessions end. */
-static void on_handed_over(struct gateway *g)
-{
-    bool all = g->upgrade.successor_workers >= g->n_workers; /* nobody comes to our listening sockets */
-
-    log_event(LOG_LEVEL_INFO, "handed_over", "pid=%d new_pid=%d sessions=%u dissolved=%u", getpid(),
-        g->upgrade.successor, relaying(g), counters_dissolved(g->counters, g->n_workers));
-    g->handed_over = true;
-    gateway_state_leave(&g->operators.state);
-    g->tend_ms = UINT64_MAX;
-    gateway_health_stop(&g->health);
-    notify_stop(&g->notify);
-    begin_drain(g, all ? 0 : HANDSHAKES_MS);
-    if (g->reload_waits)
-        (void)kill(g->upgrade.successor, SIGHUP);
-    if (g->term_waits)
-        (void)kill(g->upgrade.successor, SIGTERM);
-}
-
-static void on_upgrade_end(void *arg, bool handed_over)
-{
-    struct gateway *g = arg;
-
-    if (handed_over) {
-        on_handed_over(g);
-        return;
-    }
-    g->tend_ms = clock_now_ms(); /* it may have left a table that nobody uses */
-    if (g->term_waits)
-        drain(g);
-    else if (g->reload_waits)
-        reload(g);
-    g->term_waits = g->reload_waits = false;
-}
-
-static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
-{
-    struct gateway *g = arg;
-    bool wait = gateway_upgrade_is_under_way(&g->upgrade);
-
-    switch (info->ssi_signo) {
-    case SIGTERM:
-        if (wait)
-            g->term_waits = true;
-        else
-            on_term(g);
-        break;
-    case SIGINT:
-        gateway_upgrade_abort(&g->upgrade);
-        if (g->phase != PHASE_STOPPING)
-            stop_now(g, "INT");
-        break;
-    case SIGUSR2:
-        upgrade(g);
-        break;
-    case SIGUSR1:
-        gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
-        break;
-    case SIGHUP:
-        if (wait)
-            g->reload_waits = true;
-        else
-            reload(g);
-        break;
-    }
-    return 0;
-}
-
-static int on_routes(sd_event_source *source, int fd, uint32_t events, void *arg)
-{
-    struct gateway *g = arg;
-
-    if (g->upgrade.step != UPGRADE_DONE) {
-        (void)dissolve_follow(g->serving.kernel.dissolve); /* has said what failed */
-        gateway_limit_mss(&g->serving);
-    }
-    int error = routes_on_event(g->serving.kernel.routes);
-    if (error)
-        log_event(LOG_LEVEL_ERROR, "routes_failed", "error=\"%s\"", strerror(-error));
-    return 0;
-}
-
-/* A worker that is told to drain now and is idle then has nothing left that could still come. */
-static void await_handshakes(struct gateway *g)
-{
-    if (clock_now_ms() < g->handshakes_end_ms && sockets_handshaking(current(g)))
-        return;
-    g->phase = PHASE_DRAINING;
-    for (uint32_t i = 0; i < g->n_workers; i++)
-        worker_drain(&g->workers[i], g->upgrade.step == UPGRADE_DONE && !g->upgrade.same_table);
-}
-
-/* Does what is due by time. */
-static void tend(struct gateway *g)
-{
-    uint64_t now = clock_now_ms();
-
-    if (g->phase == PHASE_SERVING) {
-        gateway_health_tend(&g->health, now);
-        serving_tend(&g->serving, now);
-        gateway_drain_tend(&g->drain, now);
-        if (!g->serving.reloading) /* in force everywhere, or refused */
-            notify_reloaded(&g->notify);
-    }
-    if (g->health.checks && (g->phase != PHASE_SERVING || serving_is_settled(&g->serving)))
-        checks_tell(g->health.checks);
-    gateway_upgrade_look(&g->upgrade);
-    if (g->phase == PHASE_HANDSHAKES)
-        await_handshakes(g);
-    if (now >= g->tend_ms) {
-        g->tend_ms = dissolve_tend_others(current(g), false) ? now + TEND_MS : UINT64_MAX;
-    }
-    if (g->phase == PHASE_DRAINING && now >= g->report_ms) {
-        log_event(
-            LOG_LEVEL_INFO, "drain", "sessions=%u hint=\"a second TERM ends them at once\"", relaying(g));
-        g->report_ms = now + DRAIN_REPORT_MS;
-    }
-    if (g->phase == PHASE_DRAINING)
-        gateway_drain_all(&g->drain, relaying(g), now);
-}
-
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Milliseconds until something is due, or UINT64_MAX. */
-static uint64_t next_ms(const struct gateway *g)
-{
-    uint64_t now = clock_now_ms(), at = g->tend_ms;
-
-    if (g->phase == PHASE_HANDSHAKES) /* kernels have no event for the end of a handshake */
-        return HANDSHAKES_LOOK_MS;
-    if (g->phase == PHASE_DRAINING)
-        at = sooner(sooner(at, g->report_ms), gateway_drain_next_ms(&g->drain));
-    if (g->phase == PHASE_SERVING)
-        at = sooner(at, serving_next_ms(&g->serving, now));
-    if (g->phase == PHASE_SERVING)
-        at = sooner(sooner(at, gateway_health_next_ms(&g->health)), gateway_drain_next_ms(&g->drain));
-    if (at == UINT64_MAX)
-        return UINT64_MAX;
-    return at > now ? at - now : 0;
-}
-
-static bool all_idle(const struct gateway *g)
-{
-    for (uint32_t i = 0; i < g->n_workers; i++)
-        if (!atomic_load(&g->workers[i].idle))
-            return false;
-    return true;
-}
-
-static bool is_over(const struct gateway *g)
-{
-    return g->phase == PHASE_STOPPING || (g->phase == PHASE_DRAINING && all_idle(g));
-}
-
 static int on_idle(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
     struct gateway *g = arg;
@@ -408,7 +140,7 @@ static int open_loop(struct gateway *g)
     if (error >= 0)
         error = notify_watch(g->loop);
     for (size_t i = 0; error >= 0 && i < sizeof(signals) / sizeof(signals[0]); i++)
-        error = sd_event_add_signal(g->loop, NULL, signals[i], on_signal, g);
+        error = sd_event_add_signal(g->loop, NULL, signals[i], gateway_on_signal, g);
     g->idle_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (error >= 0 && g->idle_fd < 0)
         error = -errno;
@@ -417,25 +149,33 @@ static int open_loop(struct gateway *g)
     return error < 0 ? fail("cannot open a signal or event descriptor", error) : 0;
 }
 
+static void on_operator(void *arg)
+{
+    struct gateway *g = arg;
+    gateway_state_note(&g->state);
+}
+
 static void on_backends(void *arg)
 {
     struct gateway *g = arg;
-    gateway_operators_follow(&g->operators);
+    gateway_admin_follow(&g->admin);
+    gateway_state_follow(&g->state);
 }
 
 static void gateway_loop(struct gateway *g)
 {
-    while (!is_over(g)) {
-        uint64_t ms = next_ms(g);
+    while (!gateway_is_over(g)) {
+        uint64_t ms = gateway_next_ms(g);
         int error = sd_event_run(g->loop, ms == UINT64_MAX ? UINT64_MAX : ms * 1000);
         assert(error >= 0);
-        tend(g);
+        gateway_tend(g);
     }
 }
 
 static int watch_routes(struct gateway *g)
 {
-    int error = sd_event_add_io(g->loop, NULL, routes_fd(g->serving.kernel.routes), EPOLLIN, on_routes, g);
+    int error =
+        sd_event_add_io(g->loop, NULL, routes_fd(g->serving.kernel.routes), EPOLLIN, gateway_on_routes, g);
     return error < 0 ? fail("cannot watch the routes", error) : 0;
 }
 
@@ -448,7 +188,7 @@ static int watch_sources(struct gateway *g)
 static int open_inquiries(struct gateway *g)
 {
     int error = inquiries_new(g->loop, g->workers, g->n_workers, &g->inquiries);
-    g->drain = (struct gateway_drain){.serving = &g->serving, .loads = g->loads, .inquiries = g->inquiries};
+    g->drain = (struct gateway_drain){.health = &g->health, .inquiries = g->inquiries};
     return error < 0 ? fail("cannot open a descriptor for the workers' answers", error) : 0;
 }
 
@@ -506,17 +246,28 @@ static int gateway_start(struct gateway *g)
     routes_each_interface(g->serving.kernel.routes, collect_interface, &interfaces);
     preflight_warn(current(g), interfaces.ifindex, interfaces.n);
     g->started_ms = clock_now_ms();
-    error = gateway_operators_start(&g->operators, &g->health, g->inquiries, &g->inherited, g->started_ms);
+    g->serving.prepare = gateway_prepare_reload;
+    g->serving.prepare_arg = g;
+    g->admin.on_change = on_operator;
+    g->admin.arg = g;
+    error = gateway_admin_start(&g->admin, &g->health, g->inquiries, &g->inherited, g->started_ms);
+    if (error)
+        return error;
+    error = gateway_state_start(&g->state, g->loop, g->admin.world);
+    if (error)
+        return fail("cannot make a timer for the state file", error);
+    g->http = (struct gateway_http){.loop = g->loop, .serving = &g->serving, .world = g->admin.world};
+    error = gateway_http_start(&g->http, &g->inherited);
     if (error)
         return error;
     error = gateway_takeover_catch(&g->inherited, &g->serving);
     if (error)
         return fail("cannot attach the catch program to this network namespace", error);
-    gateway_operators_say(&g->operators, true, "serving");
     gateway_takeover_end(&g->inherited, &g->upgrade);
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_release(&g->workers[i], RELEASE_NOTHING);
     g->tend_ms = dissolve_tend_others(current(g), true) ? clock_now_ms() + TEND_MS : UINT64_MAX;
+    g->http.catching = true;
     log_event(LOG_LEVEL_INFO, "start",
         "version=%s gateway=%s zone=%s workers=%u max_sessions=%u listeners=%u vips=%u pools=%u backends=%u "
         "pid=%d",
@@ -532,8 +283,13 @@ static void gateway_stop(struct gateway *g)
 {
     bool heir = gateway_is_heir(&g->inherited); /* and never became more than that */
 
-    gateway_operators_stop(&g->operators, heir);
+    gateway_state_stop(&g->state);
+    gateway_http_stop(&g->http);
+    if (heir)
+        gateway_admin_hand_over(&g->admin);
     notify_stop(&g->notify);
+    gateway_http_stop(&g->http);
+    gateway_admin_stop(&g->admin);
     gateway_health_stop(&g->health);
     inquiries_stop(g->inquiries);
     gateway_upgrade_settle(&g->upgrade);
@@ -575,14 +331,15 @@ int gateway_run(const char *file, char *const *arguments, struct config **config
 
     gateway_upgrade_init(&g.upgrade);
     g.upgrade.serving = &g.serving;
-    g.upgrade.admin = &g.operators.admin;
+    g.upgrade.admin = &g.admin;
+    g.upgrade.http = &g.http;
     g.upgrade.arguments = arguments;
-    g.upgrade.on_end = on_upgrade_end;
+    g.upgrade.on_end = gateway_on_upgrade_end;
     g.upgrade.arg = &g;
     int error = serving_open(&g.serving, file, *config);
     *config = NULL;
     if (!error)
-        error = gateway_state_restore(&g.operators.state, &g.serving);
+        error = gateway_state_restore(&g.state, &g.serving);
     error = error ? fail("no memory for the configuration", error) : gateway_start(&g);
     if (!error)
         gateway_loop(&g);

@@ -9,6 +9,7 @@
 #include "control/admin_socket.h"
 #include "control/config_schema.h"
 #include "control/hand_over.h"
+#include "gateway.h"
 #include "gateway_health.h"
 
 #include <errno.h>
@@ -26,6 +27,12 @@ static int publish(void *arg)
     return error;
 }
 
+static int print_plan(void *arg, FILE *out)
+{
+    const struct gateway_admin *a = arg;
+    return gateway_print_plan(serving_snapshot(a->health->serving), out);
+}
+
 static const char *replace(void *arg, int error, struct roster *next)
 {
     struct gateway_admin *a = arg;
@@ -34,18 +41,6 @@ static const char *replace(void *arg, int error, struct roster *next)
     if (!why)
         a->on_change(a->arg);
     return why;
-}
-
-/* The sockets of the process before us, where they are those that are configured; else they are left there.
- */
-static void inherit(struct gateway_admin *a, struct inheritance *from)
-{
-    const struct config_admin *c = &a->health->serving->config->admin;
-    bool unix_fits = admin_endpoint_is_unix(inheritance_find(from, HAND_FD_ADMIN, -1), c->socket);
-    bool tcp_fits = admin_endpoint_is_tcp(inheritance_find(from, HAND_FD_ADMIN_TCP, -1), c->tcp);
-
-    admin_socket_inherit(a->socket, unix_fits ? inheritance_take(from, HAND_FD_ADMIN, -1) : -1,
-        tcp_fits ? inheritance_take(from, HAND_FD_ADMIN_TCP, -1) : -1);
 }
 
 int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries,
@@ -67,21 +62,25 @@ int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struc
         .workers = h->serving->publication.n_workers,
         .loads = h->loads,
         .checks = h->checks,
+        .discovery = &h->discovery,
         .rates = h->rates,
         .inquiries = inquiries,
         .bases = bases,
         .started_ms = started_ms,
         .daemon = &a->daemon,
         .publish = publish,
+        .print_plan = print_plan,
         .replace = replace,
         .arg = a,
     };
     a->daemon = (struct status_daemon){
         .phase = "serving", .file = h->serving->file, .reload = &h->serving->last_reload};
     admin_follow(a->world);
+    const struct config_admin *c = &h->serving->config->admin;
     int error = admin_socket_new(h->loop, a->world, &a->socket);
-    if (!error)
-        inherit(a, inherited);
+    if (!error) /* those that another process has had at the same places */
+        admin_socket_adopt(a->socket, c, inheritance_take_at(inherited, HAND_FD_ADMIN, c->socket),
+            inheritance_take_at(inherited, HAND_FD_ADMIN_TCP, c->tcp));
     const char *why = error ? strerror(-error) : gateway_admin_prepare(a, h->serving->config);
     if (a->socket)
         gateway_admin_reloaded(a, !why);
@@ -108,7 +107,7 @@ void gateway_admin_follow(struct gateway_admin *a)
 
 int gateway_admin_fd(const struct gateway_admin *a, bool tcp)
 {
-    return a->socket ? admin_socket_fd(a->socket, tcp) : -1;
+    return admin_socket_fd(a->socket, tcp);
 }
 
 void gateway_admin_hand_over(struct gateway_admin *a)

@@ -28,22 +28,22 @@ struct gateway_admin {
 };
 
 /*
- * Opens the configured socket, or goes on with the one that another process has had there. 0 or -errno, after
- * telling why; gateway_admin_stop() in any case.
+ * Opens what is configured, or goes on with what another process has had there. 0 or -errno, after telling
+ * why; gateway_admin_stop() in any case.
  */
 int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries,
     struct inheritance *inherited, uint64_t started_ms);
 void gateway_admin_stop(struct gateway_admin *a);
 
-/* Before a reload is applied: NULL, or why it must not be. And whether it was. */
-const char *gateway_admin_prepare(struct gateway_admin *a, const struct config *after);
-void gateway_admin_reloaded(struct gateway_admin *a, bool applied);
-
 /* The listening sockets, for a process that takes over; -1: there is none. */
 int gateway_admin_fd(const struct gateway_admin *a, bool tcp);
 
-/* It has it: our clients are left, the sockets stay. */
+/* It has them: our clients are left, the name stays. */
 void gateway_admin_hand_over(struct gateway_admin *a);
+
+/* Before a reload is applied: NULL, or why it must not be. And whether it was. */
+const char *gateway_admin_prepare(struct gateway_admin *a, const struct config *after);
+void gateway_admin_reloaded(struct gateway_admin *a, bool applied);
 
 /* Backends have come or gone. */
 void gateway_admin_follow(struct gateway_admin *a);

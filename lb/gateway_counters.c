@@ -34,6 +34,8 @@ void gateway_log_counters(
         uint64_t v = counters_sum(all, workers, i);
         at = v ? append(text, sizeof(text), at, counter_name(i), v) : at;
     }
+    if (log_lost())
+        at = append(text, sizeof(text), at, "log_lost", log_lost());
     for (enum close_reason r = REASON_none + 1; r < REASONS; r++) {
         uint64_t v = counters_sum_closed(all, workers, r);
         char name[64];

@@ -6,7 +6,9 @@
  */
 #include "gateway_drain.h"
 
+#include "control/checks.h"
 #include "control/config_model.h"
+#include "gateway_health.h"
 #include "log.h"
 
 #include <stddef.h>
@@ -16,18 +18,18 @@
 
 static const struct config_drain *settings(const struct gateway_drain *d)
 {
-    return &d->serving->config->gateway.drain;
+    return &d->health->serving->config->gateway.drain;
 }
 
 static const struct roster_backend *backend_at(const struct gateway_drain *d, uint32_t i)
 {
-    return &d->serving->roster->backends[i];
+    return &d->health->serving->roster->backends[i];
 }
 
 static void on_cut(struct session_question *q, const struct session_view *views, uint32_t n, bool over)
 {
     struct gateway_drain *d = (struct gateway_drain *)((char *)q - offsetof(struct gateway_drain, question));
-    const struct roster *r = d->serving->roster;
+    const struct roster *r = d->health->serving->roster;
     bool known = q->filter.backend < r->n_backends;
     const struct roster_backend *b = known ? backend_at(d, q->filter.backend) : NULL;
 
@@ -49,22 +51,26 @@ static bool cut(struct gateway_drain *d, struct session_filter filter)
     return true;
 }
 
-/* By an operator's will it gets no new session: it drains, is in maintenance, or has left its pool. */
+/* By an operator's will, or its agent's, it gets no new session; or it has left its pool. */
 static bool drains(const struct gateway_drain *d, uint32_t i)
 {
     const struct roster_backend *b = backend_at(d, i);
+    struct checks_view v = {.agent_state = AGENT_STATE_INITIAL};
 
-    return b->spec.name[0] &&
-           (!b->member || roster_value(d->serving->roster, i, OVERRIDE_STATE) != BACKEND_READY);
+    if (!b->spec.name[0] || !b->member)
+        return b->spec.name[0] != '\0';
+    if (roster_value(d->health->serving->roster, i, OVERRIDE_STATE) != BACKEND_READY)
+        return true;
+    return checks_look(d->health->checks, (uint16_t)i, &v) && v.agent_state.admin != AGENT_READY;
 }
 
 static void look_at(struct gateway_drain *d, uint32_t i, uint64_t now_ms)
 {
     const struct roster_backend *b = backend_at(d, i);
     uint64_t identity = snapshot_identity(b->spec.name) + b->pool + 1;
-    uint32_t sessions = load_sessions(&d->loads[i]);
+    uint32_t sessions = load_sessions(&d->health->loads[i]);
     unsigned due = drain_step(&d->backends[i], identity, sessions, now_ms, settings(d)->limit_ms);
-    const char *pool = d->serving->roster->pools[b->pool].name;
+    const char *pool = d->health->serving->roster->pools[b->pool].name;
 
     if (due & DRAIN_TELL)
         log_event(
@@ -79,7 +85,7 @@ static void look_at(struct gateway_drain *d, uint32_t i, uint64_t now_ms)
 
 void gateway_drain_tend(struct gateway_drain *d, uint64_t now_ms)
 {
-    const struct roster *r = d->serving->roster;
+    const struct roster *r = d->health->serving->roster;
 
     if (r->version == d->version && now_ms < d->look_ms)
         return;

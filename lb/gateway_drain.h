@@ -6,13 +6,13 @@
 
 #include "control/drain.h"
 #include "inquiries.h"
-#include "loads.h"
-#include "serving.h"
+#include "snapshot.h"
+
+struct gateway_health;
 
 struct gateway_drain {
     /* Given; not owned. */
-    const struct serving *serving;
-    const struct load *loads;
+    const struct gateway_health *health;
     struct inquiries *inquiries;
     /* Its own. */
     struct drain backends[SNAPSHOT_BACKENDS_MAX]; /* by place */

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "control/config.h"
+#include "control/hand_over.h"
 #include "control/http.h"
 #include "control/metrics.h"
 #include "control/readiness.h"
@@ -153,7 +154,8 @@ static const struct http_page pages[] = {
 
 /* ---- the listener ------------------------------------------------------------------------------------- */
 
-static int open_at(struct gateway_http *h, const char *listen, struct http **ret)
+/* With `fd`, which is then the server's, at a socket that listens already; -1: none does. */
+static int open_at(struct gateway_http *h, const char *listen, int fd, struct http **ret)
 {
     const struct http_given given = {
         .loop = h->loop, .pages = pages, .n_pages = sizeof(pages) / sizeof(pages[0]), .arg = h};
@@ -163,7 +165,7 @@ static int open_at(struct gateway_http *h, const char *listen, struct http **ret
     if (!listen[0])
         return 0;
     int error = addr_parse(listen, &at);
-    return error ? error : http_open(&given, &at, ret);
+    return error ? error : http_open(&given, &at, fd, ret);
 }
 
 static const char *reason(int error)
@@ -182,7 +184,7 @@ const char *gateway_http_prepare(struct gateway_http *h, const struct config *af
 {
     if (strcmp(h->serving->config->http.listen, after->http.listen) == 0)
         return NULL;
-    int error = open_at(h, after->http.listen, &h->next);
+    int error = open_at(h, after->http.listen, -1, &h->next);
     h->prepared = error == 0;
     if (!error)
         return NULL;
@@ -203,13 +205,13 @@ void gateway_http_reloaded(struct gateway_http *h, bool applied)
     poke_if_open(h);
 }
 
-int gateway_http_start(struct gateway_http *h)
+int gateway_http_start(struct gateway_http *h, struct inheritance *inherited)
 {
     const char *listen = h->serving->config->http.listen;
 
     int error = sd_event_add_time_relative(h->loop, &h->poke, CLOCK_MONOTONIC, POKE_US, 0, on_poke, h);
     if (error >= 0)
-        error = open_at(h, listen, &h->now);
+        error = open_at(h, listen, inheritance_take_at(inherited, HAND_FD_HTTP, listen), &h->now);
     if (error >= 0)
         poke_if_open(h);
     if (error < 0)
@@ -219,7 +221,13 @@ int gateway_http_start(struct gateway_http *h)
 
 void gateway_http_stop(struct gateway_http *h)
 {
-    sd_event_source_disable_unref(h->poke);
+    h->poke = sd_event_source_disable_unref(h->poke);
     http_close(h->now);
     http_close(h->next);
+    h->now = h->next = NULL;
+}
+
+int gateway_http_fd(const struct gateway_http *h)
+{
+    return http_fd(h->now);
 }

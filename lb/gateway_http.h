@@ -13,6 +13,7 @@
 struct admin_world;
 struct config;
 struct http;
+struct inheritance;
 struct serving;
 
 struct gateway_http {
@@ -30,9 +31,15 @@ struct gateway_http {
     uint64_t poked_ms[POSTERN_WORKERS_MAX]; /* when each worker was asked to go round its loop */
 };
 
-/* 0 or -errno, after telling why; gateway_http_stop() in any case. */
-int gateway_http_start(struct gateway_http *h);
+/*
+ * Listens where it is configured, or goes on with the socket that another process has had there. 0 or -errno,
+ * after telling why; gateway_http_stop() in any case, and once more is no harm.
+ */
+int gateway_http_start(struct gateway_http *h, struct inheritance *inherited);
 void gateway_http_stop(struct gateway_http *h);
+
+/* The listening socket, for a process that takes over; -1: there is none. */
+int gateway_http_fd(const struct gateway_http *h);
 
 /* Before a reload is applied: NULL, or why it must not be. */
 const char *gateway_http_prepare(struct gateway_http *h, const struct config *after);

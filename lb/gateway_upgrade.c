@@ -17,6 +17,7 @@
 #include "control/hand_over.h"
 #include "control/preflight.h"
 #include "gateway_admin.h"
+#include "gateway_http.h"
 #include "log.h"
 #include "path/worker.h"
 #include "serving.h"
@@ -208,6 +209,7 @@ static void hand_over(struct gateway_upgrade *u)
         worker_release(&workers(u)->workers[i], i < u->successor_workers ? RELEASE_DONE : RELEASE_KEEP);
     bpf_catch_detach(u->serving->kernel.bpf);
     gateway_admin_hand_over(u->admin);
+    gateway_http_stop(u->http);
     preflight_unlock();
     (void)sd_notifyf(0, "MAINPID=%d", u->successor);
     u->on_end(u->arg, true);
@@ -264,6 +266,8 @@ static int give_all(struct gateway_upgrade *u)
         error = give(u, HAND_FD_ADMIN, -1, gateway_admin_fd(u->admin, false));
     if (!error)
         error = give(u, HAND_FD_ADMIN_TCP, -1, gateway_admin_fd(u->admin, true));
+    if (!error)
+        error = give(u, HAND_FD_HTTP, -1, gateway_http_fd(u->http));
     for (uint32_t i = 0; i < p->n_workers && !error; i++) {
         error = give(u, HAND_FD_LISTENER_V4, (int)i, p->workers[i].listener_v4);
         if (!error)

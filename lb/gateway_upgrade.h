@@ -17,6 +17,7 @@
 #define UPGRADE_PREDECESSORS_MAX 16 /* processes that drain at a time, after as many upgrades */
 
 struct gateway_admin;
+struct gateway_http;
 struct serving;
 
 enum upgrade_step {
@@ -32,6 +33,7 @@ struct gateway_upgrade {
     /* Given; not owned. */
     struct serving *serving;
     struct gateway_admin *admin;
+    struct gateway_http *http;
     sd_event *loop;
     char *const *arguments;                      /* of this process, for the new one; ends with NULL */
     void (*on_end)(void *arg, bool handed_over); /* an upgrade has ended, well or not */

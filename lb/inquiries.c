@@ -5,7 +5,8 @@
  * others come first then.
  *
  * Failure paths: whoever has asked is gone: its piece is dropped when the worker is done with it. A worker
- * that stops answers as things stand. Called by the admin socket's commands and gateway_drain.c.
+ * that stops answers as things stand, and at the end whoever still waits is told that it is over. Called by
+ * the admin socket's commands and gateway_drain.c.
  */
 #include "inquiries.h"
 
@@ -114,7 +115,7 @@ static void take_piece(struct inquiries *i)
         return;
     q->position = i->inquiry.finished ? 0 : i->inquiry.position;
     q->worker += i->inquiry.finished;
-    bool over = q->worker == i->n_workers;
+    bool over = q->worker == i->n_workers || session_is_found(&i->inquiry);
     if (!over && i->inquiry.n < i->inquiry.room) {
         hand_over(i);
         return;
@@ -148,6 +149,8 @@ int inquiries_new(sd_event *loop, struct worker *workers, uint32_t n_workers, st
     i->n_workers = n_workers;
     i->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int error = i->done_fd < 0 ? -errno : sd_event_add_io(loop, &i->source, i->done_fd, EPOLLIN, on_done, i);
+    if (error >= 0) /* nobody who asks comes before anything else */
+        error = sd_event_source_set_priority(i->source, SD_EVENT_PRIORITY_IDLE);
     if (error < 0) {
         inquiries_stop(i);
         inquiries_free(i);
@@ -168,6 +171,15 @@ void inquiries_free(struct inquiries *i)
     if (!i)
         return;
     assert(!i->source);
+    if (i->asked)
+        i->asked->found += i->inquiry.found;
+    if (i->asked)
+        i->asked->on_sessions(i->asked, NULL, 0, true);
+    while (i->first) {
+        struct session_question *q = i->first;
+        i->first = q->next;
+        q->on_sessions(q, NULL, 0, true);
+    }
     fd_close(&i->done_fd);
     free(i);
 }

@@ -6,12 +6,14 @@
  * The writer sleeps on an eventfd when all queues are empty, and only then does a producer have to wake it;
  * while lines keep coming it looks every LOG_BATCH_MS instead. So a busy worker makes no system call for its
  * lines. Standard error that nobody reads stops the writer, nobody else: queues fill, lines are dropped and
- * counted.
+ * counted. Lines that it refuses (a full disk, a reader that has gone) are lost, counted, and told about as
+ * soon as it takes some again.
  */
 #include "log.h"
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "log_journal.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -30,6 +32,7 @@
 #define LINE_MAX_BYTES (LOG_EVENT_BYTES + 200)
 #define LOG_BATCH_MS 20
 #define OUTPUT_BYTES (64 * 1024)
+#define STOP_SECONDS 2 /* without a byte taken: nobody reads the last lines */
 
 struct event_line {
     struct timespec at;
@@ -63,12 +66,17 @@ struct log {
     _Atomic bool stop;
     pthread_t thread;
     bool running;
-    bool journal; /* standard error is the journal: it knows the time and takes <level> */
+    bool journal; /* standard error is the journal */
     bool colour;
     time_t second; /* whose text this is: many lines are of one second */
     char second_text[32];
     char *output;
     size_t used;
+    _Atomic uint64_t written; /* bytes that standard error took */
+    _Atomic uint64_t lost;    /* lines that standard error refused, in all, and: */
+    uint64_t lost_told;
+    int lost_error;
+    bool torn; /* the first of them was cut in its middle */
 };
 
 static struct log the_log = {.wake_fd = -1};
@@ -107,22 +115,25 @@ static void wake_writer(void)
         (void)!write(the_log.wake_fd, &one, sizeof(one));
 }
 
-/* Writes all of the output buffer; what standard error refuses is lost. */
-static void flush_output(void)
+/* Writes to standard error, waiting for its reader. How much it took; less than all: *ret_error says why. */
+static size_t write_out(const char *text, size_t size, int *ret_error)
 {
     size_t done = 0;
 
-    while (done < the_log.used) {
-        ssize_t n = write(STDERR_FILENO, the_log.output + done, the_log.used - done);
-        if (n > 0)
+    while (done < size) {
+        ssize_t n = write(STDERR_FILENO, text + done, size - done);
+        if (n > 0) {
             done += (size_t)n;
-        else if (n < 0 && errno == EAGAIN) {
+            atomic_fetch_add_explicit(&the_log.written, (uint64_t)n, memory_order_relaxed);
+        } else if (n < 0 && errno == EAGAIN) {
             struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
             (void)poll(&p, 1, -1);
-        } else if (n < 0 && errno != EINTR)
+        } else if (n < 0 && errno != EINTR) {
+            *ret_error = errno;
             break;
+        }
     }
-    the_log.used = 0;
+    return done;
 }
 
 /* The colour of a line on a terminal, by level; information has none. */
@@ -166,6 +177,56 @@ static void add_prefix(struct text *t, const struct timespec *at, enum log_level
     text_add(t, " ");
 }
 
+/* What of the buffer was not taken is lost; a line that was taken in part is, too. */
+static void lose(const char *from, const char *end)
+{
+    uint64_t lines = 0;
+
+    for (const char *c = from; c < end; c++)
+        lines += *c == '\n';
+    atomic_fetch_add_explicit(&the_log.lost, lines, memory_order_relaxed);
+}
+
+/* Says how many lines were lost since that was said last. False: that is refused, too. */
+static bool tell_lost(void)
+{
+    uint64_t lost = atomic_load_explicit(&the_log.lost, memory_order_relaxed);
+    char line[320], event[256];
+    struct timespec at;
+    struct text t;
+
+    if (lost == the_log.lost_told)
+        return true;
+    const char *why = strerrordesc_np(the_log.lost_error);
+    snprintf(event, sizeof(event), "event=log_dropped lines=%llu total=%llu error=\"%s\"\n",
+        (unsigned long long)(lost - the_log.lost_told), (unsigned long long)lost, why ? why : "");
+    clock_gettime(CLOCK_REALTIME, &at);
+    text_begin(&t, line, sizeof(line));
+    text_add(&t, the_log.torn ? "\n" : "");
+    add_prefix(&t, &at, LOG_LEVEL_WARNING);
+    text_add(&t, event);
+    size_t size = (size_t)(t.at - line), done = write_out(line, size, &the_log.lost_error);
+    the_log.torn = done > 0 ? done < size : the_log.torn;
+    if (done == size)
+        the_log.lost_told = lost;
+    return done == size;
+}
+
+static void flush_output(void)
+{
+    const char *end = the_log.output + the_log.used;
+    size_t done = 0;
+
+    if (the_log.used == 0)
+        return;
+    if (tell_lost()) {
+        done = write_out(the_log.output, the_log.used, &the_log.lost_error);
+        the_log.torn = done > 0 && done < the_log.used && the_log.output[done - 1] != '\n';
+    }
+    lose(the_log.output + done, end);
+    the_log.used = 0;
+}
+
 static void put_line(const struct timespec *at, enum log_level level, const char *line)
 {
     bool coloured = the_log.colour && !the_log.journal && level_colour(level);
@@ -181,6 +242,17 @@ static void put_line(const struct timespec *at, enum log_level level, const char
     /* A line that was too long ends here as well; the NUL makes room for it. */
     *t.at++ = '\n';
     the_log.used += (size_t)(t.at - begin);
+}
+
+/* In the journal after the session lines that came before it. */
+static void put_event(const struct event_line *line)
+{
+    if (the_log.journal) {
+        flush_output();
+        if (log_journal_send(line->level, line->text))
+            return;
+    }
+    put_line(&line->at, line->level, line->text);
 }
 
 static const char *or_dash(const char *text)
@@ -247,6 +319,8 @@ static void format_session(char *line, size_t size, const struct session_record 
         add_text(&t, " relayed=", relay_reason_name(r->relayed));
     add_text(&t, " end=", reason->end);
     add_text(&t, " reason=", reason->name);
+    if (r->sample > 1)
+        add_number(&t, " sample=", r->sample);
     if (r->error) {
         const char *what = strerrordesc_np(r->error);
         add_text(&t, " error=\"", what ? what : "");
@@ -284,7 +358,7 @@ static bool drain_queue(struct queue *q, bool sessions)
             put_line(&line->at, LOG_LEVEL_INFO, text);
         } else {
             const struct event_line *line = entry;
-            put_line(&line->at, line->level, line->text);
+            put_event(line);
         }
         queue_pop(q);
         any = true;
@@ -360,7 +434,7 @@ int log_start(uint32_t workers)
 {
     int error = 0;
 
-    the_log.journal = getenv("JOURNAL_STREAM") != NULL && !isatty(STDERR_FILENO);
+    the_log.journal = log_is_journal();
     the_log.colour = isatty(STDERR_FILENO) && !getenv("NO_COLOR");
     the_log.output = malloc(OUTPUT_BYTES);
     the_log.queues = aligned_alloc(64, (workers + 1) * sizeof(struct queue));
@@ -389,6 +463,22 @@ int log_start(uint32_t workers)
     return 0;
 }
 
+/* Joins the writer, for as long as its reader takes anything. */
+static bool join_writer(void)
+{
+    struct timespec until;
+    uint64_t before;
+    int error;
+
+    do {
+        before = atomic_load_explicit(&the_log.written, memory_order_relaxed);
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += STOP_SECONDS;
+        error = pthread_timedjoin_np(the_log.thread, NULL, &until);
+    } while (error == ETIMEDOUT && before != atomic_load_explicit(&the_log.written, memory_order_relaxed));
+    return error == 0;
+}
+
 void log_stop(void)
 {
     const uint64_t one = 1;
@@ -397,8 +487,14 @@ void log_stop(void)
         return;
     atomic_store(&the_log.stop, true);
     (void)!write(the_log.wake_fd, &one, sizeof(one));
-    pthread_join(the_log.thread, NULL);
-    log_free();
+    if (join_writer())
+        log_free();
+    the_log.running = false; /* a writer whose reader stands still keeps what it uses; the process ends */
+}
+
+uint64_t log_lost(void)
+{
+    return atomic_load_explicit(&the_log.lost, memory_order_relaxed);
 }
 
 void log_event(enum log_level level, const char *event, const char *fmt, ...)

@@ -39,6 +39,7 @@ struct session_record {
     uint16_t smtp_code; /* 0 when the greeting was none */
     uint16_t retries;
     uint16_t worker;
+    uint32_t sample;           /* it stands for so many sessions like it; 0 and 1: for itself */
     bool port_changed;         /* the source port is not the client's */
     bool dissolved;            /* it became an entry in the kernel's table; else: */
     enum relay_reason relayed; /* why it did not */
@@ -52,7 +53,8 @@ struct session_record {
  */
 int log_start(uint32_t workers);
 
-/* Writes what is queued, stops the writer. Lines after this go straight to standard error again. */
+/* Writes what is queued, unless standard error takes nothing for two seconds, and stops the writer. Lines
+ * after this go straight to standard error again. */
 void log_stop(void);
 
 /*
@@ -64,5 +66,8 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
 
 /* Queues one session line. False when the queue was full and the line is lost. Thread: that worker. */
 bool log_session(uint16_t worker, const struct session_record *r);
+
+/* Lines that standard error has refused so far: a full disk, a reader that has gone. */
+uint64_t log_lost(void);
 
 #endif

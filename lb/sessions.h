@@ -74,6 +74,12 @@ struct session_inquiry {
     _Atomic bool done;
 };
 
+/* One session was asked for, and this is it. */
+static inline bool session_is_found(const struct session_inquiry *q)
+{
+    return q->filter.id != 0 && (q->n > 0 || q->found > 0);
+}
+
 /* Whether a session is meant. Pure. */
 bool session_is_meant(const struct session_filter *f, const struct session_view *v);
 

@@ -77,6 +77,7 @@ struct snapshot {
     const char *unavailable; /* what clients are told when no backend can serve them: a whole reply */
     uint32_t workers;
     uint32_t max_sessions; /* over all workers */
+    uint32_t log_sample;   /* of so many sessions that end in order, one has its line */
     uint16_t n_vips;
     uint16_t n_listeners;
     uint16_t n_pools;

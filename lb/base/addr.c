@@ -167,6 +167,17 @@ int addr_parse(const char *text, union addr *ret)
     return 0;
 }
 
+int addr_parse_default(const char *text, uint16_t port, union addr *ret)
+{
+    char with_port[ADDR_TEXT_MAX];
+    bool bare_v6 = text[0] != '[' && strchr(text, ':') != strrchr(text, ':');
+
+    if (addr_parse(text, ret) == 0)
+        return 0;
+    int n = snprintf(with_port, sizeof(with_port), bare_v6 ? "[%s]:%u" : "%s:%u", text, port);
+    return n < (int)sizeof(with_port) ? addr_parse(with_port, ret) : -EINVAL;
+}
+
 /* inet_ntop() does this with a format string; every session line has four of them. */
 static void format_ipv4(const uint8_t bytes[4], char buf[ADDR_TEXT_MAX])
 {

@@ -65,6 +65,9 @@ void addr_prefix_shorten(struct addr_prefix *p, uint8_t len);
  */
 int addr_parse(const char *text, union addr *ret);
 
+/* The same, or the address alone, without brackets, whose port is then this one. */
+int addr_parse_default(const char *text, uint16_t port, union addr *ret);
+
 /*
  * "192.0.2.0/28:25", "[2001:db8::/64]:25", "[2001:db8::]/64:25"; without a length the whole address.
  * Bits past the length must be zero. 0 or -EINVAL, outputs untouched on failure.

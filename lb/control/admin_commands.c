@@ -8,6 +8,7 @@
 
 #include "control/admin_handlers.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -145,6 +146,7 @@ static const struct command commands[] = {
     {"show errors", "", ADMIN_OPERATOR, admin_show_errors,
         "protocol errors: none, as no content is looked at"},
     {"show info", "[typed|json]", ADMIN_USER, admin_show_info, "the state of the whole"},
+    {"show plan", "", ADMIN_OPERATOR, admin_show_plan, "what is set up on this host, in the words of ip(8)"},
     {"show servers conn", "[<bk>]", ADMIN_USER, admin_show_servers_conn, "the connections of the backends"},
     {"show servers state", "[<bk>]", ADMIN_USER, admin_show_servers_state, "the backends, for a state file"},
     {"show sess", "[<id>|all]", ADMIN_OPERATOR, admin_show_sess, "the sessions, or one"},
@@ -152,8 +154,7 @@ static const struct command commands[] = {
         "the sessions as JSON, one a line; also state=, older=, idle="},
     {"show stat", "[<iid> <type> <sid>] [typed|json]", ADMIN_USER, admin_show_stat,
         "the counters of listeners, pools and backends"},
-    {"show status", "", ADMIN_USER, admin_show_status,
-        "all of it as one line of JSON, and what is wrong; of postern's own"},
+    {"show status", "", ADMIN_USER, admin_show_status, "all of it as one line of JSON, and what is wrong"},
     {"show table", "[<table>]", ADMIN_USER, admin_show_table, "stick tables: there are none"},
     {"show version", "", ADMIN_USER, admin_show_version, "the version"},
     {"shutdown session", "<id>", ADMIN_ADMIN, admin_shutdown_session,
@@ -362,6 +363,7 @@ void admin_run(const struct admin_world *w, struct admin_session *s, char *comma
 
 void admin_task_begin(struct admin_session *s, struct admin_task *t)
 {
+    assert(!s->task && s->on_answer);
     t->waits = true;
     s->task = t;
 }

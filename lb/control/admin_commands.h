@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #define ADMIN_WORDS_MAX 64
@@ -20,6 +21,7 @@
 #define ADMIN_TIMEOUT_MAX_MS 86400000u
 
 struct checks;
+struct discovery;
 struct inquiries;
 struct rates;
 struct status_daemon;
@@ -45,7 +47,8 @@ struct admin_world {
     const struct counters *counters;
     uint32_t workers;
     struct load *loads;
-    struct checks *checks; /* or NULL, as is: */
+    struct discovery *const *discovery; /* or NULL */
+    struct checks *checks;              /* or NULL, as is: */
     struct rates *rates;
     struct inquiries *inquiries; /* of sessions; NULL: there are no workers */
     struct admin_base *bases;    /* one for each place of a backend */
@@ -54,6 +57,7 @@ struct admin_world {
     int (*publish)(void *arg);          /* makes what has changed in the roster hold: 0 or -errno */
     /* Makes another roster hold, if `error` says that there is one, and takes it: NULL, or why not. */
     const char *(*replace)(void *arg, int error, struct roster *next);
+    int (*print_plan)(void *arg, FILE *out); /* what is set up on the host: 0 or -errno */
     void *arg;
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/addr.h"
 #include "base/fd.h"
+#include "base/unix_socket.h"
 #include "log.h"
 
 #include <assert.h>
@@ -21,27 +22,6 @@
 
 #define BACKLOG 1024
 #define MODE 0660
-
-/* Whether somebody listens there: -EADDRINUSE. 0: nobody does, and nothing is left there. */
-static int make_way(const struct sockaddr_un *name)
-{
-    struct stat st;
-
-    if (lstat(name->sun_path, &st) < 0)
-        return errno == ENOENT ? 0 : -errno;
-    if (!S_ISSOCK(st.st_mode))
-        return -EEXIST;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    int error = connect(fd, (const struct sockaddr *)name, sizeof(*name)) < 0 ? errno : 0;
-    fd_close(&fd);
-    if (error == 0 || error == EAGAIN) /* its line is full: it lives */
-        return -EADDRINUSE;
-    if (error != ECONNREFUSED)
-        return -error;
-    return unlink(name->sun_path) < 0 && errno != ENOENT ? -errno : 0;
-}
 
 static int give_to_group(const char *path, gid_t group)
 {
@@ -113,7 +93,7 @@ int admin_endpoint_unix(
     *e = (struct admin_endpoint){.fd = -1, .name.sun_family = AF_UNIX};
     assert(strlen(path) < sizeof(e->name.sun_path));
     strcpy(e->name.sun_path, path);
-    int error = make_way(&e->name);
+    int error = unix_socket_make_way(&e->name);
     if (!error)
         error = listen_at(e, group);
     if (!error)
@@ -140,41 +120,17 @@ int admin_endpoint_tcp(struct admin_endpoint *e, const char *at, char ret_why[AD
     return refuse(error, at, ret_why);
 }
 
-bool admin_endpoint_is_unix(int fd, const char *path)
+void admin_endpoint_adopt(struct admin_endpoint *e, int fd, const char *path)
 {
-    struct sockaddr_un name = {0};
-    socklen_t len = sizeof(name);
-
-    return fd >= 0 && path[0] && getsockname(fd, (struct sockaddr *)&name, &len) == 0 &&
-           name.sun_family == AF_UNIX && strncmp(name.sun_path, path, sizeof(name.sun_path)) == 0;
-}
-
-bool admin_endpoint_is_tcp(int fd, const char *at)
-{
-    union addr is = {0}, wanted;
-    socklen_t len = sizeof(is);
-
-    return fd >= 0 && addr_parse(at, &wanted) == 0 && getsockname(fd, &is.sa, &len) == 0 &&
-           addr_same_host(&is, &wanted) && addr_port(&is) == addr_port(&wanted);
-}
-
-void admin_endpoint_adopt(struct admin_endpoint *e, int fd)
-{
-    socklen_t len = sizeof(e->name);
     struct stat st;
 
-    *e = (struct admin_endpoint){.fd = fd};
-    if (getsockname(fd, (struct sockaddr *)&e->name, &len) < 0 || e->name.sun_family != AF_UNIX)
-        return;
-    if (lstat(e->name.sun_path, &st) == 0) {
+    *e = (struct admin_endpoint){.fd = fd, .name.sun_family = AF_UNIX};
+    assert(strlen(path) < sizeof(e->name.sun_path));
+    strcpy(e->name.sun_path, path);
+    if (path[0] && lstat(path, &st) == 0) {
         e->device = st.st_dev;
         e->inode = st.st_ino;
     }
-}
-
-void admin_endpoint_abandon(struct admin_endpoint *e)
-{
-    e->inode = 0;
 }
 
 void admin_endpoint_regroup(const struct admin_endpoint *e, gid_t group)

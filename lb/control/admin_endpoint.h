@@ -28,15 +28,8 @@ int admin_endpoint_unix(
     struct admin_endpoint *e, const char *path, gid_t group, char ret_why[ADMIN_ENDPOINT_WHY_MAX]);
 int admin_endpoint_tcp(struct admin_endpoint *e, const char *at, char ret_why[ADMIN_ENDPOINT_WHY_MAX]);
 
-/* Whether this is a listening socket there; -1 and "" are none. */
-bool admin_endpoint_is_unix(int fd, const char *path);
-bool admin_endpoint_is_tcp(int fd, const char *at);
-
-/* Goes on with such a socket, which it takes. */
-void admin_endpoint_adopt(struct admin_endpoint *e, int fd);
-
-/* Its name stays when it is closed: another process goes on with it. */
-void admin_endpoint_abandon(struct admin_endpoint *e);
+/* A socket that another process has had: at a path, or of TCP (""). It is ours to remove from now on. */
+void admin_endpoint_adopt(struct admin_endpoint *e, int fd, const char *path);
 
 /* Gives a unix socket to another group; logs where that cannot be. */
 void admin_endpoint_regroup(const struct admin_endpoint *e, gid_t group);

@@ -9,13 +9,16 @@ struct admin_call;
 
 /* admin_show.c */
 void admin_show_info(const struct admin_call *c);
-void admin_show_status(const struct admin_call *c);
 void admin_show_version(const struct admin_call *c);
 void admin_show_backend(const struct admin_call *c);
 void admin_show_servers_conn(const struct admin_call *c);
 void admin_show_servers_state(const struct admin_call *c);
 void admin_show_table(const struct admin_call *c);
 void admin_show_errors(const struct admin_call *c);
+
+/* admin_own.c */
+void admin_show_status(const struct admin_call *c);
+void admin_show_plan(const struct admin_call *c);
 
 /* admin_stat.c */
 void admin_show_stat(const struct admin_call *c);

@@ -10,12 +10,10 @@
 #include "control/checks.h"
 #include "control/rates.h"
 #include "control/server_state.h"
-#include "control/status.h"
 
 #include "base/clock.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <syslog.h>
@@ -127,20 +125,6 @@ void admin_show_info(const struct admin_call *c)
             write_info(c->reply, &v);
     }
     admin_reply_text(c->reply, form == ADMIN_JSON ? "]\n" : "");
-}
-
-/* postern's own words. */
-void admin_show_status(const struct admin_call *c)
-{
-    char *text = status_print(c->world);
-
-    if (!text) {
-        admin_say(c, LOG_ERR, "There is no memory for it.");
-        return;
-    }
-    admin_reply_text(c->reply, text);
-    admin_reply_text(c->reply, "\n");
-    free(text);
 }
 
 void admin_show_version(const struct admin_call *c)

@@ -57,7 +57,6 @@ struct way {
     sd_event_source *accept;
     char at[CONFIG_SOCKET_MAX + 1], next_at[CONFIG_SOCKET_MAX + 1]; /* as configured; "": closed */
     bool changes;                                                   /* `next` is to take the place of `now` */
-    int inherited;                                                  /* a socket to go on with; -1: none */
     struct admin_socket *socket;
 };
 
@@ -190,6 +189,13 @@ static bool is_over(const struct client *c, int received)
     return c->answered && !c->session.prompt;
 }
 
+/* It is not the client who does nothing. */
+static void await_answer(struct client *c)
+{
+    (void)sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
+    (void)sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
+}
+
 static int on_client(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
     struct client *c = arg;
@@ -206,7 +212,7 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *arg
     if (gone || (sent == 0 && !more && is_over(c, received)))
         leave(c);
     else if (sent == 0 && waits)
-        (void)sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
+        await_answer(c);
     else
         (void)sd_event_source_set_io_events(c->io, sent < 0 || more ? EPOLLOUT : EPOLLIN);
     return 0;
@@ -217,6 +223,7 @@ static void on_answer(struct admin_session *s)
     struct client *c = (struct client *)((char *)s - offsetof(struct client, session));
 
     (void)sd_event_source_set_io_events(c->io, EPOLLOUT);
+    begin_idle(c);
     (void)sd_event_source_set_enabled(c->io, SD_EVENT_ON);
 }
 
@@ -347,11 +354,6 @@ static int prepare_way(struct way *w, const char *at, gid_t group, char why[ADMI
     w->next = (struct admin_endpoint){.fd = -1};
     if (!w->changes || !at[0])
         return 0;
-    if (w->inherited >= 0) { /* it is there */
-        admin_endpoint_adopt(&w->next, w->inherited);
-        w->inherited = -1;
-        return 0;
-    }
     return w == &w->socket->ways[BY_TCP] ? admin_endpoint_tcp(&w->next, at, why)
                                          : admin_endpoint_unix(&w->next, at, group, why);
 }
@@ -378,6 +380,7 @@ static void take(struct way *w)
     w->accept = sd_event_source_disable_unref(w->accept);
     admin_endpoint_close(&w->now);
     w->now = w->next;
+    w->next = (struct admin_endpoint){.fd = -1};
     strcpy(w->at, w->next_at);
     if (w->now.fd >= 0 && watch(w) < 0) { /* there is no memory */
         admin_endpoint_close(&w->now);
@@ -409,7 +412,7 @@ int admin_socket_new(sd_event *loop, const struct admin_world *world, struct adm
         return -ENOMEM;
     *a = (struct admin_socket){.world = *world, .loop = loop};
     for (int i = 0; i < WAYS; i++)
-        a->ways[i] = (struct way){.socket = a, .now.fd = -1, .next.fd = -1, .inherited = -1};
+        a->ways[i] = (struct way){.socket = a, .now.fd = -1, .next.fd = -1};
     int error = sd_event_add_time(loop, &a->again, CLOCK_MONOTONIC, UINT64_MAX, 0, on_again, a);
     if (error < 0) {
         free(a);
@@ -419,23 +422,30 @@ int admin_socket_new(sd_event *loop, const struct admin_world *world, struct adm
     return 0;
 }
 
-void admin_socket_inherit(struct admin_socket *a, int unix_fd, int tcp_fd)
-{
-    a->ways[BY_UNIX].inherited = unix_fd;
-    a->ways[BY_TCP].inherited = tcp_fd;
-}
-
 int admin_socket_fd(const struct admin_socket *a, bool tcp)
 {
-    return a->ways[tcp ? BY_TCP : BY_UNIX].now.fd;
+    return a ? a->ways[tcp ? BY_TCP : BY_UNIX].now.fd : -1;
+}
+
+void admin_socket_adopt(struct admin_socket *a, const struct config_admin *c, int unix_fd, int tcp_fd)
+{
+    const char *at[WAYS] = {[BY_UNIX] = c->socket, [BY_TCP] = c->tcp};
+    int fd[WAYS] = {[BY_UNIX] = unix_fd, [BY_TCP] = tcp_fd};
+
+    for (int i = 0; i < WAYS; i++) {
+        struct way *w = &a->ways[i];
+        if (fd[i] < 0)
+            continue;
+        admin_endpoint_adopt(&w->next, fd[i], i == BY_UNIX ? at[i] : "");
+        strcpy(w->next_at, at[i]);
+        take(w);
+    }
 }
 
 void admin_socket_abandon(struct admin_socket *a)
 {
-    for (int i = 0; i < WAYS && a; i++) {
-        admin_endpoint_abandon(&a->ways[i].now);
-        admin_endpoint_abandon(&a->ways[i].next);
-    }
+    if (a)
+        a->ways[BY_UNIX].now.inode = 0; /* the name is another process's */
     admin_socket_free(a);
 }
 

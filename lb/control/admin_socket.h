@@ -31,18 +31,18 @@ int admin_socket_prepare(
 void admin_socket_settle(struct admin_socket *a, bool applied);
 
 /*
- * Before the first configuration: sockets that another process has had, -1 for none. What is to be opened at
- * the address of one goes on with it; they are taken over.
+ * Goes on with listening sockets that another process has had at the places of this configuration, -1: none;
+ * they are ours from now on. To be called before anything else.
  */
-void admin_socket_inherit(struct admin_socket *a, int unix_fd, int tcp_fd);
+void admin_socket_adopt(struct admin_socket *a, const struct config_admin *c, int unix_fd, int tcp_fd);
 
-/* The listening sockets; -1: it is not open. */
+/* The listening socket; -1: none. */
 int admin_socket_fd(const struct admin_socket *a, bool tcp);
 
 /* Ends all clients and removes the sockets. NULL is accepted. */
 void admin_socket_free(struct admin_socket *a);
 
-/* The same, but another process goes on with the socket. */
+/* The same, but another process goes on with the sockets. */
 void admin_socket_abandon(struct admin_socket *a);
 
 #endif

@@ -90,10 +90,15 @@ struct config_gateway {
     struct config_drain drain;
 };
 
+struct config_log {
+    uint32_t sample; /* 1: every session has its line */
+};
+
 struct config {
     struct config_gateway gateway;
     struct config_admin admin;
     struct config_http http;
+    struct config_log log;
     struct config_array listeners; /* struct config_listener */
     struct config_array sources;   /* struct config_source */
     struct config_array pools;     /* struct config_pool */

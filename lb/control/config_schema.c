@@ -269,12 +269,19 @@ static const struct config_key http_keys[] = {
 };
 static const struct config_section http_section = SECTION("http", NULL, struct config_http, http_keys);
 
+static const struct config_key log_keys[] = {
+    {"sample", CONFIG_NUMBER, AT(struct config_log, sample), .min = 1, .max = 1000000, .fallback = "1",
+        .help = "of so many sessions that end in order, one has its line"},
+};
+static const struct config_section log_section = SECTION("log", NULL, struct config_log, log_keys);
+
 static const struct config_key root_keys[] = {
     {"gateway", CONFIG_MAP, AT(struct config, gateway), .section = &gateway_section, .help = "this gateway"},
     {"admin", CONFIG_MAP, AT(struct config, admin), .section = &admin_section,
         .help = "how the running daemon is asked and told"},
     {"http", CONFIG_MAP, AT(struct config, http), .section = &http_section,
         .help = "what monitoring and browsers are told"},
+    {"log", CONFIG_MAP, AT(struct config, log), .section = &log_section, .help = "what is written down"},
     {"listeners", CONFIG_LIST, .required = true, AT(struct config, listeners), .section = &listener_section,
         .help = "the addresses that clients connect to"},
     {"sources", CONFIG_NAMED, AT(struct config, sources), .section = &source_section,

@@ -10,6 +10,8 @@
  * Called by config_parse.c for what is written and for the defaults of the schema; pure.
  */
 #include "control/config_values.h"
+
+#include "base/resolver.h"
 #include "control/config_report.h"
 
 #include <errno.h>
@@ -19,7 +21,6 @@
 #include <string.h>
 
 #define PORT_SMTP 25
-#define PORT_DNS 53
 #define HOST_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
 /* A VIP takes its whole prefix away from the gateway's own use; beyond this it is surely a mistake. */
@@ -233,15 +234,8 @@ static int parse_path(
 
 int config_resolver_parse(const char *text, union addr *ret)
 {
-    char with_port[CONFIG_QUOTE_MAX];
-    bool bare_v6 = text[0] != '[' && strchr(text, ':') != strrchr(text, ':');
     union addr a;
-    if (addr_parse(text, &a) < 0) {
-        int n = snprintf(with_port, sizeof(with_port), bare_v6 ? "[%s]:%d" : "%s:%d", text, PORT_DNS);
-        if (n >= (int)sizeof(with_port) || addr_parse(with_port, &a) < 0)
-            return -EINVAL;
-    }
-    if (addr_port(&a) == 0 || config_addr_useless(&a))
+    if (addr_parse_default(text, RESOLVER_PORT, &a) < 0 || addr_port(&a) == 0 || config_addr_useless(&a))
         return -EINVAL;
     *ret = a;
     return 0;

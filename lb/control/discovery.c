@@ -349,6 +349,19 @@ int discovery_apply(struct discovery *d, const struct config *c)
     return sources ? error : -ENOMEM;
 }
 
+bool discovery_look(const struct discovery *d, const char *pool, struct discovery_view *ret)
+{
+    for (uint32_t i = 0; d && i < d->n; i++) {
+        const struct source *s = d->sources[i];
+        if (strcmp(s->name, pool) != 0)
+            continue;
+        *ret = (struct discovery_view){
+            .from = s->what, .known = s->judge.n, .kept = s->told, .held = s->judge.held_n};
+        return true;
+    }
+    return false;
+}
+
 int discovery_new(const struct discovery_given *given, struct discovery **ret)
 {
     struct discovery *d = calloc(1, sizeof(*d));

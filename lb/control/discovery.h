@@ -29,6 +29,17 @@ int discovery_new(const struct discovery_given *given, struct discovery **ret);
  */
 int discovery_apply(struct discovery *d, const struct config *c);
 
+/* What is known of a pool's source; texts last until the loop goes on. */
+struct discovery_view {
+    const char *from; /* "srv _smtp._tcp.example.org" */
+    uint32_t known;   /* backends that were taken last */
+    const char *kept; /* why these are kept although a look was taken; "": they are not */
+    uint32_t held;    /* backends of what is held back; 0: nothing is */
+};
+
+/* False: that pool does not discover; d may be NULL. */
+bool discovery_look(const struct discovery *d, const char *pool, struct discovery_view *ret);
+
 /* Ends it. NULL is accepted. */
 void discovery_free(struct discovery *d);
 

@@ -14,6 +14,7 @@
 #include "control/discovery_dns.h"
 
 #include "base/clock.h"
+#include "base/resolver.h"
 #include "control/config_values.h"
 
 #include <arpa/nameser.h>
@@ -65,57 +66,30 @@ static int on_answers(sd_event_source *source, int fd, uint32_t events, void *ar
 }
 
 /*
- * It only passes questions on, so it needs neither keys nor root servers. What it remembers must not outlive
- * our own patience, and servers that were dead are asked again soon.
+ * What it remembers must not outlive our own patience, and servers that were dead are asked again soon. An
+ * empty resolver: those of the host.
  */
-static int set_options(struct ub_ctx *ctx)
+static int new_resolver(const char *resolver, struct ub_ctx **ret)
 {
-    static const char *const options[][2] = {
-        {"module-config:", "iterator"},
+    static const struct resolver_option options[] = {
         {"cache-max-ttl:", TEXT_OF(DNS_TTL_MAX)},
         {"cache-max-negative-ttl:", "5"},
         {"infra-host-ttl:", "5"},
-        {"do-not-query-localhost:", "no"},
     };
-
-    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-        if (ub_ctx_set_option(ctx, options[i][0], options[i][1]))
-            return -EINVAL;
-    (void)ub_ctx_debugout(ctx, NULL);
-    return ub_ctx_async(ctx, 1) ? -EINVAL : 0;
-}
-
-/* libunbound writes a port after an @. */
-static int set_server(struct ub_ctx *ctx, const char *resolver)
-{
-    char host[ADDR_TEXT_MAX], text[ADDR_TEXT_MAX + 8];
     union addr a;
 
-    if (!resolver[0] && ub_ctx_resolvconf(ctx, NULL) == 0)
-        return 0;
-    if (config_resolver_parse(resolver[0] ? resolver : "127.0.0.1", &a) < 0)
+    if (resolver[0] && config_resolver_parse(resolver, &a) < 0)
         return -EINVAL;
-    snprintf(text, sizeof(text), "%s@%u", addr_format_host(&a, host), addr_port(&a));
-    return ub_ctx_set_fwd(ctx, text) ? -EINVAL : 0;
+    return resolver_new(resolver[0] ? &a : NULL, options, sizeof(options) / sizeof(options[0]), ret);
 }
 
 int dns_new(sd_event *loop, const char *resolver, struct dns **ret)
 {
-    static const char *const denied[] = {"test.", "home.arpa."};
     struct dns *d = calloc(1, sizeof(*d));
-    int error = d ? 0 : -ENOMEM;
+    int error = d ? new_resolver(resolver, &d->ctx) : -ENOMEM;
 
-    if (d)
-        d->ctx = ub_ctx_create();
-    if (!error)
-        error = d->ctx ? set_options(d->ctx) : -ENOMEM;
-    if (!error)
-        error = set_server(d->ctx, resolver);
     if (!error)
         error = sd_event_add_io(loop, &d->answers, ub_fd(d->ctx), EPOLLIN, on_answers, d);
-    /* It would deny these without asking (RFC 6761, RFC 8375); the last step, for it seals the rest. */
-    for (size_t i = 0; error >= 0 && i < sizeof(denied) / sizeof(denied[0]); i++)
-        (void)ub_ctx_zone_remove(d->ctx, denied[i]);
     if (error < 0) {
         dns_free(d);
         return error;
@@ -224,28 +198,11 @@ static void take_answer(struct question *q, const struct ub_result *result)
             (size_t)result->len[i], &q->service);
 }
 
-static const char *failure(int error, const struct ub_result *result)
-{
-    if (error)
-        return ub_strerror(error);
-    switch (result->rcode) {
-    case ns_r_noerror:
-    case ns_r_nxdomain:
-        return NULL;
-    case ns_r_servfail:
-        return "the server failed (SERVFAIL), or cannot be reached";
-    case ns_r_refused:
-        return "the server refuses (REFUSED)";
-    default:
-        return "the server answers with an error";
-    }
-}
-
 static void on_answer(void *arg, int error, struct ub_result *result)
 {
     struct question *q = arg;
     struct dns_lookup *l = q->lookup;
-    const char *why = failure(error, result);
+    const char *why = resolver_failure(error, result);
 
     q->open = false;
     l->n_open--;

@@ -7,6 +7,7 @@
  */
 #include "control/hand_over.h"
 
+#include "base/addr.h"
 #include "base/fd.h"
 
 #include <assert.h>
@@ -159,12 +160,6 @@ static uint32_t find(const struct inheritance *h, const char *name, int index)
     return i;
 }
 
-int inheritance_find(const struct inheritance *h, const char *name, int index)
-{
-    uint32_t i = find(h, name, index);
-    return i < h->n ? h->items[i].fd : -1;
-}
-
 int inheritance_take(struct inheritance *h, const char *name, int index)
 {
     uint32_t i = find(h, name, index);
@@ -173,6 +168,28 @@ int inheritance_take(struct inheritance *h, const char *name, int index)
     int fd = h->items[i].fd;
     h->items[i].fd = -1;
     return fd;
+}
+
+static bool is_at(int fd, const char *place)
+{
+    struct sockaddr_storage is = {0};
+    const struct sockaddr_un *path = (const struct sockaddr_un *)&is;
+    const union addr *a = (const union addr *)&is;
+    socklen_t len = sizeof(is);
+    union addr wanted;
+
+    if (getsockname(fd, (struct sockaddr *)&is, &len) < 0)
+        return false;
+    if (is.ss_family == AF_UNIX)
+        return strncmp(path->sun_path, place, sizeof(path->sun_path)) == 0;
+    return addr_parse(place, &wanted) == 0 && addr_same_host(a, &wanted) &&
+           addr_port(a) == addr_port(&wanted);
+}
+
+int inheritance_take_at(struct inheritance *h, const char *name, const char *place)
+{
+    uint32_t i = find(h, name, -1);
+    return i < h->n && is_at(h->items[i].fd, place) ? inheritance_take(h, name, -1) : -1;
 }
 
 /* Nobody will listen there any more. */

@@ -30,10 +30,11 @@
 /* Names of descriptors; with a number behind a dash where there are several. */
 #define HAND_FD_LISTENER_V4 "listener-v4"
 #define HAND_FD_LISTENER_V6 "listener-v6"
-#define HAND_FD_CATCH "catch"             /* the link */
-#define HAND_FD_LOCK "lock"               /* of the network namespace */
-#define HAND_FD_ADMIN "admin"             /* the listening socket */
-#define HAND_FD_ADMIN_TCP "admin-tcp"     /* and that of TCP */
+#define HAND_FD_CATCH "catch" /* the link */
+#define HAND_FD_LOCK "lock"   /* of the network namespace */
+#define HAND_FD_ADMIN "admin" /* listening sockets */
+#define HAND_FD_ADMIN_TCP "admin-tcp"
+#define HAND_FD_HTTP "http"
 #define HAND_FD_PREDECESSOR "predecessor" /* the socket towards one that still drains */
 
 enum hand_kind { HAND_FD = 1, HAND_OFFER, HAND_PREPARED, HAND_TAKE, HAND_SERVING };
@@ -76,11 +77,11 @@ struct inheritance {
  */
 int inheritance_open(struct inheritance *h);
 
-/* A descriptor by its name, or -1. `index` -1: no number. */
-int inheritance_find(const struct inheritance *h, const char *name, int index);
-
-/* The same, and it is the caller's from now on. */
+/* A descriptor by its name, the caller's from now on; or -1. `index` -1: no number. */
 int inheritance_take(struct inheritance *h, const char *name, int index);
+
+/* The same for a listening socket that is at this place: a path, or "127.0.0.1:9999". */
+int inheritance_take_at(struct inheritance *h, const char *name, const char *place);
 
 /* Closes what nobody has taken, but the socket. A unix socket among it loses its name, when `final`. */
 void inheritance_close(struct inheritance *h, bool final);

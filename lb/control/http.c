@@ -16,12 +16,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #define BACKLOG 128
+#define FINISH_MS 50       /* at the end; the loop stands still for that long at most */
 #define AGAIN_US 1000000   /* when descriptors were short */
 #define MEMORY_BYTES 16384 /* of a connection: its request, and the head of its answer */
 #define LIBRARY_SPARE 8    /* places of those that were shut down, and not yet closed */
@@ -34,6 +36,12 @@ struct client {
     uint64_t end_ms;
 };
 
+/* An answer; `response` is NULL: none has been made. */
+struct made {
+    struct MHD_Response *response;
+    unsigned status;
+};
+
 struct http {
     struct http_given given;
     struct MHD_Daemon *daemon;
@@ -42,6 +50,7 @@ struct http {
     struct client *oldest, **youngest; /* in the order in which they came */
     unsigned n_clients;                /* but those shut */
     struct client *coming;             /* being handed over */
+    struct made *made;                 /* in this turn of the loop, by page */
 };
 
 /* ---- answers ------------------------------------------------------------------------------------------ */
@@ -49,71 +58,94 @@ struct http {
 static const char *const headers[][2] = {
     {MHD_HTTP_HEADER_CONNECTION, "close"},
     {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
-    {MHD_HTTP_HEADER_X_CONTENT_TYPE_OPTIONS, "nosniff"},
+    {"X-Content-Type-Options", "nosniff"},
     {"Referrer-Policy", "no-referrer"},
-    {MHD_HTTP_HEADER_CONTENT_SECURITY_POLICY,
+    {"Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
 };
 
-/* Takes over `body`. */
-static enum MHD_Result answer(
-    struct MHD_Connection *connection, unsigned status, const char *type, char *body, size_t n)
+/* Takes over `body`. NULL: no memory. */
+static struct MHD_Response *make(unsigned status, const char *type, char *body, size_t n)
 {
-    struct MHD_Response *r = MHD_create_response_from_buffer(n, body, MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback(n, body, free);
     bool ok = r != NULL;
 
     if (!r) {
         free(body);
-        return MHD_NO;
+        return NULL;
     }
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
         ok = ok && MHD_add_response_header(r, headers[i][0], headers[i][1]) == MHD_YES;
     ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type) == MHD_YES;
     if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
         ok = ok && MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD") == MHD_YES;
-    enum MHD_Result queued = ok ? MHD_queue_response(connection, status, r) : MHD_NO;
+    if (ok)
+        return r;
     MHD_destroy_response(r);
-    return queued;
+    return NULL;
 }
 
 static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned status, const char *text)
 {
     char *body = strdup(text);
-    return body ? answer(connection, status, "text/plain; charset=utf-8", body, strlen(body)) : MHD_NO;
+    struct MHD_Response *r = body ? make(status, "text/plain; charset=utf-8", body, strlen(body)) : NULL;
+
+    if (!r)
+        return MHD_NO;
+    enum MHD_Result queued = MHD_queue_response(connection, status, r);
+    MHD_destroy_response(r);
+    return queued;
 }
 
-static enum MHD_Result answer_page(
-    const struct http *h, struct MHD_Connection *connection, const struct http_page *page)
+static struct made make_page(const struct http *h, const struct http_page *page)
 {
     char *body = NULL;
     size_t n = 0;
     FILE *out = open_memstream(&body, &n);
 
     if (!out)
-        return MHD_NO;
+        return (struct made){0};
     unsigned status = page->write(out, h->given.arg);
     bool whole = !ferror(out);
     if (fclose(out) != 0 || !whole) { /* no memory: rather nothing than a part */
         free(body);
-        return MHD_NO;
+        return (struct made){0};
     }
-    return answer(connection, status, page->type, body, n);
+    return (struct made){.response = make(status, page->type, body, n), .status = status};
+}
+
+/* Whoever asks in the same turn gets the same: a crowd costs the loop no more than one client does. */
+static enum MHD_Result answer_page(struct http *h, struct MHD_Connection *connection, size_t page)
+{
+    struct made *m = &h->made[page];
+
+    if (!m->response)
+        *m = make_page(h, &h->given.pages[page]);
+    return m->response ? MHD_queue_response(connection, m->status, m->response) : MHD_NO;
+}
+
+static void forget_pages(struct http *h)
+{
+    for (size_t i = 0; i < h->given.n_pages; i++) {
+        if (h->made[i].response)
+            MHD_destroy_response(h->made[i].response); /* those that are being sent live on */
+        h->made[i] = (struct made){0};
+    }
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *path,
     const char *method, const char *version, const char *upload, size_t *upload_bytes, void **state)
 {
-    const struct http *h = arg;
+    struct http *h = arg;
 
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return answer_text(
             connection, MHD_HTTP_METHOD_NOT_ALLOWED, "There is only something to look at: GET and HEAD.\n");
     for (size_t i = 0; i < h->given.n_pages; i++)
         if (strcmp(path, h->given.pages[i].path) == 0)
-            return answer_page(h, connection, &h->given.pages[i]);
-    return answer_text(
-        connection, MHD_HTTP_NOT_FOUND, "There are /status, /metrics, /healthz and /readyz here.\n");
+            return answer_page(h, connection, i);
+    return answer_text(connection, MHD_HTTP_NOT_FOUND, "There is nothing here.\n");
 }
 
 /* ---- the life of a connection ------------------------------------------------------------------------- */
@@ -182,12 +214,17 @@ static void await(struct http *h)
     (void)sd_event_source_set_enabled(h->timer, SD_EVENT_ONESHOT);
 }
 
+/* Lets the library do what there is to do now. */
+static void turn(struct http *h)
+{
+    (void)MHD_run(h->daemon);
+    forget_pages(h);
+    await(h);
+}
+
 static int on_ready(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
-    struct http *h = arg;
-
-    (void)MHD_run(h->daemon);
-    await(h);
+    turn(arg);
     return 0;
 }
 
@@ -198,8 +235,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
 
     while ((c = oldest_open(h)) && c->end_ms <= clock_now_ms())
         shut(c);
-    (void)MHD_run(h->daemon);
-    await(h);
+    turn(h);
     return 0;
 }
 
@@ -243,8 +279,7 @@ static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg
     (void)MHD_add_connection(h->daemon, got, &from.sa, len); /* closes the socket when it fails */
     free(h->coming);
     h->coming = NULL;
-    (void)MHD_run(h->daemon);
-    await(h);
+    turn(h);
     return 0;
 }
 
@@ -293,14 +328,15 @@ static int watch(struct http *h)
     return error < 0 ? error : 0;
 }
 
-int http_open(const struct http_given *given, const union addr *at, struct http **ret)
+int http_open(const struct http_given *given, const union addr *at, int fd, struct http **ret)
 {
     struct http *h = calloc(1, sizeof(*h));
 
     if (!h)
         return -ENOMEM;
-    *h = (struct http){.given = *given, .fd = -1, .youngest = &h->oldest};
-    int error = listen_at(h, at);
+    *h = (struct http){.given = *given, .fd = fd, .youngest = &h->oldest};
+    h->made = calloc(given->n_pages, sizeof(*h->made));
+    int error = !h->made ? -ENOMEM : fd >= 0 ? 0 : listen_at(h, at);
     if (!error)
         error = start_library(h);
     if (!error)
@@ -313,6 +349,25 @@ int http_open(const struct http_given *given, const union addr *at, struct http 
     return 0;
 }
 
+int http_fd(const struct http *h)
+{
+    return h ? h->fd : -1;
+}
+
+/* Who has just come is of this host: what he asks is here in a moment, or never. */
+static void finish(struct http *h)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    uint64_t now_ms = clock_now_ms(), end_ms = now_ms + FINISH_MS;
+
+    for (; info && oldest_open(h) && now_ms < end_ms; now_ms = clock_now_ms()) {
+        struct pollfd ready = {.fd = info->epoll_fd, .events = POLLIN};
+        (void)poll(&ready, 1, (int)(end_ms - now_ms));
+        (void)MHD_run(h->daemon);
+        forget_pages(h);
+    }
+}
+
 void http_close(struct http *h)
 {
     if (!h)
@@ -321,9 +376,12 @@ void http_close(struct http *h)
     sd_event_source_disable_unref(h->again);
     sd_event_source_disable_unref(h->ready);
     sd_event_source_disable_unref(h->timer);
-    if (h->daemon)
+    if (h->daemon) {
+        finish(h);
         MHD_stop_daemon(h->daemon);
+    }
     assert(!h->oldest);
+    free(h->made);
     fd_close(&h->fd);
     free(h);
 }

@@ -32,10 +32,16 @@ struct http_given {
     void *arg; /* of their functions */
 };
 
-/* Listens from now on. 0 or -errno. */
-int http_open(const struct http_given *given, const union addr *at, struct http **ret);
+/*
+ * Listens from now on; with `fd`, which is taken over also on failure, at a socket that listens there
+ * already, -1: none does. 0 or -errno.
+ */
+int http_open(const struct http_given *given, const union addr *at, int fd, struct http **ret);
 
-/* Ends all connections. NULL is accepted. */
+/* The listening socket; -1 for NULL. */
+int http_fd(const struct http *h);
+
+/* Answers who has just asked, and ends all connections. NULL is accepted. */
 void http_close(struct http *h);
 
 #endif

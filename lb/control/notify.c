@@ -11,14 +11,19 @@
  */
 #include "control/notify.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 
 #define STATUS_MS 2000
+#define HEIR_MS 500      /* while a predecessor lives: see claim() */
+#define CLAIM_US 1000000 /* a service manager that hears nothing for so long has other worries */
 
 /* "1234 sessions, 1200 of them dissolved; 3 of 4 backends take sessions" */
 static void format_status(const struct notify *n, char *text, size_t size)
@@ -45,10 +50,55 @@ static void tell(const struct notify *n, const char *state)
     (void)sd_notifyf(0, "%sSTATUS=%s", state, status);
 }
 
+/* In the child: once its parent has named it, it names its parent, and stays until that has been heard. */
+static void name_back(int go, pid_t parent)
+{
+    char byte;
+
+    if (read(go, &byte, sizeof(byte)) == sizeof(byte) && sd_notifyf(0, "MAINPID=%d", parent) > 0)
+        (void)sd_notify_barrier(0, CLAIM_US);
+}
+
+/*
+ * systemd neither waits for a main process that is not its child, nor learns how it ends; and it looks
+ * whether it is one only when another becomes the main process. After an upgrade in place we are its child as
+ * soon as our predecessor has ended, so another becomes it for a moment: a child of ours, which names us.
+ */
+static void claim(void)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return;
+    pid_t parent = getpid(), child = fork();
+    if (child == 0) {
+        close(ends[1]);
+        name_back(ends[0], parent);
+        _exit(EXIT_SUCCESS);
+    }
+    close(ends[0]);
+    if (child > 0 && sd_notifyf(0, "MAINPID=%d", child) > 0)
+        (void)!write(ends[1], "", 1);
+    close(ends[1]);
+    if (child > 0)
+        (void)waitpid(child, NULL, 0);
+}
+
+static uint64_t period_us(const struct notify *n)
+{
+    return (n->parent == 1 ? STATUS_MS : HEIR_MS) * 1000;
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
 {
-    tell(arg, "");
-    (void)sd_event_source_set_time_relative(source, STATUS_MS * 1000);
+    struct notify *n = arg;
+
+    if (n->parent != getppid()) {
+        n->parent = getppid();
+        claim();
+    }
+    tell(n, "");
+    (void)sd_event_source_set_time_relative(source, period_us(n));
     return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -62,9 +112,10 @@ int notify_watch(sd_event *loop)
 
 void notify_ready(struct notify *n, sd_event *loop)
 {
+    n->parent = getppid();
     if (getenv("NOTIFY_SOCKET")) /* without memory for the timer, the status gets old */
         (void)sd_event_add_time_relative(
-            loop, &n->timer, CLOCK_MONOTONIC, STATUS_MS * 1000, STATUS_MS * 100, on_timer, n);
+            loop, &n->timer, CLOCK_MONOTONIC, period_us(n), HEIR_MS * 100, on_timer, n);
     tell(n, "READY=1\n");
 }
 

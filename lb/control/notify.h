@@ -10,6 +10,7 @@
 #include "counters.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 struct notify {
@@ -19,6 +20,7 @@ struct notify {
     sd_event_source *timer;       /* owned */
     bool reloading;               /* told, and its end is not */
     bool stopping;
+    pid_t parent; /* of this process: another one once a predecessor has ended */
 };
 
 /* The loop keeps the watchdog satisfied, if there is one. Before the first thread is started. 0 or -errno. */

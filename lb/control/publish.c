@@ -212,6 +212,7 @@ int roster_publish(struct roster *r, struct snapshot **ret)
     s->unavailable = unavailable;
     s->workers = r->config->gateway.workers;
     s->max_sessions = r->config->gateway.max_sessions;
+    s->log_sample = r->config->log.sample;
     fill_backends(r, s, &b);
     fill_pools(r, s, &b);
     fill_sources(r, s, &b);

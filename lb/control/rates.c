@@ -40,6 +40,7 @@ struct rates {
     uint32_t idle_percent;
     struct rate gateway;
     uint64_t gateway_was;
+    uint64_t counters_was[COUNTERS], grown_ms[COUNTERS];
     struct rate listeners[ROSTER_LISTENERS_MAX];
     uint64_t listeners_was[ROSTER_LISTENERS_MAX];
     struct rate pools[ROSTER_POOLS_MAX];
@@ -207,6 +208,21 @@ void rates_follow(struct rates *r)
     }
 }
 
+static void look_at_counters(struct rates *r, uint64_t now_ms)
+{
+    for (enum counter i = 0; i < COUNTERS; i++) {
+        uint64_t now = counters_sum(r->given.counters, r->given.workers, i);
+        if (now > r->counters_was[i])
+            r->grown_ms[i] = now_ms;
+        r->counters_was[i] = now;
+    }
+}
+
+uint64_t rates_grown_ms(const struct rates *r, enum counter which)
+{
+    return r ? r->grown_ms[which] : 0;
+}
+
 void rates_look(struct rates *r, uint64_t now_ms)
 {
     uint64_t elapsed_ms = now_ms - r->looked_ms;
@@ -215,6 +231,7 @@ void rates_look(struct rates *r, uint64_t now_ms)
     if (elapsed_ms == 0)
         return;
     r->looked_ms = now_ms;
+    look_at_counters(r, now_ms);
     look_at_workers(r, elapsed_ms);
     look_at_pools(r, elapsed_ms, now_ms);
     look_at_listeners(r, elapsed_ms, now_ms);

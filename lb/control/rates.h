@@ -58,6 +58,9 @@ const struct rate *rates_of_listener(const struct rates *r, uint32_t listener);
 const struct rate *rates_of_pool(const struct rates *r, uint32_t pool);
 const struct rate *rates_of_backend(const struct rates *r, uint32_t backend);
 
+/* When a counter was last seen to have grown; 0: it never was, or r is NULL. */
+uint64_t rates_grown_ms(const struct rates *r, enum counter which);
+
 /* How much of the last second the workers had nothing to do in, in percent. */
 uint32_t rates_idle_percent(const struct rates *r);
 

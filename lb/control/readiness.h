@@ -13,8 +13,8 @@
 bool readiness_is_listener(const struct roster *r, uint32_t listener);
 
 /*
- * Whether each of its addresses has a backend that takes sessions of that family. When not, `why` says which
- * has none, in one line without an end.
+ * Whether each of its addresses has a backend that takes sessions of that family, in whichever of its pools.
+ * When not, `why` says which has none, in one line without an end.
  */
 bool readiness_of_listener(const struct roster *r, uint32_t listener, char why[READINESS_WHY_MAX]);
 

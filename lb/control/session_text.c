@@ -31,9 +31,15 @@ static struct names names_of(const struct roster *r, const struct session_view *
     return n;
 }
 
+/* HAProxy's words for that. */
 static const char *or_none(const char *name)
 {
     return name ? name : "<none>";
+}
+
+static const char *pool_or_none(const char *name)
+{
+    return name ? name : "<NONE>";
 }
 
 /* "192.0.2.1:4242" and, as HAProxy has it, "2001:db8::1:4242". */
@@ -79,7 +85,7 @@ void session_text_line(const struct roster *r, const struct session_view *v, str
     admin_reply_print(reply,
         "0x%016llx: proto=%s src=%s fe=%s be=%s srv=%s age=%s idle=%s in=%llu out=%llu state=%s\n",
         (unsigned long long)v->id, protocol(v), endpoint(&v->client, source), or_none(n.listener),
-        or_none(n.pool), or_none(n.backend), human_time(v->age_ms, age), human_time(v->idle_ms, idle),
+        pool_or_none(n.pool), or_none(n.backend), human_time(v->age_ms, age), human_time(v->idle_ms, idle),
         (unsigned long long)v->bytes_in, (unsigned long long)v->bytes_out, session_state_name(v->state));
 }
 
@@ -108,11 +114,11 @@ void session_text_whole(const struct roster *r, const struct session_view *v, st
     admin_reply_print(reply, "  state=%s conn_retries=%u thread=%u age=%s idle=%s in=%llu out=%llu\n",
         session_state_name(v->state), v->retries, v->worker, human_time(v->age_ms, age),
         human_time(v->idle_ms, idle), (unsigned long long)v->bytes_in, (unsigned long long)v->bytes_out);
-    admin_reply_print(reply, "  frontend=%s (id=%u mode=tcp), addr=%s\n", or_none(n.listener),
+    admin_reply_print(reply, "  frontend=%s (id=%u mode=tcp) addr=%s\n", or_none(n.listener),
         n.listener ? admin_listener_id(v->listener) : 0, endpoint(&v->vip, text));
-    admin_reply_print(reply, "  backend=%s (id=%u mode=tcp), addr=%s\n", or_none(n.pool),
+    admin_reply_print(reply, "  backend=%s (id=%u mode=tcp) addr=%s\n", pool_or_none(n.pool),
         n.pool ? admin_pool_id(v->pool) : 0, endpoint(&v->source, text));
-    admin_reply_print(reply, "  server=%s (id=%u), addr=%s\n", or_none(n.backend),
+    admin_reply_print(reply, "  server=%s (id=%u) addr=%s\n", or_none(n.backend),
         n.backend ? v->backend + 1u : 0, endpoint(&v->backend_address, text));
 }
 

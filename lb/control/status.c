@@ -115,6 +115,23 @@ static json_t *counters_status(const struct admin_world *w)
     return all;
 }
 
+/* How long ago these counters last grew, for those that did: each says that something was short. */
+static json_t *short_status(const struct admin_world *w)
+{
+    static const enum counter watched[] = {
+        COUNTER_log_dropped, COUNTER_descriptors_short, COUNTER_accept_errors, COUNTER_pipes_short};
+    uint64_t now_ms = clock_now_ms();
+    json_t *all = json_object();
+
+    for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++) {
+        uint64_t at_ms = rates_grown_ms(w->rates, watched[i]);
+        if (at_ms)
+            (void)json_object_set_new(
+                all, counter_name(watched[i]), json_integer((json_int_t)(now_ms - at_ms) / 1000));
+    }
+    return all;
+}
+
 static json_t *workers_status(const struct admin_world *w)
 {
     json_t *all = json_array();
@@ -187,8 +204,9 @@ static json_t *find_zone(json_t *zones, const char *name)
     json_t *zone;
     size_t i;
 
-    json_array_foreach(
-        zones, i, zone) if (strcmp(json_string_value(json_object_get(zone, "name")), name) == 0) return zone;
+    json_array_foreach (zones, i, zone)
+        if (strcmp(json_string_value(json_object_get(zone, "name")), name) == 0)
+            return zone;
     return NULL;
 }
 
@@ -213,20 +231,21 @@ static json_t *zones_status(json_t *pools, const char *own)
     size_t i, k, shared = 0;
 
     add_zone(zones, own, own);
-    json_array_foreach(pools, i, pool) shared += json_integer_value(json_object_get(pool, "usable")) > 0;
-    json_array_foreach(pools, i, pool) json_array_foreach(json_object_get(pool, "backends"), k, backend)
-    {
-        const char *name = json_string_value(json_object_get(backend, "zone"));
-        add_zone(zones, name, own);
-        json_t *zone = find_zone(zones, name);
-        if (!zone)
-            continue;
-        add_to(zone, "backends", 1);
-        add_to(zone, "usable", takes_sessions(backend));
-        add_to(zone, "sessions", (double)json_integer_value(json_object_get(backend, "sessions")));
-        if (shared)
-            add_to(zone, "share", json_real_value(json_object_get(backend, "share")) / (double)shared);
-    }
+    json_array_foreach (pools, i, pool)
+        shared += json_integer_value(json_object_get(pool, "usable")) > 0;
+    json_array_foreach (pools, i, pool)
+        json_array_foreach (json_object_get(pool, "backends"), k, backend) {
+            const char *name = json_string_value(json_object_get(backend, "zone"));
+            add_zone(zones, name, own);
+            json_t *zone = find_zone(zones, name);
+            if (!zone)
+                continue;
+            add_to(zone, "backends", 1);
+            add_to(zone, "usable", takes_sessions(backend));
+            add_to(zone, "sessions", (double)json_integer_value(json_object_get(backend, "sessions")));
+            if (shared)
+                add_to(zone, "share", json_real_value(json_object_get(backend, "share")) / (double)shared);
+        }
     return zones;
 }
 
@@ -237,15 +256,27 @@ static json_t *overrides_status(json_t *pools)
     const char *what;
     size_t i, k;
 
-    json_array_foreach(pools, i, pool) json_array_foreach(json_object_get(pool, "backends"), k, backend)
-        json_object_foreach(json_object_get(backend, "overrides"), what, set)(void) json_array_append_new(
-            all, json_pack("{s:O, s:O, s:s, s:O, s:O}", "pool", json_object_get(pool, "name"), "backend",
-                     json_object_get(backend, "name"), "what", what, "value", json_object_get(set, "value"),
-                     "configured", json_object_get(set, "configured")));
+    json_array_foreach (pools, i, pool)
+        json_array_foreach (json_object_get(pool, "backends"), k, backend)
+            json_object_foreach (json_object_get(backend, "overrides"), what, set)
+                (void)json_array_append_new(all,
+                    json_pack("{s:O, s:O, s:s, s:O, s:O}", "pool", json_object_get(pool, "name"), "backend",
+                        json_object_get(backend, "name"), "what", what, "value",
+                        json_object_get(set, "value"), "configured", json_object_get(set, "configured")));
     return all;
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------------- */
+
+static json_t *gateway_status(const struct admin_world *w)
+{
+    const struct config_gateway *g = &(*w->roster)->config->gateway;
+
+    return json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:I, s:s}", "format", STATUS_FORMAT, "version",
+        POSTERN_VERSION, "gateway", g->name, "zone", g->zone, "pid", (int)getpid(), "now",
+        (json_int_t)time(NULL), "uptime_s", (json_int_t)((clock_now_ms() - w->started_ms) / 1000), "phase",
+        w->daemon ? w->daemon->phase : "serving");
+}
 
 json_t *status_make(const struct admin_world *w)
 {
@@ -254,15 +285,14 @@ json_t *status_make(const struct admin_world *w)
 
     if (!pools)
         return NULL;
-    json_t *ret = json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:I, s:s, s:o, s:o, s:{s:o}, s:o, s:o, s:o, s:o, "
-                            "s:o, s:o}",
-        "format", STATUS_FORMAT, "version", POSTERN_VERSION, "gateway", g->name, "zone", g->zone, "pid",
-        (int)getpid(), "now", (json_int_t)time(NULL), "uptime_s",
-        (json_int_t)((clock_now_ms() - w->started_ms) / 1000), "phase",
-        w->daemon ? w->daemon->phase : "serving", "config", config_status(w), "sessions", sessions_status(w),
-        "limits", "descriptors", descriptors_status(), "counters", counters_status(w), "workers",
-        workers_status(w), "listeners", listeners_status(w), "zones", zones_status(pools, g->zone),
-        "overrides", overrides_status(pools), "pools", pools);
+    json_t *ret = gateway_status(w);
+    ret = status_join(
+        ret, json_pack("{s:o, s:o, s:{s:o}, s:o, s:o, s:o}", "config", config_status(w), "sessions",
+                 sessions_status(w), "limits", "descriptors", descriptors_status(), "counters",
+                 counters_status(w), "short_s", short_status(w), "workers", workers_status(w)));
+    ret = status_join(
+        ret, json_pack("{s:o, s:o, s:o, s:o}", "listeners", listeners_status(w), "zones",
+                 zones_status(pools, g->zone), "overrides", overrides_status(pools), "pools", pools));
     json_t *trouble = ret ? trouble_find(ret) : NULL;
     if (trouble && json_object_set_new(ret, "trouble", trouble) == 0)
         return ret;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "control/admin_backend.h"
 #include "control/checks.h"
+#include "control/discovery.h"
 #include "control/rates.h"
 #include "control/weights.h"
 
@@ -203,33 +204,55 @@ static json_t *totals_status(const struct admin_totals *t)
         "bytes_out", (json_int_t)t->bytes_out);
 }
 
-/* `weights` is the sum of the pool. */
+/* What it gets of its pool's sessions, whose weights are `weights` in all. */
+static json_t *share_status(const struct subject *s, uint64_t weights)
+{
+    const struct roster_backend *b = s->b;
+
+    return json_pack("{s:I, s:f, s:f, s:b, s:I, s:f}", "weight",
+        (json_int_t)roster_value(s->r, s->i, OVERRIDE_WEIGHT), "effective_weight",
+        (double)b->weight / SNAPSHOT_WEIGHT_SCALE, "share",
+        weights ? (double)b->weight / (double)weights : 0.0, "reserve", b->weight == 0 && b->reserve > 0,
+        "busy_limit", (json_int_t)b->braked, "late_factor", (double)b->factor / WEIGHTS_FACTOR_ONE);
+}
+
+static json_t *load_status(const struct subject *s, const struct admin_totals *totals)
+{
+    const struct load *load = &s->w->loads[s->i];
+
+    return json_pack("{s:I, s:I, s:I, s:o, s:o}", "sessions", (json_int_t)load_sessions(load),
+        "sessions_most", (json_int_t)atomic_load_explicit(&load->most, memory_order_relaxed), "max_sessions",
+        (json_int_t)s->b->max_sessions, "greeting_ms", greeting_status(totals), "totals",
+        totals_status(totals));
+}
+
+static json_t *health_status(const struct subject *s)
+{
+    uint64_t since_ms = s->asked && s->v.health ? s->v.since_ms : s->w->started_ms;
+    char why[WHY_MAX];
+    const char *state = judge(s, why);
+
+    return json_pack("{s:s, s:o, s:I, s:o, s:o}", "state", state, "why", status_text(why), "since_s",
+        (json_int_t)(s->now_ms > since_ms ? s->now_ms - since_ms : 0) / 1000, "check", check_status(s),
+        "agent", agent_status(s));
+}
+
 static json_t *backend_status(
     const struct admin_world *w, uint16_t i, uint64_t weights, const struct admin_totals *totals)
 {
+    static const char *const origins[] = {
+        [BACKEND_CONFIGURED] = "configured", [BACKEND_ADDED] = "added", [BACKEND_FOUND] = "found"};
     const struct roster *r = *w->roster;
     const struct roster_backend *b = &r->backends[i];
     struct subject s = {.w = w, .r = r, .b = b, .i = i, .now_ms = clock_now_ms()};
-    char why[WHY_MAX];
 
     s.v.agent_state = AGENT_STATE_INITIAL;
     s.asked = checks_look(w->checks, i, &s.v);
-    const char *state = judge(&s, why);
-    uint64_t since_ms = s.asked && s.v.health ? s.v.since_ms : w->started_ms;
-    json_t *all =
-        json_pack("{s:s, s:s, s:o, s:s, s:o, s:I, s:o, s:o, s:b, s:I, s:I, s:I, s:I, s:f, s:f, s:b, s:I, "
-                  "s:f, s:o, s:o, s:o}",
-            "name", b->spec.name, "zone", b->spec.zone, "addresses", addresses_of(b), "state", state, "why",
-            status_text(why), "since_s", (json_int_t)(s.now_ms > since_ms ? s.now_ms - since_ms : 0) / 1000,
-            "check", check_status(&s), "agent", agent_status(&s), "found", b->origin == BACKEND_FOUND,
-            "sessions", (json_int_t)load_sessions(&w->loads[i]), "sessions_most",
-            (json_int_t)atomic_load_explicit(&w->loads[i].most, memory_order_relaxed), "max_sessions",
-            (json_int_t)b->max_sessions, "weight", (json_int_t)roster_value(r, i, OVERRIDE_WEIGHT),
-            "effective_weight", (double)b->weight / SNAPSHOT_WEIGHT_SCALE, "share",
-            weights ? (double)b->weight / (double)weights : 0.0, "reserve", b->weight == 0 && b->reserve > 0,
-            "busy_limit", (json_int_t)b->braked, "late_factor", (double)b->factor / WEIGHTS_FACTOR_ONE,
-            "overrides", overrides_of(&s), "greeting_ms", greeting_status(totals), "totals",
-            totals_status(totals));
+    json_t *all = json_pack("{s:s, s:s, s:o, s:s, s:o}", "name", b->spec.name, "zone", b->spec.zone,
+        "addresses", addresses_of(b), "origin", origins[b->origin], "overrides", overrides_of(&s));
+    all = status_join(all, health_status(&s));
+    all = status_join(all, load_status(&s, totals));
+    all = status_join(all, share_status(&s, weights));
     return status_join(all, status_rate(rates_of_backend(w->rates, i)));
 }
 
@@ -243,26 +266,44 @@ static bool is_shown(const struct admin_world *w, uint16_t pool, uint16_t i)
     return b->spec.name[0] && b->pool == pool && (b->member || load_sessions(&w->loads[i]) > 0);
 }
 
+static json_t *discovery_status(const struct admin_world *w, const char *pool)
+{
+    struct discovery_view v;
+
+    if (!w->discovery || !discovery_look(*w->discovery, pool, &v))
+        return json_null();
+    return json_pack("{s:o, s:I, s:o, s:I}", "from", status_text(v.from), "known", (json_int_t)v.known,
+        "kept", status_text(v.kept), "held", (json_int_t)v.held);
+}
+
+static json_t *settings_status(const struct roster_pool *p)
+{
+    const struct config_section *section = pool_section();
+
+    return json_pack("{s:s, s:b, s:s, s:s, s:s, s:s}", "name", p->name, "leaving", p->config == NULL,
+        "balance", word(section, "balance", p->settings.balance), "source",
+        word(section, "source", p->settings.source), "proxy_protocol",
+        word(section, "proxy_protocol", p->settings.proxy), "zones",
+        p->config ? word(section, "zones", p->config->zones) : "off");
+}
+
 static json_t *pool_status(const struct admin_world *w, uint16_t pool, json_t *backends, uint32_t usable,
     const struct admin_totals *sum)
 {
     const struct roster_pool *p = &(*w->roster)->pools[pool];
-    const struct config_section *section = pool_section();
     json_int_t waiting = 0, sessions = 0;
     json_t *backend;
     size_t i;
 
-    json_array_foreach(backends, i, backend) sessions +=
-        json_integer_value(json_object_get(backend, "sessions"));
+    json_array_foreach (backends, i, backend)
+        sessions += json_integer_value(json_object_get(backend, "sessions"));
     for (uint32_t k = 0; k < w->workers; k++)
         waiting += counter_get(&w->counters[k].waiting[pool]);
-    json_t *all = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "name",
-        p->name, "leaving", p->config == NULL, "balance", word(section, "balance", p->settings.balance),
-        "source", word(section, "source", p->settings.source), "proxy_protocol",
-        word(section, "proxy_protocol", p->settings.proxy), "zones",
-        p->config ? word(section, "zones", p->config->zones) : "off", "sessions", sessions, "waiting",
+    json_t *all = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "sessions", sessions, "waiting",
         waiting, "waiting_max", (json_int_t)p->settings.queue_length, "usable", (json_int_t)usable,
-        "greeting_ms", greeting_status(sum), "totals", totals_status(sum), "backends", backends);
+        "discovery", discovery_status(w, p->name), "greeting_ms", greeting_status(sum), "totals",
+        totals_status(sum), "backends", backends);
+    all = status_join(settings_status(p), all);
     return status_join(all, status_rate(rates_of_pool(w->rates, pool)));
 }
 

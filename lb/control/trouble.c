@@ -12,8 +12,9 @@
 #include <string.h>
 
 #define TEXT_MAX 768
-#define NEAR_PERCENT 90  /* of a limit: time to look at it */
-#define SPILL_LEAST 0.01 /* of a pool's sessions that leave the zone */
+#define NEAR_PERCENT 90    /* of a limit: time to look at it */
+#define SHORT_RECENT_S 600 /* what was short before that is history */
+#define SPILL_LEAST 0.01   /* of a pool's sessions that leave the zone */
 
 struct findings {
     json_t *errors, *warnings;
@@ -96,6 +97,34 @@ static void look_at_gateway(struct findings *f, const json_t *status)
             "nothing, if that is meant; it ends with its last relayed session");
 }
 
+/* What has been short of late, by the counter that says so. */
+static const struct {
+    const char *counter, *what, *why, *act;
+} shortages[] = {
+    {"log_dropped", "session lines were dropped: mail was not, but the log has gaps",
+        "who reads the log was slower than sessions ended",
+        "see what reads standard error: the journal, a disk"},
+    {"descriptors_short", "accepting paused: clients had to wait", "no file descriptor was left",
+        "raise LimitNOFILE= in the unit"},
+    {"accept_errors", "accepting failed: clients had to wait, or left", "the kernel refused it",
+        "look into the kernel's log; memory for sockets may be short"},
+    {"pipes_short", "bulky sessions were copied instead of spliced: they cost more",
+        "no pipe was left for them", "nothing, if it is rare; else raise fs.pipe-user-pages-soft"},
+};
+
+static void look_at_shortages(struct findings *f, const json_t *short_s)
+{
+    char why[TEXT_MAX];
+
+    for (size_t i = 0; i < sizeof(shortages) / sizeof(shortages[0]); i++) {
+        const json_t *s = json_object_get(short_s, shortages[i].counter);
+        if (json_is_integer(s) && json_integer_value(s) < SHORT_RECENT_S)
+            tell(f, WARNING, "gateway", shortages[i].what,
+                put(why, "%s, %lld s ago", shortages[i].why, (long long)json_integer_value(s)),
+                shortages[i].act);
+    }
+}
+
 /* ---- listeners and zones ------------------------------------------------------------------------------ */
 
 static void look_at_listener(struct findings *f, const json_t *listener)
@@ -104,7 +133,8 @@ static void look_at_listener(struct findings *f, const json_t *listener)
     size_t i, refused = 0;
     char about[TEXT_MAX], what[TEXT_MAX], why[TEXT_MAX], act[TEXT_MAX];
 
-    json_array_foreach(json_object_get(listener, "addresses"), i, vip) refused += is(vip, "state", "refused");
+    json_array_foreach (json_object_get(listener, "addresses"), i, vip)
+        refused += is(vip, "state", "refused");
     if (refused > 0)
         tell(f, ERROR, put(about, "listener %s", text(listener, "name")),
             put(what, "%zu of its addresses refuse connections", refused),
@@ -135,8 +165,7 @@ static double spilled(const json_t *pool, const char *own)
     size_t i, local = 0;
     double there = 0;
 
-    json_array_foreach(json_object_get(pool, "backends"), i, backend)
-    {
+    json_array_foreach (json_object_get(pool, "backends"), i, backend) {
         bool here = is(backend, "zone", own);
         local += here && !is(backend, "state", "leaving");
         there += here ? 0 : json_real_value(json_object_get(backend, "share"));
@@ -169,6 +198,26 @@ static void look_at_pool(struct findings *f, const json_t *pool, const char *own
             "bring the backends of this zone back; nothing is lost meanwhile");
 }
 
+static void look_at_discovery(struct findings *f, const json_t *pool)
+{
+    const json_t *d = json_object_get(pool, "discovery");
+    char about[TEXT_MAX], what[TEXT_MAX], why[TEXT_MAX];
+
+    put(about, "pool %s", text(pool, "name"));
+    if (text(d, "kept")[0])
+        tell(f, WARNING, about,
+            put(what, "discovery fails: the %lld backends that are known are kept",
+                (long long)number(d, "known")),
+            put(why, "%s: %s", text(d, "from"), text(d, "kept")),
+            "see that the name servers answer, or that the file is right");
+    else if (number(d, "held") > 0)
+        tell(f, WARNING, about,
+            put(what, "discovery has found %lld backends instead of %lld: that is held back",
+                (long long)number(d, "held"), (long long)number(d, "known")),
+            put(why, "%s: half or more of them would go at once", text(d, "from")),
+            "if it is meant, posternctl reload takes it at once; else it is taken after 10 minutes");
+}
+
 /* ---- backends ----------------------------------------------------------------------------------------- */
 
 /* What the reason of a failed check hints at; the first that fits. */
@@ -191,6 +240,9 @@ static const struct {
                           "it expects a PROXY header"},
     {"connection reset", "%s hangs up on this gateway: see its log, its limits for each client, and whether "
                          "it expects a PROXY header"},
+    {"Server local error",
+        "if %s is a Postfix, it waits for a PROXY header: compare proxy_protocol of the pool "
+        "with its smtpd_upstream_proxy_protocol"},
     {"421", "%s says that it cannot serve now: see its log and its load"},
     {"", "look into the log of %s"},
 };
@@ -252,11 +304,18 @@ json_t *trouble_find(const json_t *status)
     size_t i, k;
 
     look_at_gateway(&f, status);
-    json_array_foreach(json_object_get(status, "listeners"), i, one) look_at_listener(&f, one);
-    json_array_foreach(json_object_get(status, "pools"), i, one) look_at_pool(&f, one, own);
-    json_array_foreach(json_object_get(status, "zones"), i, one) look_at_zone(&f, one);
-    json_array_foreach(json_object_get(status, "pools"), i, one)
-        json_array_foreach(json_object_get(one, "backends"), k, backend) look_at_backend(&f, one, backend);
+    look_at_shortages(&f, json_object_get(status, "short_s"));
+    json_array_foreach (json_object_get(status, "listeners"), i, one)
+        look_at_listener(&f, one);
+    json_array_foreach (json_object_get(status, "pools"), i, one) {
+        look_at_pool(&f, one, own);
+        look_at_discovery(&f, one);
+    }
+    json_array_foreach (json_object_get(status, "zones"), i, one)
+        look_at_zone(&f, one);
+    json_array_foreach (json_object_get(status, "pools"), i, one)
+        json_array_foreach (json_object_get(one, "backends"), k, backend)
+            look_at_backend(&f, one, backend);
     bool whole = f.errors && f.warnings && json_array_extend(f.errors, f.warnings) == 0;
     json_decref(f.warnings);
     if (whole)

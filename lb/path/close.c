@@ -50,8 +50,24 @@ static void reserved_leave(struct worker *w, struct conn *c)
     c->next_backend = CONN_NO_BACKEND;
 }
 
-void session_log_record(struct worker *w, const struct session_record *r)
+/* Nobody would look for it: everything went as it should, at the first backend. */
+static bool is_orderly(const struct session_record *r)
 {
+    return (r->reason == REASON_client_fin || r->reason == REASON_backend_fin) && r->smtp_code / 100 == 2 &&
+           r->retries == 0 && r->error == 0;
+}
+
+void session_log_record(struct worker *w, struct session_record *r)
+{
+    uint32_t sample = w->snapshot->log_sample;
+
+    if (sample > 1 && is_orderly(r)) {
+        if (w->orderly++ % sample != 0) {
+            counter_inc(w->counters, COUNTER_log_sampled);
+            return;
+        }
+        r->sample = sample;
+    }
     if (!log_session((uint16_t)w->index, r))
         counter_inc(w->counters, COUNTER_log_dropped);
 }

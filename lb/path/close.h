@@ -45,8 +45,8 @@ void session_count_end(struct worker *w, enum close_reason reason);
 
 struct session_record;
 
-/* Queues a session line. */
-void session_log_record(struct worker *w, const struct session_record *r);
+/* Queues a session line; of sessions that ended in order perhaps only a sample (snapshot.log_sample). */
+void session_log_record(struct worker *w, struct session_record *r);
 
 /* Queues the session line of a connection that was refused before it had a slot. */
 void session_log_refused(

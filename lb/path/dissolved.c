@@ -32,6 +32,9 @@
 #define ACCOUNTED 1                 /* in daemon_flags: logged and counted, whoever adopts it */
 #define TIMEOUT_MS (11 * 60 * 1000) /* of a session whose backend is in no pool any more */
 
+static const struct dissolved_note nobody = {
+    .slot = CONN_NONE, .backend = DISSOLVED_NO_PLACE, .listener = DISSOLVED_NO_PLACE};
+
 static struct dissolved_note *note_of(const struct worker *w, uint32_t index)
 {
     assert(index - w->entries.first < w->entries.n);
@@ -453,16 +456,13 @@ static void adopt_session(struct worker *w, uint32_t index)
     dissolved_begin(w, index, listener, backend);
 }
 
-static const struct dissolved_note no_note = {
-    .slot = CONN_NONE, .backend = DISSOLVED_NO_PLACE, .listener = DISSOLVED_NO_PLACE};
-
 static void adopt(struct worker *w)
 {
     for (uint32_t i = 0; i < w->entries.n; i++) {
         uint32_t index = w->entries.first + i;
         struct dissolve_entry *e = entry_at(&w->entries, index);
 
-        w->dissolved.notes[i] = no_note;
+        w->dissolved.notes[i] = nobody;
         switch ((enum dissolve_state)order_load(&e->state)) {
         case DISSOLVE_FREE:
             entries_return(&w->entries, index);
@@ -505,7 +505,7 @@ void dissolved_release(struct worker *w)
         if (note->life == LIFE_ALIVE && note->listener != DISSOLVED_NO_PLACE)
             listener_left(&w->counters->listeners[note->listener], 0, 0);
         alive += note->life == LIFE_ALIVE;
-        d->notes[i] = no_note;
+        d->notes[i] = nobody;
         deadline_clear(&d->deadlines, i);
     }
     d->head = d->n_ended = 0;

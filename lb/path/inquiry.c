@@ -133,13 +133,13 @@ static void keep_list(struct worker *w, const struct session_inquiry *q)
     w->lists.at[q->list].slots = q->position < w->table.capacity ? (uint32_t)q->position : w->table.capacity;
 }
 
-/* False: the room is used up, or there is no more. */
+/* False: the room is used up, the one that was asked for is found, or there is no more. */
 static bool look(struct worker *w, struct session_inquiry *q)
 {
     /* Slots beyond have not been used since the table last rested: no pages are taken for looking. */
     if (q->position >= w->table.most_used && q->position < w->table.capacity)
         q->position = w->table.capacity;
-    if (q->n == q->room || is_finished(w, q))
+    if (q->n == q->room || session_is_found(q) || is_finished(w, q))
         return false;
     uint64_t at = q->position++;
     if (at < w->table.capacity)

@@ -310,8 +310,8 @@ static void *worker_main(void *arg)
         dissolve_run(w);
         dissolved_run(w);
         run_completions(w);
-        inquiry_run(w);
         release_run(w);
+        inquiry_run(w);
         queue_run(w);
         accept_start(w);
         dissolved_listen(w);

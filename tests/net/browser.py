@@ -118,8 +118,9 @@ class Browser:
     def text(self):
         return self.evaluate("document.body ? document.body.innerText : ''")
 
-    def screenshot(self, path):
-        height = self.evaluate("Math.ceil(document.documentElement.getBoundingClientRect().height)")
+    def screenshot(self, path, above="body > :last-child", height_max=10000):
+        """The page from its top to where this element begins."""
+        height = min(height_max, self.evaluate(f"Math.floor(document.querySelector('{above}').getBoundingClientRect().top + scrollY)"))
         width = self.evaluate("window.innerWidth")
         image = self.call("Page.captureScreenshot", captureBeyondViewport=True,
                           clip={"x": 0, "y": 0, "width": width, "height": height, "scale": 1})

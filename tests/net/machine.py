@@ -159,8 +159,13 @@ class Machine:
 
     def wait_journal(self, words, since=0, count=1, deadline=DEADLINE):
         """Until so many lines after number `since` have these words; the last of them."""
-        return self.journal.wait(lambda lines: ([line for line in lines[since:] if words in line][count - 1:count] or [None])[0],
-                                 f"journal: {words}", deadline)
+        def found(lines):
+            return next(iter([line for line in lines[since:] if words in line][count - 1:count]), None)
+
+        try:
+            return self.journal.wait(found, f"journal: {words}", deadline)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.tail()}") from None
 
     def tail(self, lines=60):
         """The end of the whole journal: why a unit failed may stand beside its own lines."""

@@ -195,7 +195,7 @@ def proxy_header(version, s):
 
 
 class Postfix(Mta):
-    """smtpd on DIRECT and PROXY; with screen=True also postscreen, on SCREEN and SCREEN_PROXY."""
+    """smtpd on DIRECT and PROXY; with screen=True also postscreen, on SCREEN and SCREEN_PROXY. `settings`: more of main.cf."""
 
     part = "postfix"
     command = ("sh", "-euc", """
@@ -213,9 +213,10 @@ class Postfix(Mta):
         export MAIL_CONFIG=/etc/postfix MAIL_LOGTAG=postfix
         exec /usr/lib/postfix/sbin/master -s""")
 
-    def __init__(self, namespace, directory, name="mx", mynetworks="127.0.0.0/8 [::1]/128", screen=False):
+    def __init__(self, namespace, directory, name="mx", mynetworks="127.0.0.0/8 [::1]/128", screen=False,
+                 settings=""):
         super().__init__(namespace, directory, name)
-        self.mynetworks, self.screen = mynetworks, screen
+        self.mynetworks, self.screen, self.settings = mynetworks, screen, settings
 
     def ports(self):
         return super().ports() | ({SCREEN: False, SCREEN_PROXY: True} if self.screen else {})
@@ -250,6 +251,8 @@ class Postfix(Mta):
             postscreen_greet_action = enforce
             postscreen_greet_wait = 2s
             """)
+        with open(self.conf / "main.cf", "a", encoding="ascii") as main_cf:
+            main_cf.write(self.settings)
         self.write("master.cf", MASTER_CF + (MASTER_CF_SCREEN if self.screen else ""))
 
 

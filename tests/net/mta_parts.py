@@ -161,6 +161,7 @@ PARTS = {part.name: part for part in (
     Part("dovecot", ["dovecot-core", "dovecot-submissiond"], {"dovecot": 64106, "dovenull": 64107, "vmail": 64108},
          ["dovecot", "--version"]),
     Part("knot", ["knot"], {}, ["knotd", "--version"]),
+    Part("nsd", ["nsd"], {}, ["nsd", "-v"]),
     Haraka(),
 )}
 

@@ -13,10 +13,10 @@ import pytest
 
 from admin import AdminPostern
 from daemon import DEADLINE, SANITIZER_ENVIRONMENT, backend_lines, configuration, pool
-from dissolving import Session, servers
+from dissolving import Dissolving, Session, servers, wait_passed
 from lab import VIP4, VIP6, endpoint
 from load import client, serve_all, start_client
-from peers import converse, expect_reset, receive, receive_all, receive_line, scripted_server
+from peers import Stream, converse, expect_reset, receive, receive_all, receive_line, scripted_server
 from test_transfer import MEMORY_SLACK
 
 HELD4, HELD6 = "198.51.128.0/20", "2001:db8:c:1::/116"
@@ -155,8 +155,8 @@ def test_show_sess_lists_as_haproxy_does(lab, engine):
         assert found, line
         whole = postern.ask(f"show sess {found[1]}")
         assert whole.startswith(f"{found[1]}: [") and f"proto=tcpv4 source={host}:{port}\n" in whole
-        assert f"  frontend=mx (id=2 mode=tcp), addr={VIP4}:25\n" in whole
-        assert f"  server=mta1 (id=1), addr={lab.backends[0].v4}:25\n" in whole
+        assert f"  frontend=mx (id=2 mode=tcp) addr={VIP4}:25\n" in whole
+        assert f"  server=mta1 (id=1) addr={lab.backends[0].v4}:25\n" in whole
         assert postern.ask("show sess all").split(": [")[0] == found[1]
         assert postern.ask("show sess 0xdead") == "Session not found.\n\n"
         assert postern.ask("show sess yesterday") == "Session pointer expected (use 'show sess').\n\n"
@@ -195,6 +195,50 @@ def test_a_session_that_is_ended_by_its_id_is_reset_on_both_sides(lab, engine, v
             expect_reset(end)
         kept.say()
         kept.close()
+
+
+@pytest.mark.topology(backends=1)
+@pytest.mark.parametrize("vip", [VIP4, VIP6])
+def test_a_session_in_full_flow_is_ended_on_both_sides(lab, engine, vip):
+    with AdminPostern(lab, config(lab, engine)) as postern, servers(lab) as by_family:
+        s = Session(lab, by_family[vip == VIP6], vip)
+        if engine.dissolves:
+            s.dissolve(postern)
+        streams = [[Stream(end, 1 << 40, receiving) for receiving in (False, True)] for end in s.ends]
+        wait_passed(lab, 20 << 20)
+        row = kill(postern, client=name_of(s.client))
+        assert row["bytes_in"] > 1 << 20 and row["bytes_out"] > 1 << 20
+        for both in streams:
+            for stream in both:
+                stream.thread.join(DEADLINE)
+                assert not stream.thread.is_alive(), stream.done
+            assert ConnectionResetError in [type(stream.error) for stream in both], "whichever the kernel tells of it"
+        s.close()
+
+
+class Surviving(AdminPostern, Dissolving):
+    """A daemon with an admin socket that ends and starts again while dissolved sessions live."""
+
+
+@pytest.mark.topology(backends=1)
+def test_sessions_of_an_earlier_run_are_listed_by_the_same_ids_and_ended(lab):
+    with servers(lab) as (server, _):
+        postern = Surviving(lab, config(lab)).start()
+        s, kept = [Session(lab, server).dissolve(postern, n) for n in (1, 2)]
+        before = listed(postern)
+        postern.kill()
+        adopted, _ = postern.take_over()
+        assert adopted["dissolved"] == "2"
+        after = listed(postern)
+        assert {r["id"] for r in after} == {r["id"] for r in before} and {r["state"] for r in after} == {"dissolved"}
+        row = kill(postern, client=name_of(s.client))
+        assert (row["bytes_in"], row["bytes_out"], row["backend"], row["listener"]) == (s.sent, s.received, "mta1", "mx")
+        assert row["age_ms"] >= next(r["age_ms"] for r in before if r["id"] == row["id"])
+        for end in s.ends:
+            expect_reset(end)
+        kept.say()
+        kept.close()
+        postern.stop()
 
 
 @pytest.mark.tsan
@@ -244,6 +288,21 @@ def test_all_sessions_of_a_server_are_ended_and_no_others(lab, engine):
         assert postern.ask("operator;shutdown session 1") == "\nPermission denied\n\n"
 
 
+@pytest.mark.topology(backends=1)
+def test_what_is_to_be_ended_is_ended_though_the_operator_has_left(lab, engine):
+    with AdminPostern(lab, config(lab, engine)) as postern, contextlib.ExitStack() as stack:
+        serve_all(lab)
+        clients = [stack.enter_context(lab.connect()) for _ in range(300)]
+        for s in clients:
+            converse(s, "", "220")
+        with postern.connect() as s:
+            s.sendall(b"shutdown sessions server inbound/mta1\n")
+        for s in clients:
+            expect_reset(s)
+        assert len(postern.wait_sessions(300, reason="killed")) == 300
+        assert postern.wait(event="admin")["command"] == "shutdown sessions server inbound/mta1"
+
+
 @pytest.mark.heavy
 @pytest.mark.topology(backends=2)
 def test_who_stops_reading_a_long_list_holds_nothing_up_and_costs_one_piece(lab, engine):
@@ -286,6 +345,8 @@ def test_a_gateway_that_ends_at_once_ends_those_who_read_a_list(lab, engine):
         for s in readers:
             s.sendall(b"prompt\n" + b"show sessions\n" * 100)
             assert receive(s, 6) == b"\n> {\"i"
+        with postern.connect() as s:
+            s.sendall(b"shutdown sessions server inbound/mta1\n" * 10)
         postern.before = None  # dissolved sessions go on
         postern.send(signal.SIGINT)
         postern.wait_end(DEADLINE)

@@ -19,7 +19,7 @@ import pytest
 from admin import AdminPostern, ask, parse_stat
 from daemon import DEADLINE, backend_lines, configuration, pool, wait_readable
 from load import serve_all
-from peers import smtp_session
+from peers import converse, smtp_session
 from test_checks import checked, smtp_servers, wait_state
 
 DOWN, F10 = "\x1bOB", "\x1b[21~"  # of an xterm
@@ -78,6 +78,10 @@ SAME = [
     "show backend", "show cli level", "show servers state none", "show stat none 4 -1", "show table none",
     "user;set weight inbound/mta1 5;show cli level;operator", "operator;clear counters all;clear counters;show cli level",
     "enable health inbound/mta1", "enable server inbound/none", "disable server inbound/mta1;enable server inbound/mta1",
+    "shutdown session", "shutdown session 0xdead", "shutdown session x", "shutdown sessions server inbound/mta1",
+    "shutdown sessions server inbound", "shutdown sessions server none/mta1", "shutdown sessions server",
+    "show sess 0xdead", "operator;shutdown session 0xdead", "user;show sess",
+    "set severity-output number;shutdown session 0xdead;show sess 0xdead;shutdown session",
     "set maxconn frontend", "set maxconn frontend none 3", "set maxconn frontend mx", "set maxconn frontend mx -1",
     "set maxconn frontend mx 5", "enable agent inbound/mta1", "disable agent inbound/mta1", "enable agent inbound/none",
     "show servers conn none", "set server inbound/mta1 addr", "set server inbound/mta1 addr 10.2.0.11",
@@ -92,6 +96,33 @@ SAME = [
     "user;add server inbound/mta3 10.2.0.50:25;del server inbound/mta1;set maxconn frontend mx 3",
     "prompt;show backend", "prompt\nget weight inbound/none\nquit", "quit", "show backend # and more",
 ]
+
+
+def known_of(line, s):
+    """What both say of a session, whoever has the client's socket s."""
+    host, port = s.getsockname()[:2]
+    assert re.match(r"0x[0-9a-f]+: ", line), line
+    return dict(word.split("=", 1) for word in line.replace(f"{host}:{port}", "CLIENT").split()
+                if re.match("(proto|src|fe|be|srv|source|frontend|backend|server)=", word))
+
+
+@pytest.mark.topology(backends=1)
+def test_haproxy_lists_a_session_in_the_same_words(lab):
+    with AdminPostern(lab, config(lab)) as postern:
+        theirs = postern.run_directory / "haproxy.sock"
+        file = postern.run_directory / "haproxy.cfg"
+        file.write_text("\n".join(line for line in HAPROXY.format(socket=theirs).split("\n") if "mta2" not in line))
+        serve_all(lab)
+        with program(lab.gateway, "haproxy", "-f", file, "-db", ready=lambda: answers(theirs)), \
+                lab.gateway.connect("127.0.0.1", 2525) as a, lab.connect() as b:
+            found = []
+            for s, path in (a, theirs), (b, postern.socket):
+                converse(s, "", "220")
+                line = next(x for x in ask(path, "show sess").split("\n") if " fe=mx " in x)
+                whole = ask(path, f"show sess {line.split(':')[0]}")
+                found.append((known_of(line, s), known_of(whole, s)))
+            assert found[0] == found[1]
+            assert found[0][0] == {"proto": "tcpv4", "src": "CLIENT", "fe": "mx", "be": "inbound", "srv": "mta1"}
 
 
 def values(text):

@@ -13,7 +13,7 @@ from daemon import Postern, backend_lines, configuration, listener, pool
 from lab import VIP4, VIP6, Lab, hostport
 from mta import DIRECT, PROXY, Postfix
 from mta_stage import GATEWAY
-from peers import reset, smtp_session
+from peers import converse, reset, smtp_session
 from wire import watched
 
 QUICK = {"interval": "1s", "fast_interval": "100ms", "timeout": "1s"}
@@ -247,10 +247,16 @@ def test_an_agent_takes_its_server_out_and_brings_it_back(lab):
     with smtp_servers(one, two), smtp_servers(one, port=9999) as (asked,), Postern(lab, config) as postern:
         asked.act = agent
         assert postern.wait(event="agent_failed", backend="mta2")["reason"] == "connection refused"
+        held = [lab.connect() for _ in range(4)]
+        assert {converse(s, "", "220").split()[1] for s in held} == {"mta1", "mta2"}
         words[0] = b"drain #reboot at noon\n"
         line = postern.wait(event="agent", backend="mta1", state="drain")
         assert (line["percent"], line["reason"]) == ("100", "reboot at noon")
         assert banners(lab) == {"mta2"}
+        assert postern.wait(event="backend_drain")["backend"] == "mta1"
+        for s in held:
+            s.close()
+        assert postern.wait(event="backend_drained")["backend"] == "mta1"
         words[0] = b"ready\n"
         postern.wait(event="agent", backend="mta1", state="up")
         assert banners(lab) == {"mta1", "mta2"}

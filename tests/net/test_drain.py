@@ -90,6 +90,23 @@ def test_a_drain_that_is_taken_back_ends_nobody(lab, engine):
         kept.close()
 
 
+@pytest.mark.topology(backends=2)
+def test_a_backend_that_has_left_its_pool_drains_too_and_then_is_gone(lab, engine):
+    one, two = lab.backends
+    with AdminPostern(lab, config(lab, engine)) as postern, scripted_server(one) as first:
+        only(postern, one, [two])
+        silent = Session(lab, first)
+        if engine.dissolves:
+            silent.dissolve(postern)
+        lines = [line for line in config(lab, engine).split("\n") if f"name: {one.label}," not in line]
+        postern.reload(postern.with_admin("\n".join(lines)))
+        assert postern.wait(event="backend_drain")["backend"] == one.label
+        line = postern.wait(event="session")
+        assert (line["reason"], line["backend"]) == ("drained", one.label)
+        expect_ended(silent, engine)
+        assert postern.wait(event="left")["backends"] == "1"
+
+
 @pytest.mark.tsan
 @pytest.mark.topology(backends=1)
 def test_a_gateway_that_drains_ends_silent_sessions_in_the_end_and_waits_for_the_others(lab):

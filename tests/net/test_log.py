@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One line for each session, in one form; and nobody ever waits for the log."""
+import contextlib
 import os
 import re
 import signal
+import subprocess
 import time
 
 import pytest
@@ -10,11 +12,18 @@ import pytest
 from daemon import Postern, backend_lines, configuration, pool
 from lab import VIP4, VIP6, endpoint
 from load import client, serve, serve_all
-from peers import converse
+from peers import converse, reset, smtp_session
 
-SESSION_FIELDS = ("time level event client vip source listener pool backend address zone session bytes_in bytes_out duration "
+SESSION_FIELDS = ("time level event client vip source listener pool backend address zone class session bytes_in bytes_out duration "
                   "connect_ms banner_ms smtp_code retries port_changed dissolved relayed end reason").split()
 NOT_OF_DISSOLVED = {"relayed"}
+READER = ["bash", "-c", 'exec "$@" 2> >(exec cat >&2)', "bash"]
+
+
+def reader_of(postern):
+    """The process behind the daemon's standard error, where `READER` has put one."""
+    with open(f"/proc/{postern.pid}/task/{postern.pid}/children", encoding="ascii") as f:
+        return int(f.read())
 
 
 @pytest.mark.topology(backends=1)
@@ -53,10 +62,8 @@ def test_start_and_stop_have_a_line_each(lab):
 @pytest.mark.topology(backends=1)
 def test_a_log_that_nobody_reads_costs_lines_but_no_session(lab):
     serve(lab.backends[0])
-    reader = ["bash", "-c", 'exec "$@" 2> >(exec cat >&2)', "bash"]
-    with Postern(lab, configuration([pool(backend_lines(lab.backends))]), reader) as postern:
-        with open(f"/proc/{postern.pid}/task/{postern.pid}/children", encoding="ascii") as f:
-            cat = int(f.read())
+    with Postern(lab, configuration([pool(backend_lines(lab.backends))]), READER) as postern:
+        cat = reader_of(postern)
         os.kill(cat, signal.SIGSTOP)
         began = time.monotonic()
         result = client(lab, "sessions", "--count", 20_000, "--concurrency", 50)
@@ -66,6 +73,82 @@ def test_a_log_that_nobody_reads_costs_lines_but_no_session(lab):
         assert counters["log_dropped"] > 0
         postern.wait(event="log_dropped")
         assert len(postern.wait_sessions(20_000 - counters["log_dropped"])) == 20_000 - counters["log_dropped"]
+
+
+@pytest.mark.topology(backends=1)
+def test_a_log_that_nobody_reads_does_not_keep_it_from_ending(lab):
+    serve(lab.backends[0])
+    with Postern(lab, configuration([pool(backend_lines(lab.backends))]), READER) as postern:
+        cat = reader_of(postern)
+        os.kill(cat, signal.SIGSTOP)
+        assert client(lab, "sessions", "--count", 2000, "--concurrency", 50)["ok"] == 2000
+        postern.send(signal.SIGTERM)
+        postern.wait_end(deadline=15)
+        postern.check_left_nothing()
+        os.kill(cat, signal.SIGCONT)
+
+
+@pytest.mark.topology(backends=1)
+def test_a_full_disk_under_the_log_costs_lines_which_are_told_and_no_session(lab):
+    serve(lab.backends[0])
+    postern = Postern(lab, configuration([pool(backend_lines(lab.backends))]))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", postern.directory], check=True)
+    lab.defer(subprocess.run, ["umount", postern.directory])
+    postern.file.write_text(postern.config)
+    filler = postern.directory / "filler"
+    with postern:
+        with open(filler, "wb", buffering=0) as f, contextlib.suppress(OSError):
+            while True:
+                f.write(bytes(4096))
+        for _ in range(2):
+            assert client(lab, "sessions", "--count", 300, "--concurrency", 10)["ok"] == 300
+        filler.unlink()
+        counters = postern.wait_counter(sessions_ended=600)
+        told = postern.lines(event="log_dropped")
+        assert {line["error"] for line in told} == {"No space left on device"}
+        lost = sum(int(line["lines"]) for line in told)
+        assert counters["log_lost"] == lost > 100 and counters["log_dropped"] == 0
+        written = len(postern.sessions(reason="backend_fin"))
+        assert written - (600 - lost) in (0, 1)  # one was cut, perhaps of nothing but its end
+        assert client(lab, "sessions", "--count", 10)["ok"] == 10
+        postern.wait_sessions(written + 10, reason="backend_fin")
+
+
+@pytest.mark.topology(backends=1)
+def test_a_sample_of_the_orderly_is_written_and_all_that_is_not_orderly(lab, engine):
+    serve(lab.backends[0])
+    pools = [pool(backend_lines(lab.backends), **engine.pool)]
+    sampled = configuration(pools, gateway={"workers": 1}) + "log: {sample: 10}\n"
+    with Postern(lab, sampled) as postern:
+        result = client(lab, "sessions", "--count", 200)
+        assert result["ok"] == 200
+        counters = postern.wait_counter(sessions_ended=200)
+        assert (counters["log_sampled"], counters["closed_client_fin"] + counters["closed_backend_fin"]) == (180, 200)
+        lines = postern.wait_sessions(20)
+        assert {line["sample"] for line in lines} == {"10"} and len(lines) == 20
+        for _ in range(5):
+            s = lab.connect(VIP4)
+            converse(s, "", "220")
+            reset(s)
+        broken = postern.wait_sessions(5, reason="client_reset")
+        assert not any("sample" in line for line in broken)
+        postern.reload(configuration(pools, gateway={"workers": 1}))
+        assert client(lab, "sessions", "--count", 20)["ok"] == 20
+        counters = postern.wait_counter(sessions_ended=225)
+        assert counters["log_sampled"] == 180 and len(postern.wait_sessions(45)) == 45
+
+
+@pytest.mark.topology(backends=1)
+def test_grep_finds_a_client_by_its_address_in_brackets(lab):
+    serve_all(lab)
+    with Postern(lab, configuration([pool(backend_lines(lab.backends))])) as postern:
+        for source, count in (("198.51.100.7", 3), ("198.51.100.70", 2), ("198.51.100.17", 1)):
+            for _ in range(count):
+                with lab.connect(VIP4, source=source) as s:
+                    smtp_session(s)
+        postern.wait_sessions(6)
+        found = subprocess.run(["grep", "-c", r"client=\[198.51.100.7\]", postern.log.path], text=True, capture_output=True)
+        assert found.stdout == "3\n"
 
 
 @pytest.mark.topology(backends=2)

@@ -16,6 +16,7 @@ from test_checks import QUICK, checked, smtp_servers, wait_state
 from web import URL, WebPostern, with_http
 
 PICTURES = os.environ.get("POSTERN_PICTURES")  # where tests/pictures wants them
+SECONDS = 75 if PICTURES else 18  # of load: a longer curve is a nicer one
 
 
 def hostile(server, connection):
@@ -72,6 +73,7 @@ def test_the_page_says_what_is_wrong_and_shows_words_as_text(lab, tmp_path):
 
 
 @pytest.mark.heavy
+@pytest.mark.limit(300)
 @pytest.mark.topology(backends=6)
 def test_the_page_is_readable_wide_and_on_a_phone_by_day_and_by_night(lab, tmp_path):
     pictures = pathlib.Path(PICTURES or tmp_path)
@@ -83,14 +85,13 @@ def test_the_page_is_readable_wide_and_on_a_phone_by_day_and_by_night(lab, tmp_p
         page.open(URL + "/status")
         wait_live(page)
         # Some sessions that stay, and ever new ones.
-        held = start_client(lab, "ping", "--connections", 60, "--rounds", 1000000, "--seconds", 20)
-        load = start_client(lab, "sessions", "--seconds", 18, "--concurrency", 12)
-        page.wait("document.querySelectorAll('.curve').length && document.querySelector('.curve').points.numberOfItems > 4", "a curve")
+        held = start_client(lab, "ping", "--connections", 60, "--rounds", 1000000, "--seconds", SECONDS + 2)
+        load = start_client(lab, "sessions", "--seconds", SECONDS, "--concurrency", 12)
+        page.wait(f"document.querySelectorAll('.curve').length && document.querySelector('.curve').points.numberOfItems > {SECONDS // 5}", "a curve", 2 * SECONDS)
         dying[0].close()
         wait_state(postern, lab.backends[3], "down")
         postern.reload(with_http(zoned(lab, state="drain")))
         page.wait("document.querySelectorAll('.trouble').length >= 2", "the trouble")
-        sizes = {}
         for name, words in {"desktop": dict(width=1280, height=900), "desktop-dark": dict(width=1280, height=900, dark=True),
                             "desktop-grey": dict(width=1280, height=900, deficiency="achromatopsia"),
                             "phone": dict(width=390, height=844, phone=True),
@@ -99,11 +100,10 @@ def test_the_page_is_readable_wide_and_on_a_phone_by_day_and_by_night(lab, tmp_p
             page.look(**words)
             page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 600))))")
             assert page.evaluate("document.documentElement.scrollWidth") <= words["width"], f"{name}: wider than its screen"
-            page.screenshot(pictures / f"status-{name}.png")
-            sizes[name] = (pictures / f"status-{name}.png").stat().st_size
+            page.screenshot(pictures / f"status-{name}.png", height_max=1800)
         load.wait(check=False)
         held.wait(check=False)
-        assert not page.complaints and max(sizes.values()) < 400000, sizes
+        assert not page.complaints
         text = page.text()
         for b in lab.backends:
             assert b.label in text

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unit under a real systemd: what the manager is told, what it does about it, and how little the process may."""
 import collections
+import json
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ from dissolving import Session, servers
 from lab import VIP4
 from load import serve_all
 from machine import Machine
-from peers import receive, smtp_session
+from peers import receive, scripted_server, smtp_session
 
 CONFIGURATION = "/etc/postern/postern.yaml"
 PACKAGED = "POSTERN_TREE" in os.environ  # tests/package: a bare Debian, with a package that is to be installed
@@ -87,6 +88,9 @@ def test_systemd_starts_it_sees_it_reload_and_stops_it_and_leaves_it_little_powe
         smtp_session(s)
     client = parse_line(machine.wait_journal("event=session"))["client"]
     assert client.startswith(f"[{lab.client.v4}]:")
+    found = machine.run("journalctl", "--output=json", "POSTERN_EVENT=start").stdout
+    event = json.loads(found)  # one entry
+    assert (event["POSTERN_LISTENERS"], event["PRIORITY"], event["SYSLOG_IDENTIFIER"]) == ("1", "6", "postern")
     machine.wait_show("StatusText", "0 sessions, 0 of them dissolved; 2 of 2 backends take sessions")
     assert machine.show("User") == "postern"
     with open(f"/proc/{machine.init}/root/proc/{service.pid}/status", encoding="ascii") as f:
@@ -131,6 +135,37 @@ def test_the_watchdog_ends_a_daemon_that_stands_still_and_dissolved_sessions_liv
         session.close()
         line = parse_line(service.machine.wait_journal("event=session"))
         assert (line["dissolved"], line["bytes_in"]) == ("yes", str(session.sent))
+
+
+@pytest.mark.topology(backends=1)
+def test_after_an_upgrade_in_place_systemd_looks_after_the_new_process_as_after_the_old_one(lab):
+    service = installed(lab, plain(lab), "WatchdogSec=2s\n").start()
+    machine, old = service.machine, service.pid
+    service.systemctl("kill", "--kill-who=main", "--signal=USR2")
+    machine.wait_journal("event=predecessors_ended")
+    heir = int(machine.wait_show("MainPID", lambda now: now not in ("0", str(old))))
+    heard = int(machine.show("WatchdogTimestampMonotonic"))
+    machine.wait_show("WatchdogTimestampMonotonic", lambda now: int(now) > heard + 6_000_000)  # three times its time, in microseconds
+    assert (service.pid, machine.show("NRestarts")) == (heir, "0")
+
+    service.systemctl("kill", "--kill-who=main", "--signal=KILL")
+    machine.wait_show("MainPID", lambda now: now not in ("0", str(heir)))
+    machine.wait_show("ActiveState", "active")
+
+    service.systemctl("kill", "--kill-who=main", "--signal=USR2")
+    # It is the main process twice: taken for an alien first, then, with another one for a moment between, for systemd's own child.
+    heir = int(machine.wait_journal("event=predecessors_ended", count=2).split("pid=")[1])
+    machine.wait_journal("which is not our child", count=4)
+    machine.wait_show("MainPID", str(heir))
+    with scripted_server(lab.backends[0]) as server, lab.connect(VIP4) as s:
+        backend, _ = server.accept()  # no greeting yet: it needs the daemon
+        service.systemctl("stop", "--no-block")
+        machine.wait_journal("event=drain")
+        backend.sendall(b"220 late\r\n")
+        assert receive(s, 10) == b"220 late\r\n"
+        backend.close()
+    machine.wait_show("ActiveState", "inactive")
+    assert machine.show("Result") == "success"
 
 
 @pytest.mark.topology(backends=1)
@@ -185,7 +220,14 @@ def test_a_package_is_installed_upgraded_under_sessions_and_purged_without_a_tra
             s.close()
         dissolved.close()
     assert machine.show("NRestarts") == "0"
+    # systemd looks after the new process as it did after the old one: when it dies, and when it is told to stop.
+    machine.wait_journal("event=predecessors_ended")
+    heir = service.pid
+    service.systemctl("kill", "--kill-who=main", "--signal=KILL")
+    machine.wait_show("MainPID", lambda now: now not in ("0", str(heir)))
+    machine.wait_journal("event=start", count=3)
     machine.run("dpkg", "--purge", "postern")
+    machine.wait_journal("event=stop", count=2)
     machine.run("rm", "-r", "/etc/postern", "/etc/systemd/system/postern.service.d")
     assert files_of(machine) - before == set()
 

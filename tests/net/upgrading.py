@@ -54,6 +54,7 @@ class Upgrading(Dissolving):
     def __init__(self, lab, config, **kw):
         super().__init__(lab, config, **kw)
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans become ours: their status is seen
+        lab.defer(_libc.prctl, PR_SET_CHILD_SUBREAPER, 0)
         self.installed = self.program
         self.program = self.directory / "postern"
         shutil.copy2(self.installed, self.program)
@@ -85,6 +86,7 @@ class Upgrading(Dissolving):
         self.old.append(self.process)
         self.process = Successor(int(line["pid"]))
         self.wait(since=since, event="handed_over")
+        self.wait(since=since, event="start", pid=self.pid)
         return line
 
     def fail_to_upgrade(self, deadline=DEADLINE):

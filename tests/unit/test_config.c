@@ -517,8 +517,8 @@ static void near_keys_are_found(void **state)
         const char *wrong, *nearest;
         bool close;
     } cases[] = {{"gatway", "gateway", true}, {"Gateway", "gateway", true}, {"gaetway", "gateway", true},
-        {"listener", "listeners", true}, {"pol", "pools", false}, {"pool", "pools", true},
-        {"", "http", false}, {"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", "gateway", false}};
+        {"listener", "listeners", true}, {"polls", "pools", true}, {"pool", "pools", true},
+        {"", "log", false}, {"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", "gateway", false}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         bool close;
         assert_string_equal(config_nearest_key(&config_root, cases[i].wrong, &close)->name, cases[i].nearest);

@@ -80,12 +80,42 @@ static void a_listener_is_ready_when_each_family_that_comes_has_somebody(void **
     }
 }
 
+static void a_route_with_somebody_makes_its_listener_ready(void **state)
+{
+    static const char *const states[] = {"ready", "drain"};
+
+    for (int i = 0; i < 4; i++) {
+        char text[512], why[READINESS_WHY_MAX], *errors;
+        struct config *c;
+        struct roster *r;
+        snprintf(text, sizeof(text),
+            "sources: {google: {prefixes: [192.0.2.0/24]}}\n"
+            "listeners: [{name: mx, address: 192.0.2.1:25, pool: p, route: [{from: google, pool: q}]}]\n"
+            "pools:\n  - {name: p, backends: [{name: a, address: 10.0.0.1:25, state: %s}]}\n"
+            "  - {name: q, backends: [{name: b, address: 10.0.0.2:25, state: %s}]}\n",
+            states[i & 1], states[i >> 1]);
+        write_text(FILE_NAME, text);
+        assert_int_equal(load(&c, &errors), 0);
+        assert_int_equal(roster_next(NULL, c, 1000, &r), 0);
+        (void)roster_weigh(r, 1000);
+        (void)roster_judge_vips(r, 1000);
+        assert_int_equal(readiness_of_listener(r, 0, why), i < 3);
+        if (i == 3)
+            assert_string_equal(
+                why, "listener mx: pool p has no usable backend for IPv4 clients, nor has one of its routes");
+        roster_free(r);
+        config_free(c);
+        free(errors);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bounds_rise_and_belong_to_their_own_bucket),
         cmocka_unit_test(labels_are_escaped_and_never_too_long),
         cmocka_unit_test(a_listener_is_ready_when_each_family_that_comes_has_somebody),
+        cmocka_unit_test(a_route_with_somebody_makes_its_listener_ready),
     };
 
     return cmocka_run_group_tests_name("metrics", tests, set_up_files, tear_down_files);
