@@ -220,8 +220,6 @@ static int gateway_start(struct gateway *g)
     int error = open_loop(g);
     g->upgrade.loop = g->loop;
     if (!error)
-        error = gateway_takeover_begin(&g->inherited, &g->serving);
-    if (!error)
         error = preflight_check(current(g), stderr);
     if (!error)
         error = log_start(current(g)->workers) ? fail("cannot start the log", -ENOMEM) : 0;
@@ -283,7 +281,8 @@ static void gateway_stop(struct gateway *g)
 {
     bool heir = gateway_is_heir(&g->inherited); /* and never became more than that */
 
-    gateway_state_stop(&g->state);
+    if (g->state.serving)
+        gateway_state_stop(&g->state);
     gateway_http_stop(&g->http);
     if (heir)
         gateway_admin_hand_over(&g->admin);
@@ -307,6 +306,7 @@ static void gateway_stop(struct gateway *g)
         log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",
             (unsigned long long)(clock_now_ms() - g->started_ms) / 1000);
     }
+    g->serving.kernel.apart = g->upgrade.step == UPGRADE_DONE && !g->upgrade.same_table;
     g->serving.kernel.shared = heir || !gateway_upgrade_is_last(&g->upgrade);
     uint32_t alive = kernel_close(&g->serving.kernel);
     if (alive)
@@ -325,6 +325,18 @@ static void gateway_stop(struct gateway *g)
     fd_close(&g->idle_fd);
 }
 
+/* What the process before us gives, if there is one, and what operators have changed. */
+static int restore(struct gateway *g)
+{
+    int error = gateway_takeover_begin(&g->inherited, &g->serving);
+    if (error)
+        return error;
+    int fd = inheritance_take(&g->inherited, HAND_FD_STATE, -1);
+    error = gateway_state_restore(&g->state, &g->serving, fd);
+    fd_close(&fd);
+    return error ? fail("no memory for what operators have changed", error) : 0;
+}
+
 int gateway_run(const char *file, char *const *arguments, struct config **config)
 {
     struct gateway g = {.idle_fd = -1, .tend_ms = UINT64_MAX, .inherited.socket = -1};
@@ -332,15 +344,18 @@ int gateway_run(const char *file, char *const *arguments, struct config **config
     gateway_upgrade_init(&g.upgrade);
     g.upgrade.serving = &g.serving;
     g.upgrade.admin = &g.admin;
+    g.admin.upgrade = &g.upgrade.last;
+    g.admin.orders = (struct admin_orders){gateway_order_reload, gateway_order_upgrade, &g};
     g.upgrade.http = &g.http;
+    g.upgrade.state = &g.state;
     g.upgrade.arguments = arguments;
     g.upgrade.on_end = gateway_on_upgrade_end;
     g.upgrade.arg = &g;
     int error = serving_open(&g.serving, file, *config);
     *config = NULL;
+    error = error ? fail("no memory for the configuration", error) : restore(&g);
     if (!error)
-        error = gateway_state_restore(&g.state, &g.serving);
-    error = error ? fail("no memory for the configuration", error) : gateway_start(&g);
+        error = gateway_start(&g);
     if (!error)
         gateway_loop(&g);
     gateway_stop(&g);

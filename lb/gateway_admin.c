@@ -68,13 +68,16 @@ int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struc
         .bases = bases,
         .started_ms = started_ms,
         .daemon = &a->daemon,
+        .orders = &a->orders,
         .publish = publish,
         .print_plan = print_plan,
         .replace = replace,
         .arg = a,
     };
-    a->daemon = (struct status_daemon){
-        .phase = "serving", .file = h->serving->file, .reload = &h->serving->last_reload};
+    a->daemon = (struct status_daemon){.phase = "serving",
+        .file = h->serving->file,
+        .reload = &h->serving->last_reload,
+        .upgrade = a->upgrade};
     admin_follow(a->world);
     const struct config_admin *c = &h->serving->config->admin;
     int error = admin_socket_new(h->loop, a->world, &a->socket);

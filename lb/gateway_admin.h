@@ -4,6 +4,7 @@
 #define POSTERN_GATEWAY_ADMIN_H
 
 #include "control/admin_endpoint.h"
+#include "control/admin_orders.h"
 #include "control/status.h"
 
 #include <stdbool.h>
@@ -16,8 +17,10 @@ struct gateway_health;
 struct inquiries;
 
 struct gateway_admin {
-    /* Given: an operator has changed something. */
-    void (*on_change)(void *arg);
+    /* Given. */
+    struct admin_orders orders;          /* whom the clients' orders go to */
+    const struct reload_result *upgrade; /* what has become of the last one */
+    void (*on_change)(void *arg);        /* an operator has changed something */
     void *arg;
     /* Its own. */
     struct gateway_health *health;

@@ -55,6 +55,10 @@ int gateway_on_signal(sd_event_source *source, const struct signalfd_siginfo *in
 int gateway_on_routes(sd_event_source *source, int fd, uint32_t events, void *arg);
 void gateway_on_upgrade_end(void *arg, bool handed_over);
 
+/* The orders of struct admin_orders. */
+bool gateway_order_reload(void *arg, const char **ret_text, const char **ret_words);
+const char *gateway_order_upgrade(void *arg, pid_t *ret_pid);
+
 /* Whether all that listens can follow to another configuration: NULL, or why not. */
 const char *gateway_prepare_reload(void *arg, const struct config *after);
 

@@ -7,6 +7,7 @@
 #include "gateway_state.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "control/admin_backend.h"
 #include "control/config_schema.h"
 #include "control/state_file.h"
@@ -16,6 +17,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define GATHER_US 200000 /* changes often come in groups */
 #define AGAIN_US 10000000
@@ -48,12 +51,15 @@ static const char *on_row(const struct server_state *row, void *arg)
     return waits ? await(s, row) : why;
 }
 
-int gateway_state_restore(struct gateway_state *s, struct serving *serving)
+int gateway_state_restore(struct gateway_state *s, struct serving *serving, int fd)
 {
+    char given[32];
+
     *s = (struct gateway_state){.serving = serving};
-    if (!path_of(s)[0])
+    snprintf(given, sizeof(given), "/proc/self/fd/%d", fd);
+    if (fd < 0 && !path_of(s)[0])
         return 0;
-    (void)state_file_read(path_of(s), stderr, on_row, s); /* has said what is wrong */
+    (void)state_file_read(fd >= 0 ? given : path_of(s), stderr, on_row, s); /* has said what is wrong */
     return serving_begin_anew(serving);
 }
 
@@ -145,21 +151,31 @@ int gateway_state_start(struct gateway_state *s, sd_event *loop, const struct ad
     return error < 0 ? error : 0;
 }
 
-void gateway_state_flush(struct gateway_state *s)
+int gateway_state_fd(const struct gateway_state *s)
 {
-    if (s->changed && path_of(s)[0])
-        s->changed = write_file(s) != 0; /* has said what failed */
+    struct admin_reply text = {0};
+    int fd = s->world ? memfd_create("postern-state", MFD_CLOEXEC) : -1;
+
+    if (fd < 0)
+        return -1;
+    write_rows(s, &text);
+    if (text.cut || write(fd, text.text, text.n) != (ssize_t)text.n)
+        fd_close(&fd);
+    admin_reply_done(&text);
+    return fd;
 }
 
-void gateway_state_leave(struct gateway_state *s)
+void gateway_state_abandon(struct gateway_state *s)
 {
-    sd_event_source_disable_unref(s->timer);
-    free(s->waiting);
-    *s = (struct gateway_state){0};
+    s->changed = false;
+    gateway_state_stop(s);
 }
 
 void gateway_state_stop(struct gateway_state *s)
 {
-    gateway_state_flush(s);
-    gateway_state_leave(s);
+    if (s->changed && path_of(s)[0])
+        (void)write_file(s); /* has said what failed */
+    sd_event_source_disable_unref(s->timer);
+    free(s->waiting);
+    *s = (struct gateway_state){0};
 }

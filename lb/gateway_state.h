@@ -23,8 +23,15 @@ struct gateway_state {
     uint32_t n_waiting;
 };
 
-/* Reads it into the first roster, before anybody has a snapshot of that. 0 or -ENOMEM. */
-int gateway_state_restore(struct gateway_state *s, struct serving *serving);
+/*
+ * Reads it into the first roster, before anybody has a snapshot of that; from `fd`, which another process has
+ * given, unless that is -1. 0 or -ENOMEM.
+ */
+int gateway_state_restore(struct gateway_state *s, struct serving *serving, int fd);
+
+/* The same as it is now, for a process that takes over: a descriptor of memory, the caller's; -1: none could
+ * be had. */
+int gateway_state_fd(const struct gateway_state *s);
 
 /* From here on it is written. 0 or -errno; gateway_state_stop() in any case. */
 int gateway_state_start(struct gateway_state *s, sd_event *loop, const struct admin_world *world);
@@ -35,11 +42,10 @@ void gateway_state_note(struct gateway_state *s);
 /* Backends have come: what was set for them holds again. */
 void gateway_state_follow(struct gateway_state *s);
 
-/* Writes what has not been written yet; and ends. */
-void gateway_state_flush(struct gateway_state *s);
-void gateway_state_stop(struct gateway_state *s);
+/* Another process has the file now. */
+void gateway_state_abandon(struct gateway_state *s);
 
-/* The file is another process's from now on. */
-void gateway_state_leave(struct gateway_state *s);
+/* Writes what has not been written yet. */
+void gateway_state_stop(struct gateway_state *s);
 
 #endif

@@ -130,6 +130,7 @@ static const struct command commands[] = {
     {"operator", "", ADMIN_OPERATOR, become_operator, "lower one's level to operator"},
     {"prompt", "", ADMIN_USER, toggle_prompt, "stay connected, with a prompt; or no longer"},
     {"quit", "", ADMIN_USER, quit, "disconnect"},
+    {"reload", "", ADMIN_ADMIN, admin_reload, "read the configuration again; of postern's own"},
     {"set maxconn frontend", "<frontend> <n>", ADMIN_ADMIN, admin_set_maxconn_frontend,
         "the most sessions of a listener at a time; 0 sets no limit of its own"},
     {"set maxconn server", "<bk>/<srv> <n>", ADMIN_ADMIN, admin_set_maxconn,
@@ -161,6 +162,8 @@ static const struct command commands[] = {
         "end a session, with a reset to both sides"},
     {"shutdown sessions server", "<bk>/<srv>", ADMIN_ADMIN, admin_shutdown_server,
         "end all sessions of a backend"},
+    {"upgrade", "", ADMIN_ADMIN, admin_upgrade,
+        "hand over to the program that is installed now; of postern's own"},
     {"user", "", ADMIN_USER, become_user, "lower one's level to user"},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

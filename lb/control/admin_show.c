@@ -10,6 +10,7 @@
 #include "control/checks.h"
 #include "control/rates.h"
 #include "control/server_state.h"
+#include "control/status.h"
 
 #include "base/clock.h"
 
