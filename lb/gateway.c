@@ -149,10 +149,17 @@ static int open_loop(struct gateway *g)
     return error < 0 ? fail("cannot open a signal or event descriptor", error) : 0;
 }
 
+static void on_operator(void *arg)
+{
+    struct gateway *g = arg;
+    gateway_state_note(&g->state);
+}
+
 static void on_backends(void *arg)
 {
     struct gateway *g = arg;
     gateway_admin_follow(&g->admin);
+    gateway_state_follow(&g->state);
 }
 
 static void gateway_loop(struct gateway *g)
@@ -213,8 +220,6 @@ static int gateway_start(struct gateway *g)
     int error = open_loop(g);
     g->upgrade.loop = g->loop;
     if (!error)
-        error = gateway_takeover_begin(&g->inherited, &g->serving);
-    if (!error)
         error = preflight_check(current(g), stderr);
     if (!error)
         error = log_start(current(g)->workers) ? fail("cannot start the log", -ENOMEM) : 0;
@@ -241,9 +246,14 @@ static int gateway_start(struct gateway *g)
     g->started_ms = clock_now_ms();
     g->serving.prepare = gateway_prepare_reload;
     g->serving.prepare_arg = g;
+    g->admin.on_change = on_operator;
+    g->admin.arg = g;
     error = gateway_admin_start(&g->admin, &g->health, g->inquiries, &g->inherited, g->started_ms);
     if (error)
         return error;
+    error = gateway_state_start(&g->state, g->loop, g->admin.world);
+    if (error)
+        return fail("cannot make a timer for the state file", error);
     g->http = (struct gateway_http){.loop = g->loop, .serving = &g->serving, .world = g->admin.world};
     error = gateway_http_start(&g->http, &g->inherited);
     if (error)
@@ -271,6 +281,8 @@ static void gateway_stop(struct gateway *g)
 {
     bool heir = gateway_is_heir(&g->inherited); /* and never became more than that */
 
+    if (g->state.serving)
+        gateway_state_stop(&g->state);
     gateway_http_stop(&g->http);
     if (heir)
         gateway_admin_hand_over(&g->admin);
@@ -294,6 +306,7 @@ static void gateway_stop(struct gateway *g)
         log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",
             (unsigned long long)(clock_now_ms() - g->started_ms) / 1000);
     }
+    g->serving.kernel.apart = g->upgrade.step == UPGRADE_DONE && !g->upgrade.same_table;
     g->serving.kernel.shared = heir || !gateway_upgrade_is_last(&g->upgrade);
     uint32_t alive = kernel_close(&g->serving.kernel);
     if (alive)
@@ -312,6 +325,18 @@ static void gateway_stop(struct gateway *g)
     fd_close(&g->idle_fd);
 }
 
+/* What the process before us gives, if there is one, and what operators have changed. */
+static int restore(struct gateway *g)
+{
+    int error = gateway_takeover_begin(&g->inherited, &g->serving);
+    if (error)
+        return error;
+    int fd = inheritance_take(&g->inherited, HAND_FD_STATE, -1);
+    error = gateway_state_restore(&g->state, &g->serving, fd);
+    fd_close(&fd);
+    return error ? fail("no memory for what operators have changed", error) : 0;
+}
+
 int gateway_run(const char *file, char *const *arguments, struct config **config)
 {
     struct gateway g = {.idle_fd = -1, .tend_ms = UINT64_MAX, .inherited.socket = -1};
@@ -319,13 +344,18 @@ int gateway_run(const char *file, char *const *arguments, struct config **config
     gateway_upgrade_init(&g.upgrade);
     g.upgrade.serving = &g.serving;
     g.upgrade.admin = &g.admin;
+    g.admin.upgrade = &g.upgrade.last;
+    g.admin.orders = (struct admin_orders){gateway_order_reload, gateway_order_upgrade, &g};
     g.upgrade.http = &g.http;
+    g.upgrade.state = &g.state;
     g.upgrade.arguments = arguments;
     g.upgrade.on_end = gateway_on_upgrade_end;
     g.upgrade.arg = &g;
     int error = serving_open(&g.serving, file, *config);
     *config = NULL;
-    error = error ? fail("no memory for the configuration", error) : gateway_start(&g);
+    error = error ? fail("no memory for the configuration", error) : restore(&g);
+    if (!error)
+        error = gateway_start(&g);
     if (!error)
         gateway_loop(&g);
     gateway_stop(&g);

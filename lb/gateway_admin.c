@@ -19,25 +19,35 @@
 
 static int publish(void *arg)
 {
-    struct gateway_health *h = arg;
-    return serving_publish(h->serving);
+    struct gateway_admin *a = arg;
+    int error = serving_publish(a->health->serving);
+
+    if (!error)
+        a->on_change(a->arg);
+    return error;
 }
 
 static int print_plan(void *arg, FILE *out)
 {
-    const struct gateway_health *h = arg;
-    return gateway_print_plan(serving_snapshot(h->serving), out);
+    const struct gateway_admin *a = arg;
+    return gateway_print_plan(serving_snapshot(a->health->serving), out);
 }
 
 static const char *replace(void *arg, int error, struct roster *next)
 {
-    return gateway_health_replace(arg, error, next);
+    struct gateway_admin *a = arg;
+    const char *why = gateway_health_replace(a->health, error, next);
+
+    if (!why)
+        a->on_change(a->arg);
+    return why;
 }
 
 int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struct inquiries *inquiries,
     struct inheritance *inherited, uint64_t started_ms)
 {
     struct admin_base *bases = calloc(SNAPSHOT_BACKENDS_MAX, sizeof(*bases));
+    a->health = h;
     a->world = malloc(sizeof(*a->world));
     if (!bases || !a->world) {
         free(bases);
@@ -58,13 +68,16 @@ int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struc
         .bases = bases,
         .started_ms = started_ms,
         .daemon = &a->daemon,
+        .orders = &a->orders,
         .publish = publish,
         .print_plan = print_plan,
         .replace = replace,
-        .arg = h,
+        .arg = a,
     };
-    a->daemon = (struct status_daemon){
-        .phase = "serving", .file = h->serving->file, .reload = &h->serving->last_reload};
+    a->daemon = (struct status_daemon){.phase = "serving",
+        .file = h->serving->file,
+        .reload = &h->serving->last_reload,
+        .upgrade = a->upgrade};
     admin_follow(a->world);
     const struct config_admin *c = &h->serving->config->admin;
     int error = admin_socket_new(h->loop, a->world, &a->socket);

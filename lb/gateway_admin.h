@@ -4,6 +4,7 @@
 #define POSTERN_GATEWAY_ADMIN_H
 
 #include "control/admin_endpoint.h"
+#include "control/admin_orders.h"
 #include "control/status.h"
 
 #include <stdbool.h>
@@ -16,6 +17,13 @@ struct gateway_health;
 struct inquiries;
 
 struct gateway_admin {
+    /* Given. */
+    struct admin_orders orders;          /* whom the clients' orders go to */
+    const struct reload_result *upgrade; /* what has become of the last one */
+    void (*on_change)(void *arg);        /* an operator has changed something */
+    void *arg;
+    /* Its own. */
+    struct gateway_health *health;
     struct admin_world *world;   /* always there, for whoever shows the status */
     struct status_daemon daemon; /* as the gateway sets it */
     struct admin_socket *socket;

@@ -85,6 +85,15 @@ const char *gateway_prepare_reload(void *arg, const struct config *after)
     return why ? why : gateway_http_prepare(&g->http, after);
 }
 
+/* Another process must serve what the configuration asks for: it takes over, or the reload is refused. */
+static void reload_by_upgrade(struct gateway *g)
+{
+    log_event(LOG_LEVEL_INFO, "reload_upgrade", "pid=%d reason=\"%s\"", getpid(), g->serving.needs_process);
+    const char *why = gateway_upgrade_start(&g->upgrade, true);
+    if (why && g->serving.needs_process) /* else on_upgrade_end() has done it */
+        serving_refuse_reload(&g->serving, why);
+}
+
 static void reload(struct gateway *g)
 {
     if (g->phase != PHASE_SERVING)
@@ -94,8 +103,46 @@ static void reload(struct gateway *g)
 
     gateway_admin_reloaded(&g->admin, applied);
     gateway_http_reloaded(&g->http, applied);
-    if (applied)
+    if (applied) {
         gateway_health_reloaded(&g->health);
+        gateway_state_note(&g->state);
+    } else if (g->serving.needs_process)
+        reload_by_upgrade(g);
+}
+
+bool gateway_order_reload(void *arg, const char **ret_text, const char **ret_words)
+{
+    struct gateway *g = arg;
+
+    *ret_words = "";
+    *ret_text = "it follows the upgrade that is under way";
+    if (gateway_upgrade_is_under_way(&g->upgrade)) {
+        g->reload_waits = true;
+        return true;
+    }
+    *ret_text = "this process is ending";
+    if (g->phase != PHASE_SERVING)
+        return false;
+    reload(g);
+    bool begun = g->serving.needs_process != NULL, ok = g->serving.last_reload.ok;
+    if (begun)
+        *ret_text = "another process is to take over with it; last_upgrade in show status tells";
+    else if (ok)
+        *ret_text = "the configuration is applied";
+    else {
+        *ret_text = g->serving.last_reload.error;
+        *ret_words = g->serving.reload_words ? g->serving.reload_words : "";
+    }
+    return begun || ok;
+}
+
+const char *gateway_order_upgrade(void *arg, pid_t *ret_pid)
+{
+    struct gateway *g = arg;
+    const char *why = gateway_upgrade_start(&g->upgrade, g->phase == PHASE_SERVING);
+
+    *ret_pid = g->upgrade.successor;
+    return why;
 }
 
 /* ---- signals and time --------------------------------------------------------------------------------- */
@@ -111,11 +158,6 @@ static void on_term(struct gateway *g)
         stop_now(g, "TERM");
 }
 
-static void upgrade(struct gateway *g)
-{
-    (void)gateway_upgrade_start(&g->upgrade, g->phase == PHASE_SERVING); /* has said what failed */
-}
-
 /* The other process serves: what was asked of us is meant for it; here sessions end. */
 static void on_handed_over(struct gateway *g)
 {
@@ -125,6 +167,7 @@ static void on_handed_over(struct gateway *g)
         g->upgrade.successor, relaying(g), counters_dissolved(g->counters, g->n_workers));
     g->handed_over = true;
     g->tend_ms = UINT64_MAX;
+    gateway_state_abandon(&g->state);
     gateway_health_stop(&g->health);
     notify_stop(&g->notify);
     begin_drain(g, all ? 0 : HANDSHAKES_MS);
@@ -142,12 +185,16 @@ void gateway_on_upgrade_end(void *arg, bool handed_over)
         on_handed_over(g);
         return;
     }
-    g->tend_ms = clock_now_ms(); /* it may have left a table that nobody uses */
-    if (g->term_waits)
-        drain(g);
-    else if (g->reload_waits)
-        reload(g);
+    bool term = g->term_waits, again = g->reload_waits;
+
     g->term_waits = g->reload_waits = false;
+    g->tend_ms = clock_now_ms(); /* it may have left a table that nobody uses */
+    if (g->serving.needs_process)
+        serving_refuse_reload(&g->serving, g->upgrade.why);
+    if (term)
+        drain(g);
+    else if (again)
+        reload(g);
 }
 
 int gateway_on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
@@ -168,7 +215,7 @@ int gateway_on_signal(sd_event_source *source, const struct signalfd_siginfo *in
             stop_now(g, "INT");
         break;
     case SIGUSR2:
-        upgrade(g);
+        (void)gateway_upgrade_start(&g->upgrade, g->phase == PHASE_SERVING); /* has said what failed */
         break;
     case SIGUSR1:
         gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);

@@ -12,6 +12,7 @@
 #include "gateway_drain.h"
 #include "gateway_health.h"
 #include "gateway_http.h"
+#include "gateway_state.h"
 #include "gateway_upgrade.h"
 #include "serving.h"
 
@@ -29,6 +30,7 @@ struct gateway {
     struct gateway_health health;
     struct gateway_admin admin;
     struct gateway_http http;
+    struct gateway_state state;
     struct inquiries *inquiries;
     struct gateway_drain drain;
     struct notify notify;
@@ -52,6 +54,10 @@ struct gateway {
 int gateway_on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *arg);
 int gateway_on_routes(sd_event_source *source, int fd, uint32_t events, void *arg);
 void gateway_on_upgrade_end(void *arg, bool handed_over);
+
+/* The orders of struct admin_orders. */
+bool gateway_order_reload(void *arg, const char **ret_text, const char **ret_words);
+const char *gateway_order_upgrade(void *arg, pid_t *ret_pid);
 
 /* Whether all that listens can follow to another configuration: NULL, or why not. */
 const char *gateway_prepare_reload(void *arg, const struct config *after);

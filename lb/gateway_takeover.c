@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TAKE_MS 60000 /* longer than the other process waits for anything */
@@ -79,6 +80,7 @@ void gateway_takeover_end(struct inheritance *h, struct gateway_upgrade *u)
         return;
     (void)hand_send(h->socket, &serving, -1); /* whoever does not hear it has died */
     preflight_lock_sign();
+    u->last = (struct reload_result){.at = time(NULL), .ok = true};
     gateway_upgrade_follow(u, h->socket);
     h->socket = -1;
     for (int i = 0; i < UPGRADE_PREDECESSORS_MAX; i++) {

@@ -18,6 +18,7 @@
 #include "control/preflight.h"
 #include "gateway_admin.h"
 #include "gateway_http.h"
+#include "gateway_state.h"
 #include "log.h"
 #include "path/worker.h"
 #include "serving.h"
@@ -31,6 +32,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PREPARE_US 20000000 /* to load programs, on a slow and busy machine */
@@ -77,8 +79,11 @@ static void note_why(struct gateway_upgrade *u, const char *fmt, ...)
     va_end(args);
 }
 
-static const char *tell_failure(const char *why)
+static const char *tell_failure(struct gateway_upgrade *u, const char *why)
 {
+    u->last.at = time(NULL);
+    u->last.ok = false;
+    snprintf(u->last.error, sizeof(u->last.error), "%s", why);
     log_event(LOG_LEVEL_ERROR, "upgrade_failed", "pid=%d reason=\"%s\" text=\"all goes on as before\"",
         getpid(), why);
     return why;
@@ -103,7 +108,7 @@ static void take_back(struct gateway_upgrade *u)
         worker_release(&workers(u)->workers[i], RELEASE_NOTHING);
     kernel_share(k, u->n_predecessors > 0);
     u->step = UPGRADE_NONE;
-    (void)tell_failure(u->why);
+    (void)tell_failure(u, u->why);
     u->on_end(u->arg, false);
 }
 
@@ -268,6 +273,10 @@ static int give_all(struct gateway_upgrade *u)
         error = give(u, HAND_FD_ADMIN_TCP, -1, gateway_admin_fd(u->admin, true));
     if (!error)
         error = give(u, HAND_FD_HTTP, -1, gateway_http_fd(u->http));
+    int state = gateway_state_fd(u->state);
+    if (!error)
+        error = give(u, HAND_FD_STATE, -1, state);
+    fd_close(&state);
     for (uint32_t i = 0; i < p->n_workers && !error; i++) {
         error = give(u, HAND_FD_LISTENER_V4, (int)i, p->workers[i].listener_v4);
         if (!error)
@@ -298,16 +307,17 @@ static int watch(struct gateway_upgrade *u)
 const char *gateway_upgrade_start(struct gateway_upgrade *u, bool serving)
 {
     if (!serving)
-        return tell_failure("this process is ending");
+        return tell_failure(u, "this process is ending");
     if (u->step != UPGRADE_NONE)
-        return tell_failure("an upgrade is under way already");
+        return tell_failure(u, "an upgrade is under way already");
     if (u->n_predecessors == UPGRADE_PREDECESSORS_MAX)
-        return tell_failure("too many earlier processes still have sessions; try again when one has ended");
+        return tell_failure(
+            u, "too many earlier processes still have sessions; try again when one has ended");
     u->why[0] = '\0';
     int error = hand_spawn(u->program, u->arguments, &u->socket, &u->successor);
     if (error) {
         note_why(u, "cannot start %s: %s", u->program, strerror(-error));
-        return tell_failure(u->why);
+        return tell_failure(u, u->why);
     }
     kernel_share(&u->serving->kernel, true);
     u->step = UPGRADE_PREPARING;

@@ -7,6 +7,8 @@
 #ifndef POSTERN_GATEWAY_UPGRADE_H
 #define POSTERN_GATEWAY_UPGRADE_H
 
+#include "control/reload_result.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -18,6 +20,7 @@
 
 struct gateway_admin;
 struct gateway_http;
+struct gateway_state;
 struct serving;
 
 enum upgrade_step {
@@ -34,6 +37,7 @@ struct gateway_upgrade {
     struct serving *serving;
     struct gateway_admin *admin;
     struct gateway_http *http;
+    const struct gateway_state *state;
     sd_event *loop;
     char *const *arguments;                      /* of this process, for the new one; ends with NULL */
     void (*on_end)(void *arg, bool handed_over); /* an upgrade has ended, well or not */
@@ -48,6 +52,7 @@ struct gateway_upgrade {
     int pidfd;       /* of it, while it is our child */
     sd_event_source *message, *child, *timer;
     char why[UPGRADE_TEXT_MAX]; /* the last one has failed; "": it has not */
+    struct reload_result last;  /* as whoever asks is told it */
     struct {
         int socket;
         sd_event_source *source;

@@ -5,7 +5,8 @@
  * others come first then.
  *
  * Failure paths: whoever has asked is gone: its piece is dropped when the worker is done with it. A worker
- * that stops answers as things stand. Called by the admin socket's commands and gateway_drain.c.
+ * that stops answers as things stand, and at the end whoever still waits is told that it is over. Called by
+ * the admin socket's commands and gateway_drain.c.
  */
 #include "inquiries.h"
 
@@ -170,6 +171,15 @@ void inquiries_free(struct inquiries *i)
     if (!i)
         return;
     assert(!i->source);
+    if (i->asked)
+        i->asked->found += i->inquiry.found;
+    if (i->asked)
+        i->asked->on_sessions(i->asked, NULL, 0, true);
+    while (i->first) {
+        struct session_question *q = i->first;
+        i->first = q->next;
+        q->on_sessions(q, NULL, 0, true);
+    }
     fd_close(&i->done_fd);
     free(i);
 }

@@ -39,7 +39,7 @@ int inquiries_new(sd_event *loop, struct worker *workers, uint32_t n_workers, st
 /* Hears no answers any more; before the loop goes. NULL is accepted, here and below. */
 void inquiries_stop(struct inquiries *i);
 
-/* Frees it; after the workers have been joined, since one may be answering. */
+/* Ends what is still asked, and frees; after the workers have been joined, since one may be answering. */
 void inquiries_free(struct inquiries *i);
 
 /* Asks, or asks for the next piece. */

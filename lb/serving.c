@@ -17,6 +17,8 @@
 #include "log.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ERROR_TEXT_MAX 512
@@ -126,22 +128,51 @@ static void tend_leavers(struct serving *v)
     v->leave_ms = roster_is_leaving(v->roster) ? clock_now_ms() + LEAVE_MS : UINT64_MAX;
 }
 
-static void refuse_reload(struct serving *v, const char *why)
+void serving_refuse_reload(struct serving *v, const char *why)
 {
+    v->needs_process = NULL;
     v->last_reload.at = time(NULL);
     v->last_reload.ok = false;
     snprintf(v->last_reload.error, sizeof(v->last_reload.error), "%s", why);
     log_event(LOG_LEVEL_ERROR, "reload_refused", "file_applied=no reason=\"%s\"", why);
 }
 
-/* What is taken at start, once. NULL: nothing of it has changed. */
-static const char *needs_restart(const struct config *before, const struct config *after)
+static bool dissolves(const struct config *config)
 {
-    if (before->gateway.workers != after->gateway.workers)
-        return "gateway.workers has changed: that needs a restart";
-    if (before->gateway.max_sessions != after->gateway.max_sessions)
-        return "gateway.max_sessions has changed: that needs a restart";
+    const struct config_pool *pools = config->pools.items;
+
+    for (uint32_t i = 0; i < config->pools.n; i++)
+        if (pools[i].dissolve)
+            return true;
+    return false;
+}
+
+/* What a process takes when it starts, once. NULL: nothing of it has changed. */
+static const char *needs_process(const struct serving *v, const struct config *after)
+{
+    if (v->config->gateway.workers != after->gateway.workers)
+        return "gateway.workers has changed";
+    if (v->config->gateway.max_sessions != after->gateway.max_sessions)
+        return "gateway.max_sessions has changed";
+    if (dissolves(after) && !dissolve_table(v->kernel.dissolve)->entries)
+        return "sessions are to dissolve, and no pool had that before";
     return NULL;
+}
+
+/* What is wrong goes to standard error, and is kept for whoever has asked. */
+static int load(struct serving *v, struct config **ret)
+{
+    size_t size = 0;
+
+    free(v->reload_words);
+    v->reload_words = NULL;
+    FILE *words = open_memstream(&v->reload_words, &size);
+    if (!words)
+        return -errno;
+    int error = config_load(v->file, words, ret);
+    if (fclose(words) == 0 && v->reload_words)
+        fputs(v->reload_words, stderr);
+    return error;
 }
 
 static void tell_change(const char *path, const char *before, const char *after, void *arg)
@@ -243,20 +274,25 @@ bool serving_reload(struct serving *v)
     struct roster *roster = NULL;
     char text[ERROR_TEXT_MAX];
 
-    int error = config_load(v->file, stderr, &config);
+    v->needs_process = NULL;
+    int error = load(v, &config);
     if (error) {
-        refuse_reload(v, error == -EINVAL ? "the configuration has errors, see above" : strerror(-error));
+        serving_refuse_reload(
+            v, error == -EINVAL ? "the configuration has errors, see above" : strerror(-error));
         return false;
     }
-    const char *why = needs_restart(v->config, config);
-    if (!why && v->prepare)
-        why = v->prepare(v->prepare_arg, config);
+    v->needs_process = needs_process(v, config);
+    if (v->needs_process) {
+        config_free(config);
+        return false;
+    }
+    const char *why = v->prepare ? v->prepare(v->prepare_arg, config) : NULL;
     if (!why)
         error = next_roster(v, v->roster, config, &roster);
     if (!why)
         why = follow(v, error, roster, text);
     if (why) {
-        refuse_reload(v, why);
+        serving_refuse_reload(v, why);
         config_free(config);
         return false;
     }
@@ -281,6 +317,18 @@ int serving_open(struct serving *v, const char *file, struct config *config)
     int error = v->sources ? next_roster(v, NULL, config, &v->roster) : -ENOMEM;
 
     return error ? error : snapshot_now(v, v->roster, &v->weigh_ms, &v->publication.newest);
+}
+
+int serving_begin_anew(struct serving *v)
+{
+    struct snapshot *s = NULL;
+    int error = snapshot_now(v, v->roster, &v->weigh_ms, &s);
+
+    if (error)
+        return error;
+    snapshot_free(v->publication.newest);
+    v->publication.newest = s;
+    return 0;
 }
 
 void serving_tend(struct serving *v, uint64_t now_ms)
@@ -310,4 +358,5 @@ void serving_close(struct serving *v)
     roster_free(v->roster);
     sources_free(v->sources);
     config_free(v->config);
+    free(v->reload_words);
 }

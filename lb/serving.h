@@ -31,17 +31,21 @@ struct serving {
     bool reloading;   /* a reload has been applied; its line is written once it is in force everywhere */
     unsigned changes; /* of that reload */
     struct reload_result last_reload;
-    bool sources_changed;    /* their files have; a line is written as for a reload */
-    bool vips_changed;       /* catching must follow */
-    uint64_t settle_version; /* it does when all workers know this snapshot; 0: they do */
-    uint64_t weigh_ms;       /* when weights change by themselves; UINT64_MAX: they do not */
-    char error_text[512];    /* what serving_replace() returns may lie here */
-    uint64_t leave_ms;       /* when to look at what is leaving; UINT64_MAX: nothing is */
+    char *reload_words; /* what was wrong with the configuration then, as --check says it; owned, or NULL */
+    const char *needs_process; /* why another process must serve what was read last; NULL: none must */
+    bool sources_changed;      /* their files have; a line is written as for a reload */
+    bool vips_changed;         /* catching must follow */
+    uint64_t settle_version;   /* it does when all workers know this snapshot; 0: they do */
+    uint64_t weigh_ms;         /* when weights change by themselves; UINT64_MAX: they do not */
+    char error_text[512];      /* what serving_replace() returns may lie here */
+    uint64_t leave_ms;         /* when to look at what is leaving; UINT64_MAX: nothing is */
 };
 
 /* Makes the first snapshot of a configuration, which it takes over. 0 or -errno; serving_close() in any case.
  */
 int serving_open(struct serving *v, const char *file, struct config *config);
+/* The first snapshot again, of a roster that has been changed since; before anybody has it. 0 or -errno. */
+int serving_begin_anew(struct serving *v);
 void serving_close(struct serving *v); /* the workers and the kernel's side are gone */
 
 /* Hands the roster as it is now to the workers. 0 or -errno, after logging it. */
@@ -57,9 +61,14 @@ const char *serving_replace(struct serving *v, int error, struct roster *next);
 const char *serving_take_found(
     struct serving *v, const char *pool, const struct backend_spec *specs, uint32_t n);
 
-/* Reads the file again and applies it whole, or not at all; logs what has changed, or why not. True: applied.
+/*
+ * Reads the file again and applies it whole, or not at all; logs what has changed, or why not. True: applied.
+ * False with needs_process: an upgrade would apply it; then serving_refuse_reload(), if there is none.
  */
 bool serving_reload(struct serving *v);
+
+/* Logs and notes that, and why, the configuration in force is still that of before. */
+void serving_refuse_reload(struct serving *v, const char *why);
 
 /* From now on files of sources are heard of. 0 or -errno. */
 int serving_watch(struct serving *v, sd_event *loop);

@@ -65,6 +65,7 @@ struct snapshot_backend {
     uint16_t pool;           /* index into pools */
     enum pool_source source; /* how its sessions are dialled, for as long as it has this place */
     enum pool_proxy proxy;   /* and introduced */
+    bool by_operator;        /* its address is not that of the configuration */
 };
 
 struct snapshot {

@@ -5,6 +5,7 @@
  */
 #include "control/admin_backend.h"
 
+#include "base/clock.h"
 #include "control/checks.h"
 
 #include <stdio.h>
@@ -94,6 +95,29 @@ const char *admin_status(const struct admin_world *w, uint16_t backend)
         roster_value(r, backend, OVERRIDE_WEIGHT) == 0 || v.agent_state.percent == 0)
         return "DRAIN";
     return asked && v.health && !v.paused ? "UP" : "no check";
+}
+
+/* How the check stands: 6 passed, 4 failed, 1 not made; its result: 3 passed, 2 failed, 0 none. */
+struct server_seen admin_server_seen(const struct admin_world *w, uint16_t backend)
+{
+    const struct roster_backend *b = &(*w->roster)->backends[backend];
+    struct checks_view v = {0};
+    bool checked = checks_look(w->checks, backend, &v) && v.health;
+
+    return (struct server_seen){
+        .pool_id = admin_pool_id(b->pool),
+        .id = backend + 1u,
+        .down = b->said.down,
+        .since_s = (clock_now_ms() - (checked ? v.since_ms : w->started_ms)) / 1000,
+        .check_status = !v.checked ? 1
+                        : v.ok     ? 6
+                                   : 4,
+        .check_result = !v.checked ? 0
+                        : v.ok     ? 3
+                                   : 2,
+        .check_health = checked && !v.down ? v.rules.rise + v.rules.fall - 1 : 0,
+        .check_state = checked && !v.paused ? 6 : 0,
+    };
 }
 
 char *admin_addresses(const struct roster_backend *b, char buf[2 * ADDR_TEXT_MAX])

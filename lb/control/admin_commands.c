@@ -8,6 +8,7 @@
 
 #include "control/admin_handlers.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -59,9 +60,9 @@ static void show_sockets(const struct admin_call *c)
     const struct config_admin *a = &admin_roster(c)->config->admin;
 
     admin_reply_text(c->reply, "# socket lvl processes\n");
-    if (a->socket && a->socket[0])
+    if (a->socket[0])
         admin_reply_print(c->reply, "unix@%s admin all\n", a->socket);
-    if (a->tcp && a->tcp[0])
+    if (a->tcp[0])
         admin_reply_print(c->reply, "%s user all\n", a->tcp);
 }
 
@@ -129,6 +130,7 @@ static const struct command commands[] = {
     {"operator", "", ADMIN_OPERATOR, become_operator, "lower one's level to operator"},
     {"prompt", "", ADMIN_USER, toggle_prompt, "stay connected, with a prompt; or no longer"},
     {"quit", "", ADMIN_USER, quit, "disconnect"},
+    {"reload", "", ADMIN_ADMIN, admin_reload, "read the configuration again; of postern's own"},
     {"set maxconn frontend", "<frontend> <n>", ADMIN_ADMIN, admin_set_maxconn_frontend,
         "the most sessions of a listener at a time; 0 sets no limit of its own"},
     {"set maxconn server", "<bk>/<srv> <n>", ADMIN_ADMIN, admin_set_maxconn,
@@ -160,6 +162,8 @@ static const struct command commands[] = {
         "end a session, with a reset to both sides"},
     {"shutdown sessions server", "<bk>/<srv>", ADMIN_ADMIN, admin_shutdown_server,
         "end all sessions of a backend"},
+    {"upgrade", "", ADMIN_ADMIN, admin_upgrade,
+        "hand over to the program that is installed now; of postern's own"},
     {"user", "", ADMIN_USER, become_user, "lower one's level to user"},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -257,6 +261,8 @@ void admin_say(const struct admin_call *c, int severity, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
+    for (char *at = text; *at; at++) /* it may tell what was typed */
+        *at = *at >= ' ' && *at <= '~' ? *at : '?';
     add_severity(c, severity);
     admin_reply_print(c->reply, "%s\n", text);
 }
@@ -360,6 +366,7 @@ void admin_run(const struct admin_world *w, struct admin_session *s, char *comma
 
 void admin_task_begin(struct admin_session *s, struct admin_task *t)
 {
+    assert(!s->task && s->on_answer);
     t->waits = true;
     s->task = t;
 }

@@ -20,6 +20,7 @@
 #define ADMIN_TIMEOUT_MS 10000
 #define ADMIN_TIMEOUT_MAX_MS 86400000u
 
+struct admin_orders;
 struct checks;
 struct discovery;
 struct inquiries;
@@ -53,8 +54,9 @@ struct admin_world {
     struct inquiries *inquiries; /* of sessions; NULL: there are no workers */
     struct admin_base *bases;    /* one for each place of a backend */
     uint64_t started_ms;
-    const struct status_daemon *daemon; /* or NULL */
-    int (*publish)(void *arg);          /* makes what has changed in the roster hold: 0 or -errno */
+    const struct status_daemon *daemon; /* or NULL, as is: */
+    const struct admin_orders *orders;
+    int (*publish)(void *arg); /* makes what has changed in the roster hold: 0 or -errno */
     /* Makes another roster hold, if `error` says that there is one, and takes it: NULL, or why not. */
     const char *(*replace)(void *arg, int error, struct roster *next);
     int (*print_plan)(void *arg, FILE *out); /* what is set up on the host: 0 or -errno */

@@ -8,6 +8,7 @@
 
 #include "base/addr.h"
 #include "base/fd.h"
+#include "base/unix_socket.h"
 #include "log.h"
 
 #include <assert.h>
@@ -21,27 +22,6 @@
 
 #define BACKLOG 1024
 #define MODE 0660
-
-/* Whether somebody listens there: -EADDRINUSE. 0: nobody does, and nothing is left there. */
-static int make_way(const struct sockaddr_un *name)
-{
-    struct stat st;
-
-    if (lstat(name->sun_path, &st) < 0)
-        return errno == ENOENT ? 0 : -errno;
-    if (!S_ISSOCK(st.st_mode))
-        return -EEXIST;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    int error = connect(fd, (const struct sockaddr *)name, sizeof(*name)) < 0 ? errno : 0;
-    fd_close(&fd);
-    if (error == 0 || error == EAGAIN) /* its line is full: it lives */
-        return -EADDRINUSE;
-    if (error != ECONNREFUSED)
-        return -error;
-    return unlink(name->sun_path) < 0 && errno != ENOENT ? -errno : 0;
-}
 
 static int give_to_group(const char *path, gid_t group)
 {
@@ -113,7 +93,7 @@ int admin_endpoint_unix(
     *e = (struct admin_endpoint){.fd = -1, .name.sun_family = AF_UNIX};
     assert(strlen(path) < sizeof(e->name.sun_path));
     strcpy(e->name.sun_path, path);
-    int error = make_way(&e->name);
+    int error = unix_socket_make_way(&e->name);
     if (!error)
         error = listen_at(e, group);
     if (!error)

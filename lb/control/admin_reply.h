@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ADMIN_REPLY_MAX (4u << 20) /* show stat typed of SNAPSHOT_BACKENDS_MAX backends takes half of it */
+#define ADMIN_REPLY_MAX (16u << 20) /* show stat json of SNAPSHOT_BACKENDS_MAX backends takes most of it */
 
 struct admin_reply {
     char *text;

@@ -4,8 +4,9 @@
  * asked for when the client has taken the last one, so a slow client costs one piece. Ending sessions is a
  * question too, told at its end.
  *
- * Failure paths: what cannot be understood asks nothing; a client that leaves forgets its question. Called
- * through the table in admin_commands.c, and by the inquiries; control thread only.
+ * Failure paths: what cannot be understood asks nothing; a client that leaves forgets its list, but what it
+ * wanted ended is ended, and logged. Called through the table in admin_commands.c, and by the inquiries;
+ * control thread only.
  */
 #include "control/admin_commands.h"
 #include "control/admin_handlers.h"
@@ -26,12 +27,13 @@ struct task {
     struct admin_task base;
     struct session_question question;
     const struct admin_world *world;
-    struct admin_session *session;
+    struct admin_session *session; /* NULL: its client has left */
     struct admin_reply *reply;
-    tell *tell;                /* NULL: they are ended */
-    const char *nobody;        /* what is said when there was none; NULL: nothing */
-    bool any;                  /* one has been told */
-    char command[COMMAND_MAX]; /* for the log */
+    tell *tell;                 /* NULL: they are ended */
+    const char *nobody;         /* what is said when there was none; NULL: nothing */
+    bool any;                   /* one has been told */
+    char command[COMMAND_MAX];  /* for the log, and: */
+    struct admin_session asker; /* as it was */
 };
 
 static void go_on(struct admin_task *base)
@@ -45,24 +47,33 @@ static void drop(struct admin_task *base)
 {
     struct task *t = (struct task *)base;
 
+    t->session = NULL;
+    if (!t->tell)
+        return;
     inquiries_forget(t->world->inquiries, &t->question);
     free(t);
+}
+
+static void say_nobody(const struct task *t)
+{
+    const struct admin_call call = {.session = t->session, .reply = t->reply};
+
+    if (t->tell)
+        admin_reply_print(t->reply, "%s\n", t->nobody);
+    else
+        admin_say(&call, LOG_ERR, "%s", t->nobody);
 }
 
 static void finish(struct task *t)
 {
     bool none = t->tell ? !t->any : t->question.found == 0;
 
-    if (none && t->nobody) {
-        const struct admin_call call = {.session = t->session, .reply = t->reply};
-        if (t->tell)
-            admin_reply_print(t->reply, "%s\n", t->nobody);
-        else
-            admin_say(&call, LOG_ERR, "%s", t->nobody);
-    }
-    if (!t->tell && t->question.found > 0)
-        admin_log_change(t->session, t->command);
-    admin_task_over(t->session, t->reply);
+    if (!t->tell && !none)
+        admin_log_change(&t->asker, t->command);
+    if (t->session && none && t->nobody)
+        say_nobody(t);
+    if (t->session)
+        admin_task_over(t->session, t->reply);
     free(t);
 }
 
@@ -98,6 +109,7 @@ static void ask(
         .question = {.filter = *filter, .end = how ? REASON_none : REASON_killed, .on_sessions = on_sessions},
         .world = c->world,
         .session = c->session,
+        .asker = *c->session,
         .reply = c->reply,
         .tell = how,
         .nobody = nobody,

@@ -9,6 +9,8 @@
 #include "control/admin_value.h"
 #include "control/checks.h"
 #include "control/rates.h"
+#include "control/server_state.h"
+#include "control/status.h"
 
 #include "base/clock.h"
 
@@ -147,31 +149,12 @@ static const union addr *address_of(const struct roster_backend *b)
     return b->spec.v4.sa.sa_family != AF_UNSPEC ? &b->spec.v4 : &b->spec.v6;
 }
 
-/* Operational state 0 is stopped, 2 running; administrative 1 is maintenance, 8 drain, both by an operator.
- */
 static void add_server_state(const struct admin_call *c, uint16_t i)
 {
-    const struct roster *r = admin_roster(c);
-    const struct roster_backend *b = &r->backends[i];
-    const union addr *address = address_of(b);
-    uint32_t state = roster_value(r, i, OVERRIDE_STATE);
-    struct checks_view v = {0};
-    char host[ADDR_TEXT_MAX];
-    bool checked = checks_look(c->world->checks, i, &v) && v.health;
-    uint64_t since_ms = checked ? v.since_ms : c->world->started_ms;
-    /* How the check stands: 6 passed, 4 failed, 1 not made; its result: 3 passed, 2 failed, 0 none. */
-    unsigned status = !v.checked ? 1 : v.ok ? 6 : 4, result = !v.checked ? 0 : v.ok ? 3 : 2;
+    const struct server_state s = server_state_of(admin_roster(c), i);
+    const struct server_seen seen = admin_server_seen(c->world, i);
 
-    admin_reply_print(c->reply, "%u %s %u %s %s %u %u %u %u %llu %u %u %u %u 0 0 0 - %u - 0 0 - - 0\n",
-        admin_pool_id(b->pool), r->pools[b->pool].name, i + 1u, b->spec.name, addr_format_host(address, host),
-        b->said.down ? 0 : 2,
-        state == BACKEND_MAINT   ? 1
-        : state == BACKEND_DRAIN ? 8
-                                 : 0,
-        roster_value(r, i, OVERRIDE_WEIGHT), roster_configured(r, i, OVERRIDE_WEIGHT),
-        (unsigned long long)(clock_now_ms() - since_ms) / 1000, status, result,
-        checked && !v.down ? v.rules.rise + v.rules.fall - 1 : 0, checked && !v.paused ? 6 : 0,
-        addr_port(address));
+    server_state_write(c->reply, &s, &seen);
 }
 
 /* The backends of one pool, or of all; false after saying that there is no such pool. */
@@ -227,11 +210,7 @@ void admin_show_servers_state(const struct admin_call *c)
 
     if (!read_pool(c, &only))
         return;
-    admin_reply_text(c->reply,
-        "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight "
-        "srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state "
-        "srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl "
-        "srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n");
+    admin_reply_text(c->reply, SERVER_STATE_VERSION "\n" SERVER_STATE_COLUMNS "\n");
     for (uint16_t i = 0; i < r->n_backends; i++)
         if (is_shown(r, i, only))
             add_server_state(c, i);

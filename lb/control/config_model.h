@@ -6,6 +6,7 @@
 #include "base/addr.h"
 #include "control/config_arena.h"
 #include "control/config_model_pool.h"
+#include "control/config_operators.h"
 
 #include <stdint.h>
 
@@ -89,23 +90,8 @@ struct config_gateway {
     struct config_drain drain;
 };
 
-struct config_admin {
-    const char *socket;     /* "": none */
-    const char *group;      /* of the socket; "": our own */
-    const char *tcp;        /* ADDRESS:PORT; "": none */
-    uint32_t name;          /* enum admin_name */
-    const char *state_file; /* "": none */
-};
-
-/* What it calls itself at the admin socket. */
-enum admin_name { ADMIN_NAME_HAPROXY, ADMIN_NAME_POSTERN };
-
 struct config_log {
     uint32_t sample; /* 1: every session has its line */
-};
-
-struct config_http {
-    const char *listen; /* ADDRESS:PORT; "": nowhere */
 };
 
 struct config {

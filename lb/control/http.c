@@ -16,12 +16,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #define BACKLOG 128
+#define FINISH_MS 50       /* at the end; the loop stands still for that long at most */
 #define AGAIN_US 1000000   /* when descriptors were short */
 #define MEMORY_BYTES 16384 /* of a connection: its request, and the head of its answer */
 #define LIBRARY_SPARE 8    /* places of those that were shut down, and not yet closed */
@@ -56,9 +58,9 @@ struct http {
 static const char *const headers[][2] = {
     {MHD_HTTP_HEADER_CONNECTION, "close"},
     {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
-    {MHD_HTTP_HEADER_X_CONTENT_TYPE_OPTIONS, "nosniff"},
+    {"X-Content-Type-Options", "nosniff"},
     {"Referrer-Policy", "no-referrer"},
-    {MHD_HTTP_HEADER_CONTENT_SECURITY_POLICY,
+    {"Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
 };
@@ -66,7 +68,7 @@ static const char *const headers[][2] = {
 /* Takes over `body`. NULL: no memory. */
 static struct MHD_Response *make(unsigned status, const char *type, char *body, size_t n)
 {
-    struct MHD_Response *r = MHD_create_response_from_buffer(n, body, MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback(n, body, free);
     bool ok = r != NULL;
 
     if (!r) {
@@ -352,6 +354,20 @@ int http_fd(const struct http *h)
     return h ? h->fd : -1;
 }
 
+/* Who has just come is of this host: what he asks is here in a moment, or never. */
+static void finish(struct http *h)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    uint64_t now_ms = clock_now_ms(), end_ms = now_ms + FINISH_MS;
+
+    for (; info && oldest_open(h) && now_ms < end_ms; now_ms = clock_now_ms()) {
+        struct pollfd ready = {.fd = info->epoll_fd, .events = POLLIN};
+        (void)poll(&ready, 1, (int)(end_ms - now_ms));
+        (void)MHD_run(h->daemon);
+        forget_pages(h);
+    }
+}
+
 void http_close(struct http *h)
 {
     if (!h)
@@ -360,8 +376,10 @@ void http_close(struct http *h)
     sd_event_source_disable_unref(h->again);
     sd_event_source_disable_unref(h->ready);
     sd_event_source_disable_unref(h->timer);
-    if (h->daemon)
+    if (h->daemon) {
+        finish(h);
         MHD_stop_daemon(h->daemon);
+    }
     assert(!h->oldest);
     free(h->made);
     fd_close(&h->fd);

@@ -41,7 +41,7 @@ int http_open(const struct http_given *given, const union addr *at, int fd, stru
 /* The listening socket; -1 for NULL. */
 int http_fd(const struct http *h);
 
-/* Ends all connections. NULL is accepted. */
+/* Answers who has just asked, and ends all connections. NULL is accepted. */
 void http_close(struct http *h);
 
 #endif

@@ -100,8 +100,7 @@ int kernel_change(struct kernel *k, const struct snapshot *s, char *ret_error, s
     int error, ignored;
 
     if (dissolves(s) && !dissolve_table(k->dissolve)->entries) {
-        snprintf(ret_error, error_size,
-            "postern was started with dissolve: off in every pool; turning it on needs a restart");
+        snprintf(ret_error, error_size, "this process was started with dissolve: off in every pool");
         return -EINVAL;
     }
     const char *what = follow(k, s, &error);
@@ -134,7 +133,8 @@ void kernel_share(struct kernel *k, bool shared)
 
 uint32_t kernel_close(struct kernel *k)
 {
-    uint32_t alive = k->shared ? 0 : dissolve_alive(k->dissolve);
+    bool leave = k->shared && !k->apart;
+    uint32_t alive = leave ? 0 : dissolve_alive(k->dissolve);
 
     if (k->host && !alive && !k->shared && host_undo(k->host))
         log_event(LOG_LEVEL_ERROR, "undo_failed",
@@ -142,7 +142,7 @@ uint32_t kernel_close(struct kernel *k)
     host_close(k->host);
     routes_close(k->routes);
     bpf_free(k->bpf);
-    dissolve_close(k->dissolve, alive > 0 || (k->shared && !dissolve_is_fresh(k->dissolve)));
+    dissolve_close(k->dissolve, alive > 0 || (leave && !dissolve_is_fresh(k->dissolve)));
     *k = (struct kernel){0};
     return alive;
 }

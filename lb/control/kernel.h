@@ -24,6 +24,7 @@ struct kernel {
     struct host *host;
     struct routes *routes;
     bool shared; /* another process has sessions here: nothing that they may live on is removed */
+    bool apart;  /* but the table of dissolved sessions: it has another one */
 };
 
 /*

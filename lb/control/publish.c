@@ -114,6 +114,7 @@ static void fill_backends(const struct roster *r, struct snapshot *s, struct blo
             .pool = from->pool,
             .source = from->source,
             .proxy = from->proxy,
+            .by_operator = from->origin == BACKEND_ADDED || from->home.away,
         };
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What has become of the configuration's last reading. Thread: control. */
+/* What has become of the configuration's last reading, or of the last upgrade. Thread: control. */
 #ifndef POSTERN_CONTROL_RELOAD_RESULT_H
 #define POSTERN_CONTROL_RELOAD_RESULT_H
 

@@ -340,7 +340,7 @@ static int open_events(struct routes *r)
     return 0;
 }
 
-/* The first round: a backend that cannot be reached is an error. */
+/* The first round: a configured backend that cannot be reached is an error. */
 static int first_round(struct routes *r, char *ret_error, size_t error_size)
 {
     char text[ADDR_TEXT_MAX], host[ADDR_TEXT_MAX];
@@ -356,14 +356,15 @@ static int first_round(struct routes *r, char *ret_error, size_t error_size)
                 t->backend->name, text, strerror(-err));
             return err;
         }
-        if (t->trouble == own_host) {
+        if (t->trouble == own_host && !t->backend->by_operator) {
             snprintf(ret_error, error_size,
                 "backend %s (%s) cannot be served with source: client: %s. Give it a host of its own, or use "
                 "source: gateway with proxy_protocol: v2",
                 t->backend->name, text, own_host);
             return -EINVAL;
         }
-        if (t->trouble == no_carrier) { /* nothing to configure: it may come up any time */
+        /* Nothing to configure: it may come up any time, or an operator has chosen it. */
+        if (t->trouble == no_carrier || (t->trouble && t->backend->by_operator)) {
             say_target(t, t->trouble);
         } else if (t->trouble) {
             snprintf(ret_error, error_size, "backend %s (%s) cannot be reached: %s. See: ip route get %s",

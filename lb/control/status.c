@@ -55,17 +55,24 @@ json_t *status_join(json_t *object, json_t *more)
 
 /* ---- the gateway -------------------------------------------------------------------------------------- */
 
+/* NULL is accepted. */
+static json_t *result_status(const struct reload_result *r)
+{
+    if (!r || r->at == 0)
+        return json_null();
+    return json_pack(
+        "{s:b, s:I, s:o}", "ok", r->ok, "at", (json_int_t)r->at, "error", status_text(r->ok ? "" : r->error));
+}
+
 static json_t *config_status(const struct admin_world *w)
 {
     const struct reload_result *r = w->daemon ? w->daemon->reload : NULL;
 
     if (!r)
         return json_null();
-    json_t *last = r->at == 0 ? json_null()
-                              : json_pack("{s:b, s:I, s:o}", "ok", r->ok, "at", (json_int_t)r->at, "error",
-                                    status_text(r->ok ? "" : r->error));
-    return json_pack("{s:o, s:I, s:o}", "file", status_text(w->daemon->file), "loaded_at",
-        (json_int_t)r->loaded_at, "last_reload", last);
+    return json_pack("{s:o, s:I, s:o, s:o}", "file", status_text(w->daemon->file), "loaded_at",
+        (json_int_t)r->loaded_at, "last_reload", result_status(r), "last_upgrade",
+        result_status(w->daemon->upgrade));
 }
 
 static uint32_t count_waiting(const struct admin_world *w)

@@ -18,6 +18,7 @@ struct status_daemon {
     const char *phase; /* "serving", "draining", "stopping" */
     const char *file;  /* the configuration's */
     const struct reload_result *reload;
+    const struct reload_result *upgrade; /* the last attempt to hand over, or to take over */
 };
 
 /* The whole document, the caller's; NULL: no memory. */

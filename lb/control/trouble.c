@@ -72,6 +72,7 @@ static void look_at_gateway(struct findings *f, const json_t *status)
     const json_t *sessions = json_object_get(status, "sessions");
     const json_t *fds = json_object_get(json_object_get(status, "limits"), "descriptors");
     const json_t *reload = json_object_get(json_object_get(status, "config"), "last_reload");
+    const json_t *upgrade = json_object_get(json_object_get(status, "config"), "last_upgrade");
     char why[TEXT_MAX], act[TEXT_MAX];
 
     if (reload && json_is_false(json_object_get(reload, "ok")))
@@ -79,6 +80,10 @@ static void look_at_gateway(struct findings *f, const json_t *status)
             "the last reload was refused: the configuration of before is in force", text(reload, "error"),
             put(act, "correct it (postern -c -f %s tells every error), then posternctl reload",
                 text(json_object_get(status, "config"), "file")));
+    if (upgrade && json_is_false(json_object_get(upgrade, "ok")))
+        tell(f, ERROR, "gateway", "the last upgrade failed: the process of before serves",
+            text(upgrade, "error"),
+            "see what the new process has written to the log, then posternctl upgrade");
     if (number(sessions, "max") > 0 && number(sessions, "now") >= number(sessions, "max"))
         tell(f, ERROR, "gateway", "gateway.max_sessions is reached: further clients are refused",
             put(why, "%lld sessions", (long long)number(sessions, "now")),

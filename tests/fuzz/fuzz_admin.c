@@ -10,8 +10,9 @@
 #include <string.h>
 
 static struct config_pool pool = {.name = "in", .max_sessions = 9};
-static struct config config = {
-    .gateway = {.name = "gw", .zone = "", .max_sessions = 100}, .pools = {.items = &pool, .n = 1}};
+static struct config config = {.gateway = {.name = "gw", .zone = "", .max_sessions = 100},
+    .admin = {.socket = "/run/admin.sock", .tcp = ""},
+    .pools = {.items = &pool, .n = 1}};
 static struct roster the_roster;
 static struct roster *roster = &the_roster;
 static struct counters counters;
@@ -21,6 +22,14 @@ static struct admin_base bases[SNAPSHOT_BACKENDS_MAX];
 static int publish(void *arg)
 {
     return 0;
+}
+
+static const char *replace(void *arg, int error, struct roster *next)
+{
+    if (!error)
+        the_roster = *next;
+    roster_free(next);
+    return error ? "no" : NULL;
 }
 
 static void begin(void)
@@ -41,7 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .workers = 1,
         .loads = loads,
         .bases = bases,
-        .publish = publish};
+        .publish = publish,
+        .replace = replace};
     struct admin_session s = {.level = ADMIN_ADMIN, .timeout_ms = ADMIN_TIMEOUT_MS};
     struct admin_reply reply = {0};
     char *line = malloc(size + 1), *rest = line;
@@ -61,6 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(reply.text[i] == '\n' || (reply.text[i] >= ' ' && reply.text[i] <= '~'));
     MUST(roster_value(roster, 0, OVERRIDE_WEIGHT) <= SNAPSHOT_WEIGHT_MAX);
     MUST(roster_value(roster, 0, OVERRIDE_STATE) <= BACKEND_MAINT);
+    for (uint32_t i = 0; i < the_roster.n_backends; i++)
+        MUST(the_roster.backends[i].spec.weight <= SNAPSHOT_WEIGHT_MAX);
     MUST(s.timeout_ms > 0 && s.timeout_ms <= ADMIN_TIMEOUT_MAX_MS);
     admin_reply_done(&reply);
     free(line);

@@ -288,6 +288,21 @@ def test_all_sessions_of_a_server_are_ended_and_no_others(lab, engine):
         assert postern.ask("operator;shutdown session 1") == "\nPermission denied\n\n"
 
 
+@pytest.mark.topology(backends=1)
+def test_what_is_to_be_ended_is_ended_though_the_operator_has_left(lab, engine):
+    with AdminPostern(lab, config(lab, engine)) as postern, contextlib.ExitStack() as stack:
+        serve_all(lab)
+        clients = [stack.enter_context(lab.connect()) for _ in range(300)]
+        for s in clients:
+            converse(s, "", "220")
+        with postern.connect() as s:
+            s.sendall(b"shutdown sessions server inbound/mta1\n")
+        for s in clients:
+            expect_reset(s)
+        assert len(postern.wait_sessions(300, reason="killed")) == 300
+        assert postern.wait(event="admin")["command"] == "shutdown sessions server inbound/mta1"
+
+
 @pytest.mark.heavy
 @pytest.mark.topology(backends=2)
 def test_who_stops_reading_a_long_list_holds_nothing_up_and_costs_one_piece(lab, engine):
@@ -330,6 +345,8 @@ def test_a_gateway_that_ends_at_once_ends_those_who_read_a_list(lab, engine):
         for s in readers:
             s.sendall(b"prompt\n" + b"show sessions\n" * 100)
             assert receive(s, 6) == b"\n> {\"i"
+        with postern.connect() as s:
+            s.sendall(b"shutdown sessions server inbound/mta1\n" * 10)
         postern.before = None  # dissolved sessions go on
         postern.send(signal.SIGINT)
         postern.wait_end(DEADLINE)

@@ -20,6 +20,7 @@ from admin import AdminPostern, ask, parse_stat
 from daemon import DEADLINE, backend_lines, configuration, pool, wait_readable
 from load import serve_all
 from peers import converse, smtp_session
+from test_checks import checked, smtp_servers, wait_state
 
 DOWN, F10 = "\x1bOB", "\x1b[21~"  # of an xterm
 BOTH_COUNT = ("pxname", "svname", "status", "weight", "act", "bck", "pid", "mode", "algo", "type", "scur", "smax")
@@ -187,10 +188,10 @@ def test_haproxy_shows_the_same_tables(lab):
                 if row[column] and both[1][key][column]:
                     assert both[1][key][column] == row[column], (key, column)
         state = [text.split("\n") for text in asked("show servers state")]
-        assert state[0][:2] == state[1][:2] and len(state[0]) == len(state[1])
+        assert state[0][0] == state[1][0] and state[1][1].startswith(state[0][1]) and len(state[0]) == len(state[1])
         for a, b in zip(state[0][2:4], state[1][2:4]):
             fields = [line.split(" ") for line in (a, b)]
-            assert len(fields[0]) == len(fields[1]) == 25
+            assert len(fields[0]) == 25 and len(fields[1]) == len(state[1][1].split(" ")) - 1  # ours stand behind theirs
             for i in (1, 2, 3, 4, 5, 6, 7, 8, 18):  # names, address, states, weights, port
                 assert fields[0][i] == fields[1][i], (i, a, b)
         conns = [text.split("\n") for text in asked("show servers conn inbound")]
@@ -288,3 +289,64 @@ def test_hatop_shows_it_and_takes_a_backend_out(lab):
             assert postern.stat()["inbound", "mta1"]["status"] == "MAINT"
         finally:
             terminal.close()
+
+
+@pytest.mark.topology(backends=2)
+def test_check_haproxy_stats_sees_what_is_wrong(lab):
+    def check():
+        done = subprocess.run(["/usr/lib/nagios/plugins/check_haproxy_stats", "-s", str(postern.socket), "-P", "-m"],
+                              text=True, capture_output=True, timeout=DEADLINE)
+        return done.returncode, done.stdout
+
+    with smtp_servers(*lab.backends), AdminPostern(lab, checked(lab)) as postern:
+        postern.wait_stat(lambda rows: all(rows["inbound", b.label]["check_status"] == "L7OK" for b in lab.backends))
+        status, said = check()
+        assert status == 0 and "OK - checked 4 proxies" in said and "mx-FRONTEND=0" in said, said
+        assert postern.ask("set server inbound/mta1 health down;disable health inbound/mta1") == "\n\n"
+        wait_state(postern, lab.backends[0], "down")
+        status, said = check()
+        assert status == 2 and "mta1" in said.split("|")[0] and "DOWN" in said, said
+
+
+@pytest.mark.topology(backends=2)
+def test_ansibles_module_drains_weighs_and_enables(lab):
+    def play(**arguments):
+        words = " ".join(f"{k}={v}" for k, v in {"backend": "inbound", "socket": postern.socket, **arguments}.items())
+        done = subprocess.run(["ansible", "localhost", "-c", "local", "-m", "community.general.haproxy", "-a", words],
+                              env={**os.environ, "HOME": str(postern.run_directory), "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
+                                   "ANSIBLE_LOCALHOST_WARNING": "False"}, text=True, capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    with smtp_servers(*lab.backends), AdminPostern(lab, checked(lab)) as postern:
+        postern.wait_stat(lambda rows: all(rows["inbound", b.label]["check_status"] == "L7OK" for b in lab.backends))
+        assert "CHANGED" in play(host="mta1", state="disabled", wait="yes")
+        assert postern.stat()["inbound", "mta1"]["status"] == "MAINT"
+        assert "CHANGED" in play(host="mta1", state="enabled", weight="50%", wait="yes")
+        assert postern.stat()["inbound", "mta1"]["status"] == "UP"
+        assert postern.ask("get weight inbound/mta1") == "50 (initial 100)\n\n"
+        assert "CHANGED" in play(host="mta1", state="drain", wait="yes")
+        assert postern.stat()["inbound", "mta1"]["status"] == "DRAIN"
+        assert postern.stat()["inbound", "mta2"]["status"] == "UP"
+
+
+ONE_LINERS = [  # as in many a blog and cron job; what the shell must print
+    ("echo 'show stat' | socat stdio {} | cut -d, -f1,2,18 | grep mta1", "inbound,mta1,no check"),
+    ("echo 'show stat' | socat unix-connect:{} stdio | awk -F, '$2 == \"BACKEND\" {{print $1, $18}}'", "inbound UP"),
+    ("echo 'show info' | socat - UNIX-CONNECT:{} | grep -E '^(Name|CurrConns):'", "Name: HAProxy\nCurrConns: 0"),
+    ("echo 'show servers state inbound' | socat stdio {} | awk 'NR>2 && NF {{print $4, $5, $6}}'",
+     "mta1 10.2.0.11 2\nmta2 10.2.0.12 2"),
+    ("echo 'disable server inbound/mta2' | socat stdio {}; echo 'show stat -1 4 -1' | socat stdio {} | awk -F, '/mta2/ {{print $18}}'",
+     "\nMAINT"),
+    ("printf 'set server inbound/mta2 state ready; set weight inbound/mta2 30%%; get weight inbound/mta2\\n' | socat stdio {}",
+     "\n\n30 (initial 100)"),
+    ("echo 'show stat json' | socat stdio {} | python3 -c 'import json,sys; print(len(json.load(sys.stdin)))'", "4"),
+]
+
+
+@pytest.mark.topology(backends=2)
+def test_one_liners_with_socat_print_what_they_do_with_haproxy(lab):
+    with AdminPostern(lab, config(lab)) as postern:
+        for line, expected in ONE_LINERS:
+            done = subprocess.run(["sh", "-c", line.format(postern.socket, postern.socket)], text=True, capture_output=True, timeout=DEADLINE)
+            assert done.stdout.rstrip("\n") == expected and not done.stderr, (line, done)

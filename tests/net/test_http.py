@@ -13,6 +13,7 @@ from lab import VIP4, VIP6, hostport
 from load import client, serve_all
 from peers import receive, receive_all, scripted_server, smtp_session
 from test_checks import checked, smtp_servers, wait_state
+from upgrading import Upgrading
 from web import URL, WebPostern, parse_metrics, total, with_http
 
 
@@ -94,7 +95,10 @@ def test_readiness_is_that_every_listener_has_a_backend(lab):
     with WebPostern(lab, both) as postern:
         assert postern.get("/readyz").status == postern.get("/healthz").status == 200
         assert total(postern.metrics(), "postern_ready") == 1
+        script = ("curl", "-fsS", URL + "/readyz")  # as keepalived and BIRD would ask
+        assert lab.gateway.run(*script).stdout == "ready\n"
         postern.reload(with_http(gone))
+        assert lab.gateway.run(*script, check=False).returncode == 22
         answer = postern.get("/readyz")
         assert answer.status == 503 and answer.body == "listener submission: pool other has no usable backend for IPv4 clients\n"
         m = postern.metrics()
@@ -146,6 +150,20 @@ def test_a_reload_opens_the_listener_elsewhere_or_is_refused_whole(lab):
         assert lab.gateway.run("curl", "-sS", "http://[::1]:9200/readyz", check=False).returncode == 7
         postern.reload(with_http(plain))
         assert total(postern.metrics(), "postern_config_last_reload_successful") == 1
+
+
+@pytest.mark.topology(backends=1)
+def test_an_upgrade_refuses_no_scrape(lab):
+    with Upgrading(lab, with_http(config(lab))) as postern:
+        asking = lab.gateway.popen("sh", "-c", 'until ! curl -sS -o /dev/null "$1" 2>&1; do :; done', "sh", URL + "/metrics",
+                                   stdout=subprocess.PIPE)
+        for _ in range(3):
+            postern.upgrade()
+            m = parse_metrics(lab.gateway.run("curl", "-sS", URL + "/metrics").stdout)
+            assert total(m, "postern_ready") == 1
+        assert asking.poll() is None, f"curl ended with status {asking.stdout.read()}"
+        asking.kill()
+        asking.wait()
 
 
 @pytest.mark.topology(backends=1)

@@ -22,6 +22,7 @@ from mta import PROXY, Postfix
 from peers import expect_reset, receive_line, scripted_server
 from terminal import Terminal
 from test_checks import QUICK, checked, smtp_servers, wait_state
+from test_upgrade import Ordered
 
 GOOD, FAILED, WRONG, USAGE, UNREACHABLE, NO_PERMISSION = 0, 1, 2, 64, 69, 77
 SANITIZER = re.compile("Sanitizer|runtime error")
@@ -341,6 +342,46 @@ def test_waiting_ends_when_somebody_undoes_the_drain(lab):
 def test_plan_shows_what_postern_itself_would(lab):
     with AdminPostern(lab, config(lab)) as postern:
         assert good(postern, "plan") == postern.run("--plan").stdout
+
+
+@pytest.mark.topology(backends=1)
+def test_reload_tells_the_verdict_and_the_place_of_each_error(lab):
+    with AdminPostern(lab, config(lab)) as postern:
+        assert good(postern, "reload") == "reload: the configuration is applied\n"
+        postern.file.write_text(postern.config.replace("source: client", "source: nobody"))
+        done = ctl(postern, "reload")
+        assert done.returncode == FAILED and done.stdout == ""
+        *error, verdict = done.stderr.splitlines()
+        assert error[0].startswith(f"{postern.file}:") and '"nobody"' in error[0]
+        assert error[1].index("nobody") == error[2].index("^")
+        assert verdict.startswith("posternctl: not reloaded: ")
+        told = ctl(postern, "status")
+        assert told.returncode == WRONG and "error configuration: the last reload was refused" in told.stdout
+        assert "Permission denied" in bad(postern, NO_PERMISSION, "reload", user=65534, group=0, extra_groups=[])
+        postern.file.write_text(postern.config)
+        good(postern, "reload")
+        assert "nothing is wrong" in good(postern, "status")
+
+
+@pytest.mark.topology(backends=1)
+def test_upgrade_waits_for_its_end(lab):
+    with Ordered(lab, config(lab)) as postern:
+        for _ in range(2):
+            since = len(postern.log.read())
+            done = good(postern, "upgrade").splitlines()
+            postern.follow(since)
+            assert done[-1] == f"process {postern.pid} serves now: postern {version(postern)}"
+            postern.wait_old()
+        postern.install("#!/bin/sh\nexit 3\n")
+        told = bad(postern, FAILED, "upgrade")
+        assert f"process {postern.pid} goes on: " in told and "status 3" in told
+        postern.program.unlink()
+        assert "no upgrade: cannot start" in bad(postern, FAILED, "upgrade")
+        postern.install()
+
+
+def version(postern):
+    return json.loads(good(postern, "json"))["version"]
 
 
 @pytest.mark.topology(backends=1)

@@ -9,7 +9,7 @@ import pytest
 
 from lab import Lab
 from peers import receive, receive_all
-from recipients import (CLIENT, PAGE, ROOT, TOTAL, USER, Recipients, ask, history_file, remember, remembered, request, this_hour)
+from recipients import (CLIENT, PAGE, ROOT, TOTAL, USER, Recipients, ask, history_file, program, remember, remembered, request, this_hour)
 
 RULES = ROOT / "deploy" / "prometheus"
 DUNNO = "action=DUNNO"
@@ -263,9 +263,15 @@ def test_a_unix_socket_serves_as_well_and_its_leftover_is_replaced(namespace, tm
                 assert ask(s) == DUNNO
             counter.kill()
             assert path.exists()
-    with Recipients(namespace, "--listen", str(path), directory=tmp_path):
-        pass
+    with Recipients(namespace, "--listen", str(path), directory=tmp_path) as counter:
+        other = namespace.run(program(), "--listen", path, "--database", tmp_path / "other", check=False)
+        assert other.returncode == 1 and "Address already in use" in other.stderr
+        with counter.connect_unix(path) as s:
+            assert ask(s) == DUNNO
     assert not path.exists()
+    path.write_text("a file of somebody's\n")
+    other = namespace.run(program(), "--listen", path, "--database", tmp_path / "other", check=False)
+    assert other.returncode == 1 and "File exists" in other.stderr and path.read_text() == "a file of somebody's\n"
 
 
 # ---- what it tells ------------------------------------------------------------------------------------------------

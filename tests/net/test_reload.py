@@ -95,21 +95,6 @@ def test_a_bad_configuration_changes_nothing_and_is_named(lab, engine):
         postern.wait_sessions(2)
 
 
-@pytest.mark.parametrize("setting", ["workers: 1", "max_sessions: 100"])
-@pytest.mark.topology(backends=1)
-def test_what_needs_a_restart_is_refused_whole(lab, engine, setting):
-    good = config(lab, engine)
-    serve_all(lab)
-    with Postern(lab, good) as postern:
-        other = good.replace("gateway: {", "gateway: {" + setting + ", ")
-        line, changes = postern.reload(other, event="reload_refused")
-        assert setting.split(":")[0] in line["reason"] and "restart" in line["reason"] and not changes
-        s = lab.connect()
-        converse(s, "", "220")
-        converse(s, "QUIT", "221")
-        s.close()
-
-
 @pytest.mark.parametrize("vip", [VIP4, VIP6], ids=["ipv4", "ipv6"])
 @pytest.mark.topology(backends=1)
 def test_addresses_come_and_go_and_sessions_on_those_that_go_live_on(lab, engine, vip):

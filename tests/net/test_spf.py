@@ -28,7 +28,7 @@ from test_systemd import MOST_EXPOSURE, installed, plain
 ORACLE = pathlib.Path(__file__).parent / "spf_oracle.py"
 GOOD, FAILED, PENDING = 0, 1, 3
 DOMAIN = f"mail.{KNOT_ZONE}"
-SEED, COUNT = 20, 300
+SEED, COUNT = 20, 220
 
 
 class Spf:
@@ -113,7 +113,7 @@ def covers(prefixes, addresses):
 
 
 def ask_oracle(lab, server, questions):
-    done = lab.gateway.run("/usr/bin/python3", "-I", ORACLE, server, input=json.dumps(questions), timeout=150)
+    done = lab.gateway.run("/usr/bin/python3", "-I", ORACLE, server, input=json.dumps(questions), timeout=240)
     return json.loads(done.stdout)
 
 
@@ -133,8 +133,9 @@ REFUSED_BY_DESIGN = re.compile(r"exists is|ptr is|a macro is|everybody|shorter t
                                r"512 characters|not the name|SERVFAIL")
 
 
+@pytest.mark.heavy
 @pytest.mark.topology(backends=1)
-@pytest.mark.limit(300)
+@pytest.mark.limit(600)
 def test_a_list_says_of_each_address_what_python3_spf_says(lab):
     host, rng = lab.backends[0], random.Random(SEED)
     zone = spf_records.records(SEED, COUNT)
@@ -167,7 +168,7 @@ def test_a_list_says_of_each_address_what_python3_spf_says(lab):
                 wrong.append(f"{domain}: refused ({why}); python3-spf: {verdicts}")
         assert not wrong, "\n".join(wrong)
         # All this means something only when enough was compared.
-        assert len(taken) > 200 and listed_and_passed > 2000 and found["none"] > 10000, (len(taken), listed_and_passed, found)
+        assert len(taken) > 180 and listed_and_passed > 2000 and found["none"] > 10000, (len(taken), listed_and_passed, found)
         assert found["void in one family"] < found["none"] / 10, found
     check_hostile(refused)
 
@@ -216,7 +217,7 @@ def test_whatever_goes_wrong_the_last_good_list_stays(lab):
         dns.clear("mail")
         assert "there is none" in spf.run(expect=FAILED)
         dns.stop()
-        assert "cannot be reached" in spf.run(expect=FAILED) or "in time" in spf.run(expect=FAILED)
+        assert re.search("cannot be reached|no answer in time", spf.run(expect=FAILED))
         assert spf.file().read_bytes() == good and spf.names() == [DOMAIN]
 
 
@@ -291,7 +292,7 @@ def test_a_reader_never_sees_half_a_list_whenever_the_writer_is_killed(lab):
         publish(dns, records[1])
         # The kernel kills at the first byte past the limit: in the middle of writing.
         spf.run(expect=None, wrapper=["prlimit", "--fsize=200"])
-        assert spf.prefixes() == seen[0] and spf.file(suffix=".new").stat().st_size == 200
+        assert spf.prefixes() == seen[0] and spf.file("." + DOMAIN, ".new").stat().st_size == 200
         # The same, as an error of the disk: nothing is left behind.
         said = spf.run(expect=FAILED, wrapper=["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh", "prlimit", "--fsize=200"])
         assert "File too large" in said and spf.prefixes() == seen[0] and spf.names() == [DOMAIN]

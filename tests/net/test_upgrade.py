@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Upgrade in place: another process takes over, and nobody notices; or it does not, and nobody notices either."""
 import collections
+import json
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import socket
 
 import pytest
 
+from admin import AdminPostern
 from daemon import RELAY, backend_lines, configuration, listener, pool
 from dissolving import Message, Session, message_hash, plain
 from lab import VIP4, VIP6, hostport
@@ -186,7 +188,7 @@ def test_another_table_is_left_to_the_old_process_until_its_last_session_has_end
         line, = postern.wait_sessions(1)
         assert (line["dissolved"], line["bytes_in"]) == ("yes", str(kept.sent))
         postern.wait_old()
-        postern.wait(event="other_table_removed", layout=small)
+        assert small not in postern.layouts()
         fresh.say()
         fresh.close()
         postern.wait_idle()
@@ -284,21 +286,102 @@ def test_signals_during_an_upgrade_are_carried_out_after_it(lab):
         postern.wait_idle()
 
 
+class Ordered(Upgrading, AdminPostern):
+    """One that is asked and told at its admin socket."""
+
+
+@pytest.mark.tsan
 @pytest.mark.topology(backends=1)
-def test_the_admin_socket_goes_to_the_new_process_and_nobody_is_refused_there(lab):
-    config = plain(lab)
-    with Upgrading(lab, config) as postern:
-        path = postern.directory / "admin.sock"
-        postern.stop()
-        postern.file.write_text(config + f"admin: {{socket: {path}}}\n")
-        postern.start()
-        for n in range(3):
-            before = postern.pid
-            postern.upgrade()
-            with socket.socket(socket.AF_UNIX) as s:
-                s.connect(str(path))
+def test_the_listening_sockets_of_operators_go_to_the_new_process_and_nobody_is_refused_there(lab):
+    tcp, http = "127.0.0.1:9999", "127.0.0.1:9125"
+    with Ordered(lab, plain(lab) + f"http: {{listen: {http}}}\n", admin={"tcp": tcp}) as postern:
+        inode = postern.socket.stat().st_ino
+        for _ in range(3):
+            since = len(postern.log.read())
+            assert postern.ask("upgrade").startswith("upgrade: process ")
+            postern.follow(since)
+            assert postern.info()["Pid"] == str(postern.pid)
+            status = json.loads(postern.ask("show status"))
+            assert (status["pid"], status["config"]["last_upgrade"]["ok"]) == (postern.pid, True)
+            with lab.gateway.connect("127.0.0.1", 9999) as s:
                 s.sendall(b"show info\n")
-                assert f"Pid: {postern.pid}\n" in receive_all(s).decode(), before
-        assert path.exists()
+                assert f"Pid: {postern.pid}\n" in receive_all(s).decode()
+            with lab.gateway.connect("127.0.0.1", 9125) as s:
+                s.sendall(b"GET /healthz HTTP/1.1\r\nHost: gw\r\n\r\n")
+                assert b"200" in receive_all(s).split(b"\r\n")[0]
+            postern.wait_old()
+        assert postern.socket.stat().st_ino == inode
         postern.stop()
-        assert not path.exists()
+        assert not postern.socket.exists()
+
+
+@pytest.mark.topology(backends=1)
+def test_orders_are_answered_with_what_came_of_them(lab):
+    with Ordered(lab, plain(lab)) as postern:
+        postern.file.write_text(postern.config.replace("source: client", "source: nobody"))
+        answer = postern.ask("reload")
+        assert '"nobody" is not known here' in answer and "^" in answer and "\nnot reloaded: " in answer, answer
+        since = len(postern.log.read())
+        assert postern.ask("upgrade").startswith("upgrade: ")
+        postern.wait(since=since, event="upgrade_failed")
+        status = json.loads(postern.ask("show status"))
+        assert "refuses the configuration" in status["config"]["last_upgrade"]["error"]
+        assert any("last upgrade failed" in t["what"] for t in status["trouble"]), status["trouble"]
+        postern.file.write_text(postern.config)
+        assert postern.ask("reload") == "reload: the configuration is applied\n\n"
+        postern.program.unlink()
+        assert postern.ask("upgrade").startswith("no upgrade: cannot start ")
+        postern.install()
+
+
+@pytest.mark.parametrize("setting", ["workers: 1", "max_sessions: 100"])
+@pytest.mark.topology(backends=1)
+def test_a_reload_that_needs_another_process_is_an_upgrade(lab, setting):
+    name = setting.split(":")[0]
+    with Ordered(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server:
+        kept = Session(lab, server)
+        other = postern.config.replace("gateway: {", "gateway: {" + setting + ", ")
+        since = len(postern.log.read())
+        postern.file.write_text(other)
+        postern.send(signal.SIGHUP)
+        assert name in postern.wait(since=since, event="reload_upgrade")["reason"]
+        postern.follow(since)
+        assert name + "=" + setting.split(": ")[1] in next(line for line in postern.log.read()[::-1] if "event=start " in line)
+        kept.say()
+        postern.install("#!/bin/sh\nexit 1\n")  # from here on no process can take over: the reload is refused whole
+        postern.file.write_text(postern.config)
+        assert postern.ask("reload").startswith("reload: another process is to take over")
+        assert "status 1" in postern.wait(event="reload_refused")["reason"]
+        kept.say()
+        kept.close()
+        fresh = Session(lab, server)
+        fresh.close()
+        postern.wait_sessions(2)
+
+
+@pytest.mark.topology(backends=1)
+def test_sessions_may_begin_to_dissolve_by_a_reload(lab):
+    """No pool had it, so there is no table: another process makes one."""
+    with Upgrading(lab, plain(lab, dissolve="off")) as postern, scripted_server(lab.backends[0]) as server:
+        kept = Session(lab, server)
+        since = len(postern.log.read())
+        postern.file.write_text(plain(lab))
+        postern.send(signal.SIGHUP)
+        postern.follow(since)
+        Session(lab, server).dissolve(postern).close()
+        kept.say()
+        kept.close()
+        assert sorted(s["dissolved"] for s in postern.wait_sessions(2)) == ["no", "yes"]
+
+
+@pytest.mark.topology(backends=2)
+def test_what_operators_have_set_holds_on_after_an_upgrade(lab):
+    with Ordered(lab, plain(lab)) as postern, scripted_server(lab.backends[1]) as server:
+        postern.ask("set server inbound/mta1 state drain")
+        postern.ask("set weight inbound/mta2 7")
+        for _ in range(2):
+            postern.upgrade()
+            assert postern.ask("get weight inbound/mta2") == "7 (initial 100)\n\n"
+            session = Session(lab, server)  # nobody else takes one
+            session.close()
+            postern.wait_old()

@@ -4,7 +4,7 @@
 #include "config_files.h"
 #include "control/admin_commands.h"
 
-#define HEAD "listeners: [{name: mx, address: 192.0.2.1:25, pool: in}]\n"
+#define HEAD "admin: {socket: /run/admin.sock}\nlisteners: [{name: mx, address: 192.0.2.1:25, pool: in}]\n"
 #define POOLS                                                                                                \
     "pools:\n  - name: in\n    max_sessions: 9\n    backends: [{name: one, address: 10.0.0.1:25}, "          \
     "{name: two, address: \"[2001:db8::2]:25\", weight: 200}]\n"
@@ -24,12 +24,27 @@ static int on_publish(void *arg)
     return publish_error;
 }
 
+/* As the gateway does it, with an error where publishing has one. */
+static const char *on_replace(void *arg, int error, struct roster *next)
+{
+    if (error || publish_error) {
+        roster_free(next);
+        return "no memory";
+    }
+    roster_free(roster);
+    roster = next;
+    (void)roster_weigh(roster, 1);
+    published++;
+    return NULL;
+}
+
 static const struct admin_world world = {
     .roster = &roster,
     .workers = 1,
     .loads = loads,
     .bases = bases,
     .publish = on_publish,
+    .replace = on_replace,
 };
 
 static struct admin_world the_world(void)
@@ -199,6 +214,23 @@ static void what_is_set_holds(void **state)
     assert_int_equal(roster->backends[0].max_sessions, 0);
 }
 
+static void backends_come_move_and_go(void **state)
+{
+    expect("add server in/new 10.0.0.3:25 weight 5 zone z;get weight in/new",
+        "New server registered.\n\n5 (initial 5)\n\n");
+    assert_string_equal(roster->backends[2].spec.zone, "z");
+    expect("del server in/new;get weight in/new", "Server deleted.\n\nNo such server.\n\n");
+    expect("set server in/one addr 2001:db8::3 port 26",
+        "IP changed from 'none' to '2001:db8::3', port changed "
+        "from '0' to '26' by 'stats socket command'\n\n");
+    expect("set server in/one addr 10.0.0.1", "no need to change the addr by 'stats socket command'\n\n");
+    expect("set server in/two addr 10.0.0.1 port 25",
+        "Nothing was changed: 10.0.0.1 is the address of another server of this backend.\n\n");
+    publish_error = -ENOMEM;
+    expect("add server in/new 10.0.0.3:25", "Nothing was changed: no memory.\n\n");
+    expect("get weight in/new", "No such server.\n\n");
+}
+
 static void what_cannot_be_published_is_taken_back(void **state)
 {
     publish_error = -ENOMEM;
@@ -269,7 +301,10 @@ static void tables_have_their_form(void **state)
 static void broken_commands_change_nothing(void **state)
 {
     static const char *const whole[] = {"set server in/one state maint", "disable server in/one",
-        "set maxconn server in/one 5", "enable server in/one", "show stat 1 2 3 typed", "clear counters all"};
+        "set maxconn server in/one 5", "enable server in/one", "show stat 1 2 3 typed", "clear counters all",
+        "add server in/new 10.0.0.3:25 weight 20 maxconn 3 enabled", "del server in/one",
+        "set server in/one addr 10.0.0.7 port 26", "set maxconn frontend mx 5", "show servers conn in",
+        "disable agent in/one"};
 
     for (size_t i = 0; i < COUNT(whole); i++)
         for (size_t n = 0; n < strlen(whole[i]); n++) {
@@ -298,6 +333,7 @@ int main(void)
         cmocka_unit_test(words_without_end_are_bounded),
         cmocka_unit_test_setup_teardown(answers_are_in_haproxys_words, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_set_holds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(backends_come_move_and_go, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_published_is_taken_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(levels_only_sink, set_up, tear_down),
         cmocka_unit_test_setup_teardown(severities_are_told_to_who_asks, set_up, tear_down),

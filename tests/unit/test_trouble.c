@@ -40,6 +40,9 @@ static const struct {
     {"{\"config\": {\"file\": \"/p.yaml\", \"last_reload\": null}}", ""},
     {"{\"config\": {\"file\": \"/p.yaml\", \"last_reload\": {\"ok\": false, \"error\": \"no pool\"}}}",
         "error|configuration|last reload was refused|no pool|postern -c -f /p.yaml"},
+    {"{\"config\": {\"last_upgrade\": {\"ok\": true, \"error\": \"\"}}}", ""},
+    {"{\"config\": {\"last_upgrade\": {\"ok\": false, \"error\": \"it ended\"}}}",
+        "error|gateway|last upgrade failed|it ended|posternctl upgrade"},
     {"{\"listeners\": [{\"name\": \"mx\", \"pool\": \"in\", \"addresses\": [{\"state\": \"refused\"}, "
      "{\"state\": \"served\"}]}]}",
         "error|listener mx|1 of its addresses|pool in has had no backend|bring"},

@@ -83,7 +83,7 @@ static int change(const struct call *c, enum aspect aspect, const char *name, co
     must(asprintf(&command, "set server %s %s %s", name, aspect == WEIGHT ? "weight" : "state", value) < 0
              ? NULL
              : command);
-    error = client_command(c->socket, command, NULL);
+    error = client_command(c->socket, command);
     if (!error)
         error = ask(c, name, &is);
     if (!error)

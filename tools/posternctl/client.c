@@ -7,6 +7,7 @@
 
 #include "command.h"
 #include "memory.h"
+#include "screen.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #define NUMBERED "set severity-output number;" /* messages then begin with "[3]: ", and answers do not */
@@ -154,27 +156,59 @@ int client_status(const char *socket, json_t **ret)
     return *ret ? 0 : client_tell(socket, errno);
 }
 
-int client_command(const char *socket, const char *command, char **ret)
+/* "[3]: text" is a message of that severity; NULL: the line is none. */
+static const char *message_of(const char *line, int *ret_severity)
+{
+    if (line[0] != '[' || line[1] < '0' || line[1] > '7' || strncmp(line + 2, "]: ", 3) != 0)
+        return NULL;
+    *ret_severity = line[1] - '0';
+    return line + 5;
+}
+
+static bool has_failed(const char *answer)
+{
+    int severity;
+
+    for (const char *at = answer; at; at = (at = strchr(at, '\n')) ? at + 1 : NULL)
+        if (message_of(at, &severity) && severity <= LOG_ERR)
+            return true;
+    return false;
+}
+
+/* All of it, without the marks; where it has failed, the last word has our name before it, as errors have. */
+static void write_answer(char *answer, bool failed)
+{
+    int severity;
+
+    for (char *line = strsep(&answer, "\n"); line; line = strsep(&answer, "\n")) {
+        const char *message = message_of(line, &severity);
+        char *printable = screen_printable(message ? message : line);
+        if (printable[0])
+            fprintf(failed ? stderr : stdout, "%s%s\n", failed && message ? "posternctl: " : "", printable);
+        free(printable);
+    }
+}
+
+int client_command(const char *socket, const char *command)
 {
     char *line = NULL, *answer;
 
-    if (asprintf(&line, NUMBERED "%s", command) < 0)
-        return EXIT_FAILURE;
+    must(asprintf(&line, NUMBERED "%s", command) < 0 ? NULL : line);
     int status = client_ask(socket, line, &answer);
     free(line);
     if (status)
         return status;
-    const char *text = answer[0] == '\n' ? answer + 1 : answer; /* of the first command */
-    if (text[0] == '[' && text[1] && strncmp(text + 2, "]: ", 3) == 0 && text[1] <= '3') {
-        fprintf(stderr, "posternctl: %s", text + 5);
-        status = strncmp(text + 5, "Permission denied", 17) == 0 ? EXIT_NO_PERMISSION : EXIT_FAILURE;
-    } else if (strstr(text, "]: Unknown command")) {
+    if (strstr(answer, "]: Unknown command")) {
         fprintf(
             stderr, "posternctl: this postern does not know \"%s\"; is it older than posternctl?\n", command);
         status = EXIT_FAILURE;
+    } else {
+        bool failed = has_failed(answer);
+        status = !failed                                  ? EXIT_SUCCESS
+                 : strstr(answer, "]: Permission denied") ? EXIT_NO_PERMISSION
+                                                          : EXIT_FAILURE;
+        write_answer(answer, failed);
     }
-    if (ret && !status)
-        *ret = strdup(text);
     free(answer);
     return status;
 }

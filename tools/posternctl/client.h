@@ -29,10 +29,8 @@ int client_tell(const char *socket, int error);
 int client_ask(const char *socket, const char *line, char **ret);
 int client_status(const char *socket, json_t **ret);
 
-/*
- * Has a command carried out. 0, or the exit status after telling what postern said. ret may be NULL; else the
- * answer, whatever it is, to be freed.
- */
-int client_command(const char *socket, const char *command, char **ret);
+/* Has a command carried out, and writes what postern says to it: to standard error if it fails. The exit
+ * status. */
+int client_command(const char *socket, const char *command);
 
 #endif

@@ -7,9 +7,14 @@
 #include "screen.h"
 #include "table.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
+#define LOOK_MS 200 /* while it is waited */
+#define SILENT_MS 5000
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 int run_json(const struct call *c)
@@ -102,35 +107,87 @@ int run_limits(const struct call *c)
     return EXIT_SUCCESS;
 }
 
-/* ---- verbs -------------------------------------------------------------------------------------------- */
-
-static int run_verb(const struct call *c, const char *verb)
-{
-    char *answer;
-
-    int error = client_command(c->socket, verb, &answer);
-    if (error)
-        return error;
-    for (char *line = strtok(answer, "\n"); line; line = strtok(NULL, "\n")) {
-        char *printable = screen_printable(line);
-        puts(printable);
-        free(printable);
-    }
-    free(answer);
-    return EXIT_SUCCESS;
-}
+/* ---- orders ------------------------------------------------------------------------------------------- */
 
 int run_reload(const struct call *c)
 {
-    return run_verb(c, "reload");
-}
-
-int run_upgrade(const struct call *c)
-{
-    return run_verb(c, "upgrade");
+    return client_command(c->socket, "reload");
 }
 
 int run_plan(const struct call *c)
 {
-    return run_verb(c, "show plan");
+    return client_command(c->socket, "show plan");
+}
+
+/* What tells the one process from the other, and the end of an upgrade from its beginning. */
+struct process {
+    long long pid, upgraded_at;
+};
+
+static struct process process_of(json_t *status)
+{
+    json_t *last = json_object_get(json_object_get(status, "config"), "last_upgrade");
+    return (struct process){.pid = number_of(status, "pid"), .upgraded_at = number_of(last, "at")};
+}
+
+/* 0 and the exit status, once it has ended; -EAGAIN before. */
+static int judge_upgrade(json_t *status, const struct process *before, int *ret_exit)
+{
+    json_t *last = json_object_get(json_object_get(status, "config"), "last_upgrade");
+    struct process now = process_of(status);
+
+    if (now.pid != before->pid) {
+        printf("process %lld serves now: postern ", now.pid);
+        char *version = screen_printable(text_of(status, "version"));
+        puts(version);
+        free(version);
+        *ret_exit = EXIT_SUCCESS;
+        return 0;
+    }
+    if (now.upgraded_at == before->upgraded_at || !json_is_false(json_object_get(last, "ok")))
+        return -EAGAIN;
+    char *why = screen_printable(text_of(last, "error"));
+    fprintf(stderr, "posternctl: process %lld goes on: %s\n", now.pid, why);
+    free(why);
+    *ret_exit = EXIT_FAILURE;
+    return 0;
+}
+
+/*
+ * postern itself gives up an upgrade that takes too long. Whoever was asked at the moment of the change may
+ * have been left without an answer: only silence that lasts is a failure.
+ */
+static int await_upgrade(const struct call *c, const struct process *before)
+{
+    int judged = -EAGAIN, exit_status = EXIT_SUCCESS;
+    unsigned silent_ms = 0;
+
+    while (judged == -EAGAIN) {
+        (void)poll(NULL, 0, LOOK_MS);
+        json_t *status = client_try_status(c->socket);
+        if (!status && silent_ms >= SILENT_MS)
+            return client_tell(c->socket, errno);
+        silent_ms = status ? 0 : silent_ms + LOOK_MS;
+        if (status)
+            judged = judge_upgrade(status, before, &exit_status);
+        json_decref(status);
+    }
+    return exit_status;
+}
+
+int run_upgrade(const struct call *c)
+{
+    json_t *status;
+
+    int error = client_status(c->socket, &status);
+    if (error)
+        return error;
+    const struct process before = process_of(status);
+    json_decref(status);
+    /* Times are whole seconds: the end of this one must be told from that of one just before. */
+    while (time(NULL) <= before.upgraded_at)
+        (void)poll(NULL, 0, LOOK_MS);
+    error = client_command(c->socket, "upgrade");
+    fflush(stdout);
+    return error ? error : await_upgrade(c, &before);
 }

@@ -11,6 +11,7 @@
 #include "server.h"
 
 #include "base/fd.h"
+#include "base/unix_socket.h"
 #include "log.h"
 
 #include <errno.h>
@@ -195,23 +196,29 @@ static int on_accept(sd_event_source *source, int fd, uint32_t events, void *arg
 
 /* ---- the socket --------------------------------------------------------------------------------------- */
 
+static int give_up(int fd, int error)
+{
+    fd_close(&fd);
+    return error;
+}
+
 /* smtpd runs as another user. */
 static int listen_unix(const char *path)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    struct stat left;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = -1;
 
     memcpy(a.sun_path, path, strlen(path) + 1);
-    if (fd >= 0 && lstat(path, &left) == 0 && S_ISSOCK(left.st_mode))
+    int error = unix_socket_make_way(&a);
+    if (!error)
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (!error && (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0))
+        return give_up(fd, -errno);
+    if (!error && (chmod(path, 0666) < 0 || listen(fd, BACKLOG) < 0)) {
+        error = -errno;
         (void)unlink(path);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || chmod(path, 0666) < 0 ||
-        listen(fd, BACKLOG) < 0) {
-        int error = -errno;
-        fd_close(&fd);
-        return error;
     }
-    return fd;
+    return error ? give_up(fd, error) : fd;
 }
 
 static int listen_tcp(const union addr *at)

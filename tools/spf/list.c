@@ -4,7 +4,7 @@
  *
  * Failure paths: a line that is not as list_print() writes it makes the file unreadable: nobody shall lose a
  * file of his own. A failed write removes what it began and leaves the list as it was; a killed one leaves a
- * NAME.new, which the next one overwrites.
+ * .NAME.new, which the next one overwrites.
  *
  * Called by main.c, by the tests and the fuzzer; one thread. Whoever writes holds the lock of the directory.
  */
@@ -241,7 +241,7 @@ int list_write(int directory, const char *name, const struct list *l, const stru
 {
     char new[NAME_MAX + 1];
 
-    if (snprintf(new, sizeof(new), "%s.new", name) >= (int)sizeof(new))
+    if (snprintf(new, sizeof(new), ".%s.new", name) >= (int)sizeof(new))
         return -ENAMETOOLONG;
     int fd = openat(directory, new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
     if (fd < 0)

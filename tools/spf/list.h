@@ -48,8 +48,8 @@ void list_print_change(FILE *out, const char *before, const struct spf_change *c
 int list_read(int directory, const char *name, struct list *ret, char ret_why[LIST_WHY_MAX]);
 
 /*
- * Takes the place of the file of that name, or leaves it as it was: written beside it, as NAME.new, to the
- * disk, and renamed. 0 or -errno.
+ * Takes the place of the file of that name, or leaves it as it was: written beside it, as .NAME.new (no
+ * domain begins with a dot), to the disk, and renamed. 0 or -errno.
  */
 int list_write(int directory, const char *name, const struct list *l, const struct spf_change *change);
 

@@ -103,10 +103,10 @@ static const struct argp parser = {
     .options = options,
     .parser = parse_option,
     .args_doc = "DOMAIN...",
-    .doc = "Expand the SPF record of each DOMAIN into a list of prefixes, for sources: of postern.yaml."
-           "\vExit status: 0 the lists are as the DNS says, 1 a list could not be renewed and is as it was, "
-           "3 a change "
-           "waits for approval. Such a list routes mail, it does not authenticate it. See postern-spf(8).",
+    .doc =
+        "Expand the SPF record of each DOMAIN into a list of prefixes, for sources: of postern.yaml."
+        "\vExit status: 0 the lists are as the DNS says, 1 a list could not be renewed, 3 a change waits for "
+        "approval. Such a list routes mail, it does not authenticate it. See postern-spf(8).",
 };
 
 /* ---- telling ------------------------------------------------------------------------------------------ */
@@ -136,7 +136,7 @@ static enum status tell(
 
 static enum status complain_about_write(const struct job *j, int error)
 {
-    return complain(j, "%s could not be written: %s; the list is as it was", j->path, strerror(-error));
+    return complain(j, "%s could not be written: %s", j->path, strerror(-error));
 }
 
 /* ---- files -------------------------------------------------------------------------------------------- */
@@ -291,7 +291,7 @@ static int open_place(struct job *j)
     snprintf(
         directory, sizeof(directory), "%.*s", slash ? (int)(slash + 1 - j->path) : 1, slash ? j->path : ".");
     n = snprintf(j->pending, sizeof(j->pending), "%s.pending", j->name);
-    if (n >= (int)sizeof(j->pending) - (int)strlen(".new"))
+    if (n >= (int)sizeof(j->pending))
         return -ENAMETOOLONG;
     j->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return j->directory < 0 ? -errno : 0;

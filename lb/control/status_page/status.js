@@ -171,8 +171,14 @@ function zones([list, pools]) {
   }))];
 }
 
+function headCell([text, className, title]) {
+  const e = make('th', className, text);
+  e.title = title || '';
+  return e;
+}
+
 function table(head, rows) {
-  return make('table', '', make('thead', '', make('tr', '', ...head.map(([text, className]) => make('th', className, text)))),
+  return make('table', '', make('thead', '', make('tr', '', ...head.map(headCell))),
     make('tbody', '', ...rows));
 }
 
@@ -193,7 +199,7 @@ function backend(b) {
     cell('New / s', 'number', number(b.rate)),
     cell('Share', 'number', percent(b.share), bar(b.share)),
     cell('Weight', 'number', weight),
-    cell('Greeting 95 %', 'number', milliseconds(b.greeting_ms.p95)),
+    cell('Greets in', 'number', milliseconds(b.greeting_ms.p95)),
     cell('Zone', 'place', b.zone),
     cell('Why', 'why', b.why));
   return row;
@@ -201,7 +207,7 @@ function backend(b) {
 
 function pool(p) {
   const head = [['State', 'is'], ['Backend', 'name'], ['Sessions', 'number'], ['New / s', 'number'], ['Share', 'number'],
-    ['Weight', 'number'], ['Greeting 95 %', 'number'], ['Zone', 'place'], ['', 'why']];
+    ['Weight', 'number'], ['Greets in', 'number', '95 of 100 sessions'], ['Zone', 'place'], ['', 'why']];
   const waiting = p.waiting ? many(p.waiting, 'waits', 'wait') + ' of ' + number(p.waiting_max) + ', ' : '';
   return make('div', 'card pool',
     make('div', 'top', make('h3', '', p.name),
