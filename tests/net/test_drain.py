@@ -9,7 +9,7 @@ from daemon import DEADLINE, RELAY, backend_lines, configuration, pool
 from dissolving import Session
 from peers import expect_reset, receive_all, scripted_server
 
-SHORT = {"drain": {"limit": "2s", "silent": "4s"}}  # a wait for the log looks up once a second
+SHORT = {"drain": {"limit": "5s", "silent": "4s"}}  # a wait for the log looks up once a second
 
 
 def config(lab, engine, **gateway):
