@@ -143,6 +143,8 @@ int inheritance_open(struct inheritance *h)
         error = hand_await(h->socket, OFFER_MS, &m, &fd);
         if (!error && m.kind == HAND_FD)
             error = keep(h, &m, fd);
+        else if (!error)
+            fd_close(&fd); /* nothing else carries one */
     }
     h->offer = m;
     return error;

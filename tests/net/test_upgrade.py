@@ -15,7 +15,7 @@ from dissolving import Message, Session, message_hash, plain
 from lab import VIP4, VIP6, hostport
 from load import serve_all
 from peers import expect_refused, receive, receive_all, scripted_server
-from upgrading import Storm, Upgrading
+from upgrading import Storm, Successor, Upgrading
 
 
 def speak(s, backend):
@@ -385,3 +385,41 @@ def test_what_operators_have_set_holds_on_after_an_upgrade(lab):
             session = Session(lab, server)  # nobody else takes one
             session.close()
             postern.wait_old()
+
+
+@pytest.mark.topology(backends=1)
+def test_the_old_process_may_die_in_the_middle_and_nobody_is_refused(lab):
+    """The new one has been given the listening sockets and the link by then: clients wait there until it is ready."""
+    with Upgrading(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server:
+        dissolved = Session(lab, server).dissolve(postern)
+        postern.install(f'#!/bin/sh\nkill -STOP $$\nexec {postern.installed} "$@"\n')
+        postern.send(signal.SIGUSR2)
+        new = Successor(int(postern.wait(event="upgrade")["new_pid"]))
+        assert postern.counters()  # all has been given
+        postern.kill()
+        postern.process = new
+        waiting = lab.connect()
+        dissolved.say()
+        new.send_signal(signal.SIGCONT)
+        postern.wait(event="predecessor_died")
+        backend, _ = server.accept()
+        speak(waiting, backend)
+        assert postern.wait(event="adopted")["dissolved"] == "1"
+        for s in (waiting, backend):
+            s.close()
+        dissolved.close()
+        postern.wait_idle()
+
+
+@pytest.mark.topology(backends=1)
+def test_no_descriptor_is_left_over_from_upgrade_to_upgrade(lab):
+    with Ordered(lab, plain(lab)) as postern:
+        postern.upgrade()
+        postern.wait_old()
+        postern.wait(event="predecessors_ended", pid=postern.pid)
+        before = postern.descriptors()
+        for _ in range(3):
+            postern.upgrade()
+            postern.wait_old()
+            postern.wait(event="predecessors_ended", pid=postern.pid)
+        assert postern.descriptors() == before
