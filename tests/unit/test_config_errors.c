@@ -28,6 +28,11 @@ static const struct error_case cases[] = {
         "asked who he is; use 127.0.0.1 or [::1]\n"
         "    1 | http: {listen: 0.0.0.0:9125}\n"
         "      |                ^~~~~~~~~~~~\n"},
+    {"admin_for_all", "admin: {tcp: 192.0.2.1:9999}\n" LISTENER POOL,
+        "postern.yaml:1:14: error: tcp: \"192.0.2.1:9999\" can be reached from other hosts, and nobody is "
+        "asked who he is; use 127.0.0.1 or [::1]\n"
+        "    1 | admin: {tcp: 192.0.2.1:9999}\n"
+        "      |              ^~~~~~~~~~~~~~\n"},
     {"http_without_port", "http: {listen: \"::1\"}\n" LISTENER POOL,
         "postern.yaml:1:17: error: listen: \"::1\" is not ADDRESS:PORT, like 127.0.0.1:9125 or "
         "\"[::1]:9125\"\n"
