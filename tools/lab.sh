@@ -160,6 +160,8 @@ lab_wait_empty() {
 daemon_configure() {
     cat >"$LAB/postern.yaml" <<END
 gateway: {name: lab, zone: zone-a, workers: 2, max_sessions: 1000}
+admin: {socket: $LAB/admin.sock}
+http: {listen: 127.0.0.1:9125}   # in the gateway's namespace
 
 listeners:
   - name: mx
