@@ -21,6 +21,7 @@
 #include "control/routes.h"
 #include "counters.h"
 #include "gateway_counters.h"
+#include "gateway_fd_store.h"
 #include "gateway_life.h"
 #include "gateway_takeover.h"
 #include "inquiries.h"
@@ -38,6 +39,7 @@
 #include <unistd.h>
 
 #define INTERFACES_MAX 64
+#define FD_STORE_US 2000000 /* after taking over: by then the manager knows who is its main process */
 
 static const struct snapshot *current(const struct gateway *g)
 {
@@ -213,6 +215,15 @@ static void start_notify(struct gateway *g)
     notify_ready(&g->notify, g->loop);
 }
 
+static int on_fd_store(sd_event_source *source, uint64_t usec, void *arg)
+{
+    struct gateway *g = arg;
+
+    if (g->phase == PHASE_SERVING && !gateway_upgrade_is_under_way(&g->upgrade))
+        gateway_fd_store_put(g);
+    return 0;
+}
+
 static int gateway_start(struct gateway *g)
 {
     struct interface_list interfaces = {.n = 0};
@@ -261,6 +272,7 @@ static int gateway_start(struct gateway *g)
     error = gateway_takeover_catch(&g->inherited, &g->serving);
     if (error)
         return fail("cannot attach the catch program to this network namespace", error);
+    bool heir = gateway_is_heir(&g->inherited);
     gateway_takeover_end(&g->inherited, &g->upgrade);
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_release(&g->workers[i], RELEASE_NOTHING);
@@ -274,7 +286,9 @@ static int gateway_start(struct gateway *g)
         current(g)->max_sessions, current(g)->n_listeners, current(g)->n_vips, current(g)->n_pools,
         current(g)->n_backends, getpid());
     start_notify(g);
-    return 0;
+    error =
+        sd_event_add_time_relative(g->loop, NULL, CLOCK_MONOTONIC, heir ? FD_STORE_US : 0, 0, on_fd_store, g);
+    return error < 0 ? fail("cannot make a timer", error) : 0;
 }
 
 static void gateway_stop(struct gateway *g)
@@ -331,6 +345,7 @@ static int restore(struct gateway *g)
     int error = gateway_takeover_begin(&g->inherited, &g->serving);
     if (error)
         return error;
+    gateway_fd_store_take(g);
     int fd = inheritance_take(&g->inherited, HAND_FD_STATE, -1);
     error = gateway_state_restore(&g->state, &g->serving, fd);
     fd_close(&fd);

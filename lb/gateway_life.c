@@ -15,6 +15,7 @@
 #include "control/sockets.h"
 #include "counters.h"
 #include "gateway_counters.h"
+#include "gateway_fd_store.h"
 #include "log.h"
 #include "path/worker.h"
 
@@ -46,7 +47,8 @@ static void stop_now(struct gateway *g, const char *signal_name)
     g->http.catching = false;
     g->admin.daemon.phase = "stopping";
     notify_stopping(&g->notify);
-    bpf_catch_detach(g->serving.kernel.bpf);
+    gateway_fd_store_clear(g);
+    bpf_catch_end(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_WARNING, "stop_now", "signal=%s sessions_cut=%u", signal_name, relaying(g));
     for (uint32_t i = 0; i < g->n_workers; i++)
         worker_stop(&g->workers[i]);
@@ -72,7 +74,8 @@ static void drain(struct gateway *g)
     gateway_health_settle(&g->health);
     begin_drain(g, HANDSHAKES_MS);
     notify_stopping(&g->notify);
-    bpf_catch_detach(g->serving.kernel.bpf);
+    gateway_fd_store_clear(g);
+    bpf_catch_end(g->serving.kernel.bpf);
     log_event(LOG_LEVEL_INFO, "drain", "signal=TERM sessions=%u dissolved=%u", relaying(g),
         counters_dissolved(g->counters, g->n_workers));
 }

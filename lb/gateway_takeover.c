@@ -76,8 +76,10 @@ void gateway_takeover_end(struct inheritance *h, struct gateway_upgrade *u)
 {
     const struct hand_message serving = {.kind = HAND_SERVING};
 
-    if (!gateway_is_heir(h))
+    if (!gateway_is_heir(h)) {
+        inheritance_close(h, false); /* kept over a crash, and of no use any more */
         return;
+    }
     (void)hand_send(h->socket, &serving, -1); /* whoever does not hear it has died */
     preflight_lock_sign();
     u->last = (struct reload_result){.at = time(NULL), .ok = true};

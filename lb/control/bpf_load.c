@@ -322,6 +322,13 @@ uint64_t bpf_catch_seed(const struct bpf *b)
     return b->seed;
 }
 
+void bpf_catch_end(struct bpf *b)
+{
+    if (b && b->catch_fd >= 0)
+        (void)bpf_link_detach(b->catch_fd); /* closing it does the rest */
+    bpf_catch_detach(b);
+}
+
 void bpf_catch_detach(struct bpf *b)
 {
     if (b)

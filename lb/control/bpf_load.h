@@ -31,6 +31,7 @@ int bpf_return_backends(struct bpf *b, const struct snapshot *s);
 
 /* Attaches catch to the current network namespace; takes it away again: then the VIPs refuse connections. */
 int bpf_catch_attach(struct bpf *b);
+void bpf_catch_end(struct bpf *b);    /* whoever else has the link: it catches nobody any more */
 void bpf_catch_detach(struct bpf *b); /* NULL is accepted, also before an attach */
 
 /* Instead of attaching: puts this catch into a link that another process has. 0, and the link is ours to

@@ -113,15 +113,19 @@ void hand_name(char ret_name[HAND_NAME_MAX], const char *name, int index)
 
 /* ---- the new process --------------------------------------------------------------------------------- */
 
-static int keep(struct inheritance *h, const struct hand_message *m, int fd)
+static bool has_room(const struct inheritance *h, const char *name)
 {
-    if (h->n == HAND_FDS_MAX || fd < 0 || strlen(m->name) >= HAND_NAME_MAX) {
+    return h->n < HAND_FDS_MAX && strlen(name) < HAND_NAME_MAX;
+}
+
+void inheritance_add(struct inheritance *h, const char *name, int fd)
+{
+    if (!has_room(h, name)) {
         fd_close(&fd);
-        return -EPROTO;
+        return;
     }
-    memcpy(h->items[h->n].name, m->name, HAND_NAME_MAX);
+    strcpy(h->items[h->n].name, name);
     h->items[h->n++].fd = fd;
-    return 0;
 }
 
 int inheritance_open(struct inheritance *h)
@@ -141,9 +145,10 @@ int inheritance_open(struct inheritance *h)
     }
     while (!error && m.kind != HAND_OFFER) {
         error = hand_await(h->socket, OFFER_MS, &m, &fd);
-        if (!error && m.kind == HAND_FD)
-            error = keep(h, &m, fd);
-        else if (!error)
+        if (!error && m.kind == HAND_FD) {
+            error = fd >= 0 && has_room(h, m.name) ? 0 : -EPROTO;
+            inheritance_add(h, m.name, fd);
+        } else if (!error)
             fd_close(&fd); /* nothing else carries one */
     }
     h->offer = m;

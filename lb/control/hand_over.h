@@ -72,6 +72,9 @@ struct inheritance {
     uint32_t n;
 };
 
+/* One descriptor more, which is closed when there is no room for it. */
+void inheritance_add(struct inheritance *h, const char *name, int fd);
+
 /*
  * Receives what the environment tells of; h->socket stays -1 when it tells of nothing. 0 or -errno.
  * inheritance_close() in any case.

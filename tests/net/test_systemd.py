@@ -11,7 +11,7 @@ import pytest
 
 from daemon import SANITIZER_ENVIRONMENT, backend_lines, build_directory, configuration, parse_line, pool
 from dissolving import Session, servers
-from lab import VIP4
+from lab import VIP4, VIP6
 from load import serve_all
 from machine import Machine
 from peers import receive, scripted_server, smtp_session
@@ -166,6 +166,30 @@ def test_after_an_upgrade_in_place_systemd_looks_after_the_new_process_as_after_
         backend.close()
     machine.wait_show("ActiveState", "inactive")
     assert machine.show("Result") == "success"
+
+
+@pytest.mark.topology(backends=1)
+def test_clients_that_come_while_a_crashed_daemon_is_away_wait_for_the_next_one(lab):
+    """Not over a stop: nobody shall wait for somebody who does not come back."""
+    service = installed(lab, plain(lab)).start()  # systemd waits a second before it starts it again
+    machine = service.machine
+    kept = machine.wait_show("NFileDescriptorStore", lambda n: int(n) >= 5)  # the link, and two sockets for each worker
+    serve_all(lab)
+    for _ in range(2):
+        service.systemctl("kill", "--kill-who=main", "--signal=KILL")
+        machine.wait_show("MainPID", "0")
+        waiting = [lab.connect(vip) for vip in (VIP4, VIP6) for _ in range(20)]
+        for s in waiting:
+            smtp_session(s)
+            s.close()
+        machine.wait_show("NFileDescriptorStore", kept)
+    service.systemctl("kill", "--kill-who=main", "--signal=USR2")
+    machine.wait_journal("event=predecessors_ended")
+    assert machine.show("NFileDescriptorStore") == kept
+    service.systemctl("stop")
+    assert machine.show("NFileDescriptorStore") == "0"
+    with pytest.raises(OSError):  # at once: the VIP is not even local any more
+        lab.connect()
 
 
 @pytest.mark.topology(backends=1)
