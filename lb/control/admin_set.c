@@ -160,10 +160,11 @@ static void set_state(const struct admin_call *c, uint32_t backend, const char *
 
 static void set_health(const struct admin_call *c, uint32_t backend, const char *text)
 {
-    bool down = strcmp(text, "down") == 0;
+    /* Sessions of one that is down go on here, so stopping is no less. */
+    bool down = strcmp(text, "down") == 0 || strcmp(text, "stopping") == 0;
 
     if (!down && strcmp(text, "up") != 0)
-        admin_say(c, LOG_ERR, "'set server <srv> health' expects 'up' or 'down'.");
+        admin_say(c, LOG_ERR, "'set server <srv> health' expects 'up', 'stopping', or 'down'.");
     else if (checks_declare(c->world->checks, (uint16_t)backend, down))
         admin_say(c, LOG_ERR, "Health check was not configured on this server, cannot set it.");
     else

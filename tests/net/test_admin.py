@@ -279,6 +279,9 @@ def test_a_backend_declared_down_stays_down_until_it_is_checked_again(lab):
         assert wait_state(postern, one, "up")["reason"] == "2 checks passed"
         row = postern.stat()["inbound", one.label]
         assert row["status"] == "UP" and row["check_status"] == "L7OK" and row["chkdown"] == "1" and row["last_chk"] == ""
+        since = len(postern.log.read())
+        assert postern.ask(f"set server inbound/{one.label} health stopping") == "\n"
+        assert postern.wait(since=since, event="health", backend=one.label)["state"] == "down"
 
 
 @pytest.mark.topology(backends=1)

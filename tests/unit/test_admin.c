@@ -164,7 +164,7 @@ static void answers_are_in_haproxys_words(void **state)
         {"set server in/one state", "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n\n"},
         {"set server in/one state drained",
             "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n\n"},
-        {"set server in/one health sick", "'set server <srv> health' expects 'up' or 'down'.\n\n"},
+        {"set server in/one health sick", "'set server <srv> health' expects 'up', 'stopping', or 'down'.\n\n"},
         {"set server in/one health up", "Health check was not configured on this server, cannot set it.\n\n"},
         {"enable health in/one", "Health check was not configured on this server, cannot enable.\n\n"},
         {"set maxconn server in/one", "Require <maxconn>.\n\n"},
