@@ -6,9 +6,9 @@
  */
 #include "gateway_admin.h"
 
-#include "control/admin_socket.h"
-#include "control/config_schema.h"
-#include "control/hand_over.h"
+#include "control/admin/admin_socket.h"
+#include "control/config/config_schema.h"
+#include "control/process/hand_over.h"
 #include "gateway.h"
 #include "gateway_health.h"
 

@@ -3,9 +3,9 @@
 #ifndef POSTERN_GATEWAY_ADMIN_H
 #define POSTERN_GATEWAY_ADMIN_H
 
-#include "control/admin_endpoint.h"
-#include "control/admin_orders.h"
-#include "control/status.h"
+#include "control/admin/admin_endpoint.h"
+#include "control/admin/admin_orders.h"
+#include "control/watch/status.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,8 +7,8 @@
 
 #include "bpf/abi.h"
 #include "bpf/dissolve_reasons.h"
-#include "control/bpf_load.h"
-#include "control/dissolve_load.h"
+#include "control/kernel/bpf_load.h"
+#include "control/kernel/dissolve_load.h"
 #include "counters.h"
 #include "log.h"
 

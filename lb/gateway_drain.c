@@ -6,8 +6,8 @@
  */
 #include "gateway_drain.h"
 
-#include "control/checks.h"
-#include "control/config_model.h"
+#include "control/checks/checks.h"
+#include "control/config/config_model.h"
 #include "gateway_health.h"
 #include "log.h"
 

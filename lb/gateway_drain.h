@@ -4,7 +4,7 @@
 #ifndef POSTERN_GATEWAY_DRAIN_H
 #define POSTERN_GATEWAY_DRAIN_H
 
-#include "control/drain.h"
+#include "control/process/drain.h"
 #include "inquiries.h"
 #include "snapshot.h"
 

@@ -7,7 +7,7 @@
  */
 #include "gateway_fd_store.h"
 
-#include "control/bpf_load.h"
+#include "control/kernel/bpf_load.h"
 #include "gateway_life.h"
 #include "path/worker.h"
 

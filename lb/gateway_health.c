@@ -7,11 +7,11 @@
 #include "gateway_health.h"
 
 #include "base/clock.h"
-#include "control/checks.h"
-#include "control/discovery.h"
-#include "control/dissolve_load.h"
-#include "control/experience.h"
-#include "control/rates.h"
+#include "control/checks/checks.h"
+#include "control/discovery/discovery.h"
+#include "control/kernel/dissolve_load.h"
+#include "control/checks/experience.h"
+#include "control/watch/rates.h"
 #include "log.h"
 #include "path/worker.h"
 

@@ -6,8 +6,8 @@
 #ifndef POSTERN_GATEWAY_LIFE_H
 #define POSTERN_GATEWAY_LIFE_H
 
-#include "control/hand_over.h"
-#include "control/notify.h"
+#include "control/process/hand_over.h"
+#include "control/process/notify.h"
 #include "gateway_admin.h"
 #include "gateway_drain.h"
 #include "gateway_health.h"

@@ -5,10 +5,10 @@
  */
 #include "gateway.h"
 
-#include "control/dissolve_left.h"
-#include "control/host.h"
-#include "control/preflight.h"
-#include "control/routes.h"
+#include "control/kernel/dissolve_left.h"
+#include "control/kernel/host.h"
+#include "control/kernel/preflight.h"
+#include "control/kernel/routes.h"
 
 #include <stdio.h>
 #include <string.h>

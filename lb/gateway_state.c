@@ -8,9 +8,9 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "control/admin_backend.h"
-#include "control/config_schema.h"
-#include "control/state_file.h"
+#include "control/admin/admin_backend.h"
+#include "control/config/config_schema.h"
+#include "control/process/state_file.h"
 #include "log.h"
 #include "serving.h"
 

@@ -4,7 +4,7 @@
 #ifndef POSTERN_GATEWAY_STATE_H
 #define POSTERN_GATEWAY_STATE_H
 
-#include "control/server_state.h"
+#include "control/roster/server_state.h"
 
 #include <stdbool.h>
 #include <stdint.h>

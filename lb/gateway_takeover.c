@@ -8,9 +8,9 @@
 #include "gateway_takeover.h"
 
 #include "base/fd.h"
-#include "control/bpf_load.h"
-#include "control/dissolve_load.h"
-#include "control/preflight.h"
+#include "control/kernel/bpf_load.h"
+#include "control/kernel/dissolve_load.h"
+#include "control/kernel/preflight.h"
 #include "gateway_upgrade.h"
 #include "log.h"
 #include "serving.h"

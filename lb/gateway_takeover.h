@@ -6,7 +6,7 @@
 #ifndef POSTERN_GATEWAY_TAKEOVER_H
 #define POSTERN_GATEWAY_TAKEOVER_H
 
-#include "control/hand_over.h"
+#include "control/process/hand_over.h"
 
 struct gateway_upgrade;
 struct serving;

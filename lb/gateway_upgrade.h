@@ -7,7 +7,7 @@
 #ifndef POSTERN_GATEWAY_UPGRADE_H
 #define POSTERN_GATEWAY_UPGRADE_H
 
-#include "control/reload_result.h"
+#include "control/process/reload_result.h"
 
 #include <stdbool.h>
 #include <stdint.h>

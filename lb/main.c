@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command line: check a configuration, show its plan, or run it. */
-#include "control/config.h"
-#include "control/config_discover.h"
-#include "control/roster.h"
+#include "control/config/config.h"
+#include "control/config/config_discover.h"
+#include "control/roster/roster.h"
 #include "gateway.h"
 #include "snapshot.h"
 

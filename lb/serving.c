@@ -9,11 +9,11 @@
 #include "serving.h"
 
 #include "base/clock.h"
-#include "control/config.h"
-#include "control/config_diff.h"
-#include "control/dissolve_load.h"
-#include "control/sockets.h"
-#include "control/sources.h"
+#include "control/config/config.h"
+#include "control/config/config_diff.h"
+#include "control/kernel/dissolve_load.h"
+#include "control/kernel/sockets.h"
+#include "control/discovery/sources.h"
 #include "log.h"
 
 #include <errno.h>

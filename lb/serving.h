@@ -6,9 +6,9 @@
 #ifndef POSTERN_SERVING_H
 #define POSTERN_SERVING_H
 
-#include "control/kernel.h"
-#include "control/reload_result.h"
-#include "control/roster.h"
+#include "control/kernel/kernel.h"
+#include "control/process/reload_result.h"
+#include "control/roster/roster.h"
 #include "loads.h"
 #include "publication.h"
 

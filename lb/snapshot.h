@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The snapshot: everything the data path needs to know of the configuration, immutable once published.
- * The control thread builds it (control/publish.c); the workers read it. All policy ends up here as plain
- * numbers: a backend's weight is its *effective* weight, 0 means "take no new session".
+ * The control thread builds it (control/roster/publish.c); the workers read it. All policy ends up here as
+ * plain numbers: a backend's weight is its *effective* weight, 0 means "take no new session".
  *
  * Listeners, pools and backends keep their index from one snapshot to the next, for as long as a session may
  * refer to it. A backend that has left its pool stays in `backends`, under no pool's list, until its last

@@ -236,7 +236,7 @@ int prefix_trie_new(struct prefix_member *members, size_t n, struct prefix_trie 
     }
     int error = build(t, 0, members, n_v4, 0, 0);
     if (!error)
-        error = build(t, 1, members + n_v4, n - n_v4, 0, 0);
+        error = build(t, 1, n > n_v4 ? members + n_v4 : NULL, n - n_v4, 0, 0);
     if (error) {
         prefix_trie_unref(t);
         return error;

@@ -2,7 +2,7 @@
 /*
  * Setting up libunbound. It only passes questions on, so it needs neither keys nor root servers.
  * Failure: what libunbound does not take is -EINVAL.
- * Called by lb/control/discovery_dns.c and tools/spf.
+ * Called by lb/control/discovery/discovery_dns.c and tools/spf.
  */
 #include "base/resolver.h"
 

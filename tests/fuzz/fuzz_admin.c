@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzes lines of the admin socket: any is answered in ASCII, one block a command, and leaves values in
  * bounds. */
-#include "control/admin_commands.h"
-#include "control/checks.h"
+#include "control/admin/admin_commands.h"
+#include "control/checks/checks.h"
 #include "fuzz.h"
 #include "log.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzes the words of agents: any line leaves a state in bounds, a void one the state before, and harmless
  * text. */
-#include "control/agent_reply.h"
+#include "control/checks/agent_reply.h"
 #include "fuzz.h"
 
 #include <errno.h>

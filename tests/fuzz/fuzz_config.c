@@ -5,8 +5,8 @@
  * "#conf.d" it is a file of conf.d. tests/fuzz/run builds this with libFuzzer; with corpus.c it is a
  * regression test.
  */
-#include "control/config.h"
-#include "control/roster.h"
+#include "control/config/config.h"
+#include "control/roster/roster.h"
 #include "fuzz.h"
 #include "snapshot.h"
 

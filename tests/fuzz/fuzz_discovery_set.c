@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzes the data of SRV records: what is read has a name that can be asked for, and stays in bounds. */
-#include "control/discovery_set.h"
+#include "control/discovery/discovery_set.h"
 #include "fuzz.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzes lines of a state file: what is read is in bounds, and is read again from what is written of it. */
-#include "control/server_state.h"
+#include "control/roster/server_state.h"
 #include "fuzz.h"
 
 #include <string.h>

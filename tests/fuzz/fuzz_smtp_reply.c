@@ -3,7 +3,7 @@
  * Fuzzes the reader of SMTP replies: whatever comes, in whatever pieces, bounds hold, and the pieces change
  * nothing. The first byte of an input is the size of the pieces.
  */
-#include "control/smtp_reply.h"
+#include "control/checks/smtp_reply.h"
 #include "fuzz.h"
 
 #include <string.h>

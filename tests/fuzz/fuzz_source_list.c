@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzes files of prefixes: every line with something in it is good or bad, what is good can be found again.
  */
-#include "control/source_list.h"
+#include "control/discovery/source_list.h"
 #include "fuzz.h"
 
 #include <string.h>

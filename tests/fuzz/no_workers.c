@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A fuzz target without workers or discovery: nobody is asked about them, which would take the whole data
  * path and a resolver. */
-#include "control/discovery.h"
+#include "control/discovery/discovery.h"
 #include "inquiries.h"
 
 #include <stdlib.h>

@@ -6,9 +6,9 @@
 #include "lab.h"
 
 #include "bpf/abi.h"
-#include "control/bpf_load.h"
-#include "control/host.h"
-#include "control/routes.h"
+#include "control/kernel/bpf_load.h"
+#include "control/kernel/host.h"
+#include "control/kernel/routes.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * do. */
 #include "fixture.h"
 
-#include "control/sockets.h"
+#include "control/kernel/sockets.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -4,7 +4,7 @@
  * many at a time; and nothing left over. The servers are played here, in the same loop, in a network
  * namespace of this test's own.
  */
-#include "control/checks.h"
+#include "control/checks/checks.h"
 #include "lab.h"
 #include "scripted.h"
 

@@ -5,8 +5,8 @@
  */
 #include "fixture.h"
 
-#include "control/dissolve_load.h"
-#include "control/preflight.h"
+#include "control/kernel/dissolve_load.h"
+#include "control/kernel/preflight.h"
 
 #include <cap-ng.h>
 #include <errno.h>

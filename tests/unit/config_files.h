@@ -3,9 +3,9 @@
 #ifndef POSTERN_TESTS_CONFIG_FILES_H
 #define POSTERN_TESTS_CONFIG_FILES_H
 
-#include "control/config.h"
-#include "control/config_schema.h"
-#include "control/roster.h"
+#include "control/config/config.h"
+#include "control/config/config_schema.h"
+#include "control/roster/roster.h"
 #include "snapshot.h"
 #include "unit.h"
 

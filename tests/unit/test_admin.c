@@ -2,7 +2,7 @@
 /* The commands of the admin socket: how a line is read, what is answered, what is changed, and what is not.
  */
 #include "config_files.h"
-#include "control/admin_commands.h"
+#include "control/admin/admin_commands.h"
 
 #define HEAD "admin: {socket: /run/admin.sock}\nlisteners: [{name: mx, address: 192.0.2.1:25, pool: in}]\n"
 #define POOLS                                                                                                \
@@ -164,7 +164,8 @@ static void answers_are_in_haproxys_words(void **state)
         {"set server in/one state", "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n\n"},
         {"set server in/one state drained",
             "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n\n"},
-        {"set server in/one health sick", "'set server <srv> health' expects 'up', 'stopping', or 'down'.\n\n"},
+        {"set server in/one health sick",
+            "'set server <srv> health' expects 'up', 'stopping', or 'down'.\n\n"},
         {"set server in/one health up", "Health check was not configured on this server, cannot set it.\n\n"},
         {"enable health in/one", "Health check was not configured on this server, cannot enable.\n\n"},
         {"set maxconn server in/one", "Require <maxconn>.\n\n"},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What an agent says: each word, several at once, what stays, and what is void. */
-#include "control/agent_reply.h"
+#include "control/checks/agent_reply.h"
 #include "unit.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The overload brake: down by half, up by steps, never below one session, and gone once all is well. */
-#include "control/brake.h"
+#include "control/roster/brake.h"
 #include "unit.h"
 
 #include <stdlib.h>

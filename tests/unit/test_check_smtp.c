@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The conversations of checks, without a socket: what is said, when, and how each failure is called. */
-#include "control/check.h"
+#include "control/checks/check.h"
 #include "unit.h"
 
 #include <string.h>

@@ -4,7 +4,7 @@
  * made of it, the time it takes. What is wrong, and what is said then, stands in test_config_errors.c.
  */
 #include "config_files.h"
-#include "control/config_values.h"
+#include "control/config/config_values.h"
 
 #include <sched.h>
 #include <time.h>

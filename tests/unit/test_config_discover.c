@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where backends come from, in the configuration; and files of them. */
 #include "config_files.h"
-#include "control/config_discover.h"
-#include "control/config_values.h"
+#include "control/config/config_discover.h"
+#include "control/config/config_values.h"
 
 #define DISCOVER(text) LISTENER "pools:\n  - name: p\n    discover: " text "\n"
 

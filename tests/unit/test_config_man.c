@@ -5,7 +5,7 @@
  * directory is the root of the tree.
  */
 #include "config_files.h"
-#include "control/config_values.h"
+#include "control/config/config_values.h"
 
 #include <ctype.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What was found, and whether it is believed. */
-#include "control/discovery_judge.h"
+#include "control/discovery/discovery_judge.h"
 #include "unit.h"
 
 #include <stdlib.h>

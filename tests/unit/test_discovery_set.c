@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From records of the DNS to backends. */
-#include "control/discovery_set.h"
+#include "control/discovery/discovery_set.h"
 #include "unit.h"
 
 #include <arpa/inet.h>

@@ -2,7 +2,7 @@
 /* What is due of a drain, and when. */
 #include "unit.h"
 
-#include "control/drain.h"
+#include "control/process/drain.h"
 
 #define LIMIT_MS 900000
 #define NOW_MS 5000

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What one process gives another arrives under its name, and nothing else does. */
-#include "control/hand_over.h"
+#include "control/process/hand_over.h"
 
 #include "base/fd.h"
 

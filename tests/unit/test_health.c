@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The health of one backend: rise, fall, suspicion, the first result, intervals and their jitter. */
-#include "control/health.h"
+#include "control/checks/health.h"
 #include "unit.h"
 
 #include <stdbool.h>

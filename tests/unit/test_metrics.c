@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Metrics without a daemon: buckets of times, labels, who is ready. */
 #include "config_files.h"
-#include "control/metrics_rows.h"
-#include "control/readiness.h"
+#include "control/watch/metrics_rows.h"
+#include "control/watch/readiness.h"
 #include "times.h"
 
 static void bounds_rise_and_belong_to_their_own_bucket(void **state)

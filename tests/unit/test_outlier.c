@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Outliers: who is far slower than the others, and how many may be. */
-#include "control/outlier.h"
-#include "control/weights.h"
+#include "control/roster/outlier.h"
+#include "control/roster/weights.h"
 #include "unit.h"
 
 #include <stdlib.h>

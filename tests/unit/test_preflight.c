@@ -2,7 +2,7 @@
 /* The pure parts of the preflight: kernel versions, descriptors, and which listener is in a VIP's way. */
 #include "unit.h"
 
-#include "control/preflight.h"
+#include "control/kernel/preflight.h"
 
 static void kernel_releases_are_compared_by_number(void **state)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How fast sessions come, by what two looks at the counters differ in. */
 #include "config_files.h"
-#include "control/rates.h"
+#include "control/watch/rates.h"
 
 #define HEAD "listeners: [{name: mx, address: 192.0.2.1:25, pool: in}]\n"
 #define POOLS                                                                                                \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The roster over reloads: who keeps its place, who leaves when, who is refused, and what weighs how much. */
 #include "config_files.h"
-#include "control/config_diff.h"
+#include "control/config/config_diff.h"
 
 #define HEAD "listeners: [{name: l, address: [192.0.2.1:25, \"[2001:db8::1]:25\"], pool: p}]\n"
 #define ONE "{name: one, address: 10.0.0.1:25}"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Backends that an operator adds, moves and removes, and what reloads and discovery make of them. */
-#include "control/roster_change.h"
+#include "control/roster/roster_change.h"
 
 #include "config_files.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lines of a state file: written and read back, refused, and made to hold unless the configuration says
  * otherwise. */
-#include "control/server_state.h"
+#include "control/roster/server_state.h"
 
 #include "config_files.h"
-#include "control/roster_change.h"
+#include "control/roster/roster_change.h"
 
 #define ONE(weight, address)                                                                                 \
     LISTENER "pools: [{name: p, max_sessions: 9, backends: [{name: one, weight: " weight                     \

@@ -2,8 +2,8 @@
 /* Sessions for operators: which ones a filter means, how a filter is read, how a session is told. */
 #include "unit.h"
 
-#include "control/session_filter.h"
-#include "control/session_text.h"
+#include "control/admin/session_filter.h"
+#include "control/admin/session_text.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Replies of SMTP servers: several lines, any split, any line end, garbage, and bounds. */
-#include "control/smtp_reply.h"
+#include "control/checks/smtp_reply.h"
 #include "unit.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files of prefixes: what is one, what is told of what is not, and when a file is not believed. */
-#include "control/source_list.h"
+#include "control/discovery/source_list.h"
 #include "unit.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
 /* The status document of a roster: what is in it, what follows an operator's changes, and what a text may
  * hold. */
 #include "config_files.h"
-#include "control/status.h"
+#include "control/watch/status.h"
 
 static struct config *config;
 static struct roster *roster;

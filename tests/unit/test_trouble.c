@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is wrong follows from the status document: each trouble is told, with whom it concerns and what to do.
  */
-#include "control/trouble.h"
+#include "control/watch/trouble.h"
 #include "unit.h"
 
 #include <string.h>

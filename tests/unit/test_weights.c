@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Effective weights: what state, agents, outliers, slow start and zones make of what was configured. */
-#include "control/slow_start.h"
-#include "control/weights.h"
+#include "control/roster/slow_start.h"
+#include "control/roster/weights.h"
 #include "snapshot.h"
 #include "unit.h"
 

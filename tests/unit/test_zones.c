@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Zones: what stays at home, what goes where, and that neither ever jumps. */
-#include "control/zones.h"
+#include "control/roster/zones.h"
 #include "unit.h"
 
 #include <math.h>

@@ -6,7 +6,7 @@
  * it. Failure paths: what cannot be listened on ends the program with its reason; a history that does not
  * work does not. The loop is one thread; the log's writer is the other.
  */
-#include "control/http.h"
+#include "control/watch/http.h"
 #include "tally.h"
 #include "log.h"
 #include "metrics.h"

@@ -3,7 +3,7 @@
 #ifndef POSTERN_SIMULATOR_SCENARIOS_H
 #define POSTERN_SIMULATOR_SCENARIOS_H
 
-#include "control/zones.h"
+#include "control/roster/zones.h"
 #include "snapshot.h"
 
 #include <stdbool.h>

@@ -6,7 +6,7 @@
  */
 #include "view.h"
 
-#include "control/outlier.h"
+#include "control/roster/outlier.h"
 
 #include <err.h>
 #include <stdio.h>

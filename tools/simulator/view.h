@@ -6,9 +6,9 @@
 #ifndef POSTERN_SIMULATOR_VIEW_H
 #define POSTERN_SIMULATOR_VIEW_H
 
-#include "control/brake.h"
-#include "control/health.h"
-#include "control/weights.h"
+#include "control/roster/brake.h"
+#include "control/checks/health.h"
+#include "control/roster/weights.h"
 #include "path/choose.h"
 #include "scenarios.h"
 
