@@ -46,7 +46,7 @@ static void take_word(const char *from, size_t len, char word[WORD_BYTES])
     size_t n = 0;
 
     for (; n < len && n < WORD_BYTES - 1; n++)
-        word[n] = from[n] ? from[n] : '?';
+        word[n] = from[n] >= ' ' && from[n] <= '~' ? from[n] : '?'; /* it may end in the log */
     word[n] = '\0';
 }
 
