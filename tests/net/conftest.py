@@ -3,6 +3,7 @@
 Each story is one test function with a name that says what must hold. It takes `lab` (a topology, shaped by the mark
 `@pytest.mark.topology(backends=4)`) and starts what it needs in it. With `engine` it runs with both engines.
 """
+import hashlib
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ LIMIT = 180  # seconds for a story, unless its mark `limit` says otherwise
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="the long forms of the stories that have one")
+    parser.addoption("--beside", metavar="DIRECTORY", help="share the stories with all who are given this directory")
     parser.addoption("--open-shell", action="store_true", help="open a shell inside the topology of the chosen story")
 
 
@@ -34,6 +36,20 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--open-shell"):
         del items[1:]  # one shell, also when a name stands for several stories
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item):
+    """Of several processes that run beside one another, the first to come has the story; for the others there is none."""
+    directory = item.config.getoption("--beside")
+    if not directory:
+        return None
+    try:
+        name = hashlib.sha256(item.nodeid.encode()).hexdigest()
+        os.close(os.open(os.path.join(directory, name), os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return True
+    return None
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -121,5 +121,5 @@ def test_the_document_of_the_page_is_that_of_the_status(lab):
         for path, kind in ("/status", "text/html"), ("/status.css", "text/css"), ("/status.js", "text/javascript"):
             answer = postern.get(path)
             assert answer.status == 200 and answer.headers["content-type"].startswith(kind)
-            source = pathlib.Path(__file__).parents[2] / "lb" / "control" / "status_page" / f"status.{kind[5:].replace('javascript', 'js')}"
+            source = pathlib.Path(__file__).parents[2] / "lb/control/watch/status_page" / f"status.{kind[5:].replace('javascript', 'js')}"
             assert answer.body == source.read_text()
