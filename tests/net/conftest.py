@@ -5,11 +5,13 @@ Each story is one test function with a name that says what must hold. It takes `
 """
 import hashlib
 import os
+import pathlib
 import signal
 import subprocess
 import sys
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 sys.path.insert(0, os.path.dirname(__file__))
 
@@ -29,6 +31,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "topology(backends=2, clients=1, bridge=False): the shape of the story's lab")
     config.addinivalue_line("markers", "limit(seconds): the story's deadline, when it is another than three minutes")
     config.addinivalue_line("markers", "tsan: also run with ThreadSanitizer")
+    config.addinivalue_line("markers", "together: the stories of a file share what they start: one process has them all")
     config.addinivalue_line("markers", "heavy: takes many seconds; once in a CI run is enough")
 
 
@@ -38,18 +41,33 @@ def pytest_collection_modifyitems(config, items):
         del items[1:]  # one shell, also when a name stands for several stories
 
 
+def is_ours(item, directory):
+    """
+    Of several processes that run beside one another, the first to come has the story, or all of its file where those go
+    together; for the others there is none.
+    """
+    together = item.get_closest_marker("together")
+    name = item.nodeid.partition("::")[0] if together else item.nodeid
+    path = os.path.join(directory, hashlib.sha256(name.encode()).hexdigest())
+    try:
+        with open(path, "x", encoding="ascii") as f:
+            f.write(str(os.getpid()))
+        return True
+    except FileExistsError:
+        return together and pathlib.Path(path).read_text(encoding="ascii") == str(os.getpid())
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item):
-    """Of several processes that run beside one another, the first to come has the story; for the others there is none."""
+def pytest_runtest_protocol(item, nextitem):
     directory = item.config.getoption("--beside")
     if not directory:
         return None
-    try:
-        name = hashlib.sha256(item.nodeid.encode()).hexdigest()
-        os.close(os.open(os.path.join(directory, name), os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return True
-    return None
+    if is_ours(item, directory):
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        # Which story is next is not known yet, but within a file that goes together.
+        runtestprotocol(item, nextitem=nextitem if item.get_closest_marker("together") else None)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -14,6 +14,7 @@ from lab import hostport
 from mta import Postfix
 from mta_stage import FAMILIES, FAMILY_NAMES, GATEWAY, MESSAGE, TRANSPARENT, V1, V2, Smtp, each, staged
 
+pytestmark = pytest.mark.together
 INSIDE = "127.0.0.0/8 10.2.0.0/16 [::1]/128 [2001:db8:2::]/48"  # the gateway's inside addresses among them
 VICTIM = "victim@outside.example"
 WAYS = (TRANSPARENT, V1, V2)

@@ -8,6 +8,7 @@ import pytest
 from mta import Dovecot, Sink
 from mta_stage import TRANSPARENT, V1, V2, each, staged
 
+pytestmark = pytest.mark.together
 WAYS = (TRANSPARENT, V1, V2)
 USER = ("ada", Dovecot.PASSWORD)
 

@@ -7,6 +7,7 @@ import pytest
 from mta import Exim
 from mta_stage import GATEWAY, TRANSPARENT, V1, V2, each, staged
 
+pytestmark = pytest.mark.together
 WAYS = (TRANSPARENT, V1, V2)
 
 

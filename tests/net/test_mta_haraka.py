@@ -8,6 +8,7 @@ from mta import DIRECT, Haraka
 from mta_stage import GATEWAY, TRANSPARENT, Way, each, staged
 
 V1 = Way("v1", 2501, DIRECT, "gateway", "v1")  # it tells its proxies by their address, not by the port
+pytestmark = pytest.mark.together
 WAYS = (TRANSPARENT, V1)
 
 

@@ -8,6 +8,7 @@ from lab import family_of
 from mta import OpenSmtpd
 from mta_stage import TRANSPARENT, V2, each, staged
 
+pytestmark = pytest.mark.together
 WAYS = (TRANSPARENT, V2)
 
 

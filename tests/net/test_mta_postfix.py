@@ -10,6 +10,7 @@ from mta_stage import TRANSPARENT, V1, V2, Way, each, staged
 
 # The header and the transparent source at once: the server may check both.
 V2_FROM_CLIENT = Way("v2-from-client", 2503, PROXY, "client", "v2")
+pytestmark = pytest.mark.together
 WAYS = (TRANSPARENT, V1, V2, V2_FROM_CLIENT)
 
 

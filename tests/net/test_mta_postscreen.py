@@ -12,6 +12,7 @@ from mta import SCREEN, SCREEN_PROXY, Postfix
 from mta_stage import RECIPIENT, Way, each, staged
 from peers import receive_line
 
+pytestmark = pytest.mark.together
 TRANSPARENT = Way("transparent", 25, SCREEN, "client", "off")
 V1 = Way("v1", 2501, SCREEN_PROXY, "gateway", "v1")
 V2 = Way("v2", 2502, SCREEN_PROXY, "gateway", "v2")

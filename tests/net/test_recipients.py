@@ -18,6 +18,7 @@ from mta_parts import Cage, installed_part
 from recipients import SENDER, Recipients, history_file, main_cf_line, names, program, send, smtp
 from mta_stage import MESSAGE, RECIPIENT
 
+pytestmark = pytest.mark.together
 MINUTE = 60
 _serial = itertools.count(1)
 

@@ -11,6 +11,7 @@ from lab import Lab
 from peers import receive, receive_all
 from recipients import (CLIENT, PAGE, ROOT, TOTAL, USER, Recipients, ask, history_file, program, remember, remembered, request, this_hour)
 
+pytestmark = pytest.mark.together
 RULES = ROOT / "deploy" / "prometheus"
 DUNNO = "action=DUNNO"
 CLIENTS_MAX = 1024
