@@ -406,19 +406,20 @@ static uint16_t find_listener(const struct snapshot *s, const struct dissolve_en
     return l ? (uint16_t)(l - s->listeners) : DISSOLVED_NO_PLACE;
 }
 
-/* By address; of two pools that have it, the listener's. */
+/* By address; of two pools that have it, the one that such a client would be served by. */
 static uint16_t find_backend(const struct snapshot *s, const struct dissolve_entry *e, uint16_t listener)
 {
     const union addr address = entry_addr(&e->backend, e->backend_port);
+    const union addr client = entry_addr(&e->client, e->client_port);
+    uint16_t pool =
+        listener == DISSOLVED_NO_PLACE ? listener : admit(s, &s->listeners[listener], &client).pool;
     uint16_t found = DISSOLVED_NO_PLACE;
 
     for (uint16_t i = 0; i < s->n_backends; i++) {
         const union addr *a = snapshot_backend_addr(&s->backends[i], address.sa.sa_family);
-        if (!a || !addr_same_host(a, &address) || addr_port(a) != addr_port(&address))
-            continue;
-        if (listener != DISSOLVED_NO_PLACE && s->backends[i].pool == s->listeners[listener].pool)
-            return i;
-        found = found == DISSOLVED_NO_PLACE ? i : found;
+        bool here = a && addr_same_host(a, &address) && addr_port(a) == addr_port(&address);
+        if (here && (found == DISSOLVED_NO_PLACE || s->backends[i].pool == pool))
+            found = i;
     }
     return found;
 }

@@ -5,7 +5,8 @@
  *
  * Happy path: bpf_load(), one bpf_set_listener() per family and worker, bpf_return_attach() as routes.c finds
  * interfaces, bpf_catch_attach(); at the end bpf_catch_detach() first, bpf_free() last. Every link is a
- * descriptor of this process, nothing is pinned: when the process dies, the kernel detaches everything.
+ * descriptor of this process, nothing is pinned: when the process dies, the kernel detaches everything, but
+ * for a catch link that a service manager keeps over a crash (gateway_fd_store.c); bpf_catch_end() ends that.
  *
  * Failure paths: a failed load leaves nothing behind and one line for the operator; what libbpf would print
  * is captured.
