@@ -154,7 +154,7 @@ static void look_at_zone(struct findings *f, const json_t *zone)
     if (number(zone, "backends") > 0 && number(zone, "usable") == 0)
         tell(f, WARNING, put(about, "zone %s", text(zone, "name")),
             "the zone is lost: nobody there takes sessions",
-            put(why, "%lld backends, none of them usable", (long long)number(zone, "backends")),
+            put(why, "none of its backends (%lld) is usable", (long long)number(zone, "backends")),
             json_is_true(json_object_get(zone, "local"))
                 ? "all sessions go to other zones; look at what its backends have in common"
                 : "look at what its backends have in common: network, power, a rollout");
@@ -189,7 +189,8 @@ static void look_at_pool(struct findings *f, const json_t *pool, const char *own
     put(about, "pool %s", text(pool, "name"));
     if (number(pool, "usable") == 0)
         tell(f, ERROR, about, "nobody can take a session: clients are told 421, and after 30 s refused",
-            put(why, "%zu backends, none of them usable", json_array_size(json_object_get(pool, "backends"))),
+            put(why, "none of its backends (%zu) is usable",
+                json_array_size(json_object_get(pool, "backends"))),
             "bring a backend back: what is wrong with each is told below; posternctl ready undoes a drain");
     if (waiting > 0)
         tell(f, is_near(waiting, number(pool, "waiting_max")) ? ERROR : WARNING, about,
