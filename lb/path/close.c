@@ -11,6 +11,7 @@
 #include "path/dissolve.h"
 #include "path/queue.h"
 #include "path/repute.h"
+#include "path/source_limit.h"
 #include "path/worker.h"
 
 #include <assert.h>
@@ -177,6 +178,8 @@ static void session_finish(struct worker *w, struct conn *c)
     backend_leave(w, c);
     reserved_leave(w, c);
     dissolve_forget(w, c);
+    if (c->metered)
+        source_leave(w, &c->client);
     session_count_end(w, c->reason);
     session_log(w, c);
     conn_free(&w->table, c);

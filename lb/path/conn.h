@@ -66,6 +66,7 @@ struct conn {
     uint8_t state;  /* enum conn_state; conn_enter() writes it */
     uint8_t reason; /* enum close_reason; the first one stands */
     bool refused;   /* it was not admitted */
+    bool metered;   /* in the count of its client's source */
     bool counted;   /* in the backend's live count */
     bool port_changed;
     bool may_dissolve;    /* nothing is known that forbids it */
