@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * accept -> whose listener is it? -> a slot -> the client is known: admit -> connect_start. Refusals close
- * with RST, so that a sender's next MX gets its turn. Out of descriptors: accepting pauses until a session
- * ends or ACCEPT_PAUSE_MS have passed; the kernel's backlog holds the clients.
+ * accept -> whose listener is it? -> a slot -> the client is known: admit -> connect_start. An upstream
+ * balancer has to name the client first: introduce_start. Refusals close with RST, so that a sender's next MX
+ * gets its turn. Out of descriptors: accepting pauses until a session ends or ACCEPT_PAUSE_MS have passed;
+ * the kernel's backlog holds the clients.
  */
 #include "path/accept.h"
 
@@ -11,6 +12,7 @@
 #include "path/close.h"
 #include "path/connect.h"
 #include "path/dissolve.h"
+#include "path/introduce.h"
 #include "path/worker.h"
 
 #include <errno.h>
@@ -108,6 +110,7 @@ void accept_admit(struct worker *w, struct conn *c)
         session_refuse(w, c, REASON_no_backend);
         return;
     }
+    c->admitted = true;
     dissolve_accepted(w, c);
     connect_start(w, c);
 }
@@ -140,7 +143,9 @@ void on_accept(struct worker *w, sa_family_t family, const struct io_uring_cqe *
         fd_close_reset(&fd);
     } else {
         struct conn *c = session_begin(w, cqe->res);
-        if (c)
+        if (c && snapshot_is_upstream(&w->snapshot->listeners[c->listener], &c->client))
+            introduce_start(w, c);
+        else if (c)
             accept_admit(w, c);
     }
 }

@@ -106,7 +106,8 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
     const struct snapshot_backend *b = backend == DISSOLVED_NO_PLACE ? NULL : &w->snapshot->backends[backend];
     struct session_record r = {
         .id = (uint64_t)in->session << 32 | out->session,
-        .client = entry_addr(&e->client, e->client_port),
+        .client = entry_client(e),
+        .upstream = entry_upstream(e),
         .vip = entry_addr(&e->vip, e->vip_port),
         .source = entry_addr(&e->source, e->source_port),
         .backend = entry_addr(&e->backend, e->backend_port),
@@ -133,7 +134,7 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
     }
     if (listener != DISSOLVED_NO_PLACE)
         listener_left(&w->counters->listeners[listener], r.bytes_in, r.bytes_out);
-    r.port_changed = addr_same_host(&r.client, &r.source) && e->source_port != e->client_port;
+    r.port_changed = addr_same_host(&r.client, &r.source) && addr_port(&r.source) != addr_port(&r.client);
     session_log_record(w, &r);
 }
 
@@ -352,7 +353,8 @@ bool dissolved_view(const struct worker *w, uint32_t index, struct session_view 
     uint64_t last_ms = last_packet_ms(e);
     struct session_view v = {
         .id = (uint64_t)in->session << 32 | out->session,
-        .client = entry_addr(&e->client, e->client_port),
+        .client = entry_client(e),
+        .upstream = entry_upstream(e),
         .vip = entry_addr(&e->vip, e->vip_port),
         .source = entry_addr(&e->source, e->source_port),
         .backend_address = entry_addr(&e->backend, e->backend_port),
@@ -410,7 +412,7 @@ static uint16_t find_listener(const struct snapshot *s, const struct dissolve_en
 static uint16_t find_backend(const struct snapshot *s, const struct dissolve_entry *e, uint16_t listener)
 {
     const union addr address = entry_addr(&e->backend, e->backend_port);
-    const union addr client = entry_addr(&e->client, e->client_port);
+    const union addr client = entry_client(e);
     uint16_t pool =
         listener == DISSOLVED_NO_PLACE ? listener : admit(s, &s->listeners[listener], &client).pool;
     uint16_t found = DISSOLVED_NO_PLACE;

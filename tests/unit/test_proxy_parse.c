@@ -251,7 +251,8 @@ static void nobody_is_waited_for_beyond_the_longest_header(void **state)
 static void every_violation_has_a_row_and_a_text(void **state)
 {
     for (int v = PROXY_NO_VIOLATION + 1; v < PROXY_VIOLATIONS; v++) {
-        bool found = v == PROXY_VIOLATION_line_too_long || v == PROXY_VIOLATION_client_is_upstream;
+        bool found = v == PROXY_VIOLATION_line_too_long || v == PROXY_VIOLATION_client_is_upstream ||
+                     v == PROXY_VIOLATION_cut_off; /* above; of the connection, not of its bytes */
         for (size_t i = 0; i < COUNT(rows); i++)
             found = found || rows[i].violation == (enum proxy_violation)v;
         if (!found)
