@@ -38,17 +38,4 @@ static inline union addr entry_addr(const struct dissolve_addr *a, __be16 port)
     return to;
 }
 
-/* Who is served: whom the upstream has named, or who sends the packets. */
-static inline union addr entry_client(const struct dissolve_entry *e)
-{
-    return e->header_bytes > 0 ? entry_addr(&e->named, e->named_port)
-                               : entry_addr(&e->client, e->client_port);
-}
-
-/* The upstream balancer that sends the packets; AF_UNSPEC: the client itself does. */
-static inline union addr entry_upstream(const struct dissolve_entry *e)
-{
-    return e->header_bytes > 0 ? entry_addr(&e->client, e->client_port) : (union addr){0};
-}
-
 #endif

@@ -12,7 +12,9 @@
 #include "path/close.h"
 #include "path/connect.h"
 #include "path/dissolve.h"
+#include "path/farewell.h"
 #include "path/introduce.h"
+#include "path/source_limit.h"
 #include "path/worker.h"
 
 #include <errno.h>
@@ -103,16 +105,29 @@ static struct conn *session_begin(struct worker *w, int fd)
 
 void accept_admit(struct worker *w, struct conn *c)
 {
-    struct admission admission = admit(w->snapshot, &w->snapshot->listeners[c->listener], &c->client);
+    const struct source_load load = source_enter(w, &c->client);
+    const struct admission a = admit(w->snapshot, &w->snapshot->listeners[c->listener], &c->client, &load);
 
-    c->pool = admission.pool;
-    if (admission.refused) {
-        session_refuse(w, c, REASON_no_backend);
-        return;
+    c->metered = true;
+    c->pool = a.pool;
+    switch (a.action) {
+    case LIMIT_OBSERVE:
+        source_let_in(w, &c->client, &a);
+        dissolve_accepted(w, c);
+        connect_start(w, c);
+        break;
+    case LIMIT_TELL:
+        c->refused = true;
+        farewell_start(w, c, a.reason, 0);
+        break;
+    case LIMIT_DROP:
+        source_over_limit(w, &c->client);
+        session_refuse(w, c, a.reason);
+        break;
+    case LIMIT_REFUSE:
+        session_refuse(w, c, a.reason);
+        break;
     }
-    c->admitted = true;
-    dissolve_accepted(w, c);
-    connect_start(w, c);
 }
 
 static void accept_failed(struct worker *w, int error)
