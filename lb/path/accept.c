@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * accept -> whose listener is it? -> a slot -> the client is known: admit -> connect_start. Refusals close
- * with RST, so that a sender's next MX gets its turn. Out of descriptors: accepting pauses until a session
- * ends or ACCEPT_PAUSE_MS have passed; the kernel's backlog holds the clients.
+ * accept -> whose listener is it? -> a slot -> the client is known: admit -> connect_start. An upstream
+ * balancer has to name the client first: introduce_start. Refusals close with RST, so that a sender's next MX
+ * gets its turn. Out of descriptors: accepting pauses until a session ends or ACCEPT_PAUSE_MS have passed;
+ * the kernel's backlog holds the clients.
  */
 #include "path/accept.h"
 
@@ -12,6 +13,7 @@
 #include "path/connect.h"
 #include "path/dissolve.h"
 #include "path/farewell.h"
+#include "path/introduce.h"
 #include "path/source_limit.h"
 #include "path/worker.h"
 
@@ -156,7 +158,9 @@ void on_accept(struct worker *w, sa_family_t family, const struct io_uring_cqe *
         fd_close_reset(&fd);
     } else {
         struct conn *c = session_begin(w, cqe->res);
-        if (c)
+        if (c && snapshot_is_upstream(&w->snapshot->listeners[c->listener], &c->client))
+            introduce_start(w, c);
+        else if (c)
             accept_admit(w, c);
     }
 }

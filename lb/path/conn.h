@@ -6,8 +6,10 @@
  *               |        ^      |         |            `-> DISSOLVED -> FREE
  *             QUEUED ----'      |      RETRYING -> CONNECTING ...
  *               `----------- FAREWELL ----'  `---> QUEUED ...
+ *            (INTRODUCING)
  *
  *   ACCEPTED    the client is connected; a listener, a pool and a backend are being found
+ *   INTRODUCING the peer is an upstream balancer: first of all its PROXY header names the client
  *   CONNECTING  one operation waits: the connection to a backend (again for each retry)
  *   QUEUED      waits for a backend below its max_sessions; the client is watched
  *   GREETING    both flows run; the client has had no byte: those of the backend are held, if there are any,
@@ -27,6 +29,7 @@
 #include "counters.h"
 #include "path/choose.h"
 #include "path/greeting.h"
+#include "path/introduce.h"
 #include "path/relay_step.h"
 #include "snapshot.h"
 
@@ -39,6 +42,7 @@
 enum conn_state {
     CONN_FREE,
     CONN_ACCEPTED,
+    CONN_INTRODUCING,
     CONN_QUEUED,
     CONN_CONNECTING,
     CONN_GREETING,
@@ -110,9 +114,10 @@ struct conn {
     uint64_t active_ms;     /* when a byte or FIN last passed */
     int32_t connect_ms;     /* after accepted_ms; -1 when never */
     int32_t banner_ms;
-    union addr client;
+    union addr client; /* AF_UNSPEC: not introduced yet */
     union addr vip;
     union addr source;
+    struct introduction introduction;
 };
 
 struct conn_table {

@@ -81,6 +81,7 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
     struct session_record r = {
         .id = (uint64_t)in->session << 32 | out->session,
         .client = entry_client(e),
+        .upstream = entry_upstream(e),
         .vip = entry_addr(&e->vip, e->vip_port),
         .source = entry_addr(&e->source, e->source_port),
         .backend = entry_addr(&e->backend, e->backend_port),
@@ -107,7 +108,7 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
     }
     if (listener != DISSOLVED_NO_PLACE)
         listener_left(&w->counters->listeners[listener], r.bytes_in, r.bytes_out);
-    r.port_changed = addr_same_host(&r.client, &r.source) && e->source_port != e->client_port;
+    r.port_changed = addr_same_host(&r.client, &r.source) && addr_port(&r.source) != addr_port(&r.client);
     session_log_record(w, &r);
 }
 
@@ -335,6 +336,7 @@ bool dissolved_view(const struct worker *w, uint32_t index, struct session_view 
     struct session_view v = {
         .id = (uint64_t)in->session << 32 | out->session,
         .client = entry_client(e),
+        .upstream = entry_upstream(e),
         .vip = entry_addr(&e->vip, e->vip_port),
         .source = entry_addr(&e->source, e->source_port),
         .backend_address = entry_addr(&e->backend, e->backend_port),

@@ -20,6 +20,7 @@ struct config_node;
 #define CONFIG_VIPS_MAX 4096
 #define CONFIG_SOURCES_MAX 64
 #define CONFIG_ROUTES_MAX 4096     /* over all listeners */
+#define CONFIG_UPSTREAMS_MAX 64    /* of one listener */
 #define CONFIG_SOURCE_FILES_MAX 64 /* of one source */
 #define CONFIG_MAILBOX_MAX 254     /* RFC 5321, 4.5.3.1.3, without the angle brackets */
 #define CONFIG_ZONES_MAX 64
@@ -47,7 +48,8 @@ struct config_listener {
     const char *name;
     struct config_array vips; /* struct config_vip */
     const char *pool;
-    struct config_array routes; /* struct config_route */
+    struct config_array routes;    /* struct config_route */
+    struct config_array upstreams; /* struct config_prefix: who names clients in a PROXY header */
 };
 
 struct config_prefix {

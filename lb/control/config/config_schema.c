@@ -159,6 +159,8 @@ static const struct config_key listener_keys[] = {
         .max = CONFIG_NAME_MAX, .help = "the name of the pool that serves it"},
     {"route", CONFIG_LIST, AT(struct config_listener, routes), .section = &route_section,
         .help = "which clients another pool serves, by source; the first that fits"},
+    {"accept_proxy_from", CONFIG_PREFIXES, AT(struct config_listener, upstreams),
+        .help = "balancers that name their clients in a PROXY header: addresses and prefixes"},
 };
 static const struct config_section listener_section =
     SECTION("listener", "this listener", struct config_listener, listener_keys);

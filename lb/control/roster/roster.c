@@ -165,6 +165,19 @@ static struct roster_vip *find_vip(struct roster *r, const struct addr_prefix *p
     return NULL;
 }
 
+static int apply_upstreams(struct roster *r, struct roster_listener *l, const struct config_array *from)
+{
+    const struct config_prefix *prefixes = from->items;
+
+    if (from->n > ROSTER_UPSTREAMS_MAX - r->n_upstreams)
+        return -ENOSPC;
+    l->first_upstream = (uint16_t)r->n_upstreams;
+    l->n_upstreams = (uint16_t)from->n;
+    for (uint32_t i = 0; i < from->n; i++)
+        r->upstreams[r->n_upstreams++] = prefixes[i].prefix;
+    return 0;
+}
+
 static int apply_listener(struct roster *r, const struct config_listener *from)
 {
     const struct config_vip *vips = from->vips.items;
@@ -195,7 +208,7 @@ static int apply_listener(struct roster *r, const struct config_listener *from)
         v->listener = (uint16_t)at;
         v->leaving = false;
     }
-    return 0;
+    return apply_upstreams(r, &r->listeners[at], &from->upstreams);
 }
 
 struct roster *roster_copy(const struct roster *r)
@@ -237,11 +250,11 @@ int roster_next_found(const struct roster *before, const char *pool, const struc
 
 static void leave_all(struct roster *r)
 {
-    r->n_routes = 0;
+    r->n_routes = r->n_upstreams = 0;
     for (uint32_t i = 0; i < r->n_pools; i++)
         r->pools[i].config = NULL;
     for (uint32_t i = 0; i < r->n_listeners; i++)
-        r->listeners[i].n_routes = 0;
+        r->listeners[i].n_routes = r->listeners[i].n_upstreams = 0;
     for (uint32_t i = 0; i < r->n_vips; i++)
         r->vips[i].leaving = true;
     for (uint32_t i = 0; i < r->n_backends; i++) {
