@@ -13,6 +13,7 @@
 
 #include "base/addr.h"
 #include "base/prefix_trie.h"
+#include "snapshot_limits.h"
 #include "snapshot_pool.h"
 
 #include <stdbool.h>
@@ -90,6 +91,7 @@ struct snapshot {
     struct prefix_trie *sources; /* a reference of its own; NULL: none are configured, as with: */
     const char **source_names;
     uint16_t n_sources;
+    struct snapshot_limits limits;
 };
 
 /* The backend's address for a family, or NULL when it has none. */

@@ -60,12 +60,31 @@ struct config_path {
     const char *path;
 };
 
+struct config_name {
+    const struct config_node *node;
+    const char *name;
+};
+
+/* What each client may have. */
+struct config_limits {
+    uint32_t sessions, rate; /* 0: no limit */
+};
+
 /* A named list of prefixes. */
 struct config_source {
     const struct config_node *node;
     const char *name;
     struct config_array prefixes; /* struct config_prefix */
     struct config_array files;    /* struct config_path; read while postern runs */
+    struct config_limits limits;  /* what was not written is that of source_limits */
+};
+
+struct config_source_limits {
+    uint32_t prefix_v4, prefix_v6; /* how much of an address is one client */
+    struct config_limits each;
+    uint32_t action, rate_action; /* enum limit_action */
+    const char *text;
+    struct config_array exempt; /* struct config_name, of sources */
 };
 
 /* How many gateways stand in a zone. */
@@ -101,8 +120,9 @@ struct config {
     struct config_log log;
     struct config_array listeners; /* struct config_listener */
     struct config_array sources;   /* struct config_source */
-    struct config_array pools;     /* struct config_pool */
-    struct config_arena arena;     /* owns every pointer above */
+    struct config_source_limits source_limits;
+    struct config_array pools; /* struct config_pool */
+    struct config_arena arena; /* owns every pointer above */
 };
 
 #endif
