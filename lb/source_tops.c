@@ -15,6 +15,7 @@
 #include "base/memory.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,9 +33,18 @@ struct tops_entry {
 };
 _Static_assert(sizeof(struct tops_entry) == 64, "a line of the cache each");
 
+enum tops_table {
+    TOPS_EVEN, /* of even minutes */
+    TOPS_ODD,
+    TOPS_HELD, /* who has sessions: `begun` is how many, all are of minute HELD */
+    TOPS_TABLES
+};
+#define HELD 1
+
 struct source_tops {
     uint64_t seed;
-    struct tops_entry minutes[2][TOPS_SETS][TOPS_WAYS]; /* those of even minutes, of odd ones */
+    uint32_t looks; /* at full sets of TOPS_HELD */
+    struct tops_entry tables[TOPS_TABLES][TOPS_SETS][TOPS_WAYS];
 };
 
 /* A source as three words. */
@@ -109,20 +119,24 @@ static void give_to(struct tops_entry *e, const struct tops_key *key, uint32_t m
     atomic_store_explicit(&e->changes, changes + 2, memory_order_release);
 }
 
-/* The source's entry; where it has none, the one that it should have, and *ret_own is false. */
-static struct tops_entry *find(
-    struct source_tops *t, const struct tops_key *key, uint32_t minute, bool *ret_own)
+static struct tops_entry *set_of(struct source_tops *t, enum tops_table table, const struct tops_key *key)
 {
-    struct tops_entry *set =
-        t->minutes[minute & 1][XXH3_64bits_withSeed(key, sizeof(*key), t->seed) % TOPS_SETS];
+    return t->tables[table][XXH3_64bits_withSeed(key, sizeof(*key), t->seed) % TOPS_SETS];
+}
+
+/* The source's entry in a set; where it has none, the one that it should have, and *ret_own is false. */
+static struct tops_entry *find(
+    struct tops_entry *set, const struct tops_key *key, uint32_t minute, bool *ret_own)
+{
     struct tops_entry *least = set;
 
     *ret_own = true;
     for (struct tops_entry *e = set; e < set + TOPS_WAYS; e++) {
         if (is_of(e, key, minute))
             return e;
-        if (get(&least->minute) == minute &&
-            (get(&e->minute) != minute || get(&e->begun) < get(&least->begun)))
+        if (get(&least->minute) != minute)
+            continue;
+        if (get(&e->minute) != minute || get(&e->begun) < get(&least->begun))
             least = e;
     }
     *ret_own = false;
@@ -141,7 +155,7 @@ void source_tops_count(
     uint32_t minute = number_of(now_ms);
     bool own;
 
-    struct tops_entry *e = find(&all[worker], &key, minute, &own);
+    struct tops_entry *e = find(set_of(&all[worker], minute & 1, &key), &key, minute, &own);
     if (!own)
         give_to(e, &key, minute, get(&e->minute) == minute ? get(&e->begun) : 0);
     bump(&e->begun);
@@ -151,17 +165,49 @@ void source_tops_count_refused(
     struct source_tops *all, uint32_t worker, const struct addr_prefix *source, uint64_t now_ms)
 {
     const struct tops_key key = make_key(source);
+    uint32_t minute = number_of(now_ms);
     bool own;
 
-    struct tops_entry *e = find(&all[worker], &key, number_of(now_ms), &own);
+    struct tops_entry *e = find(set_of(&all[worker], minute & 1, &key), &key, minute, &own);
     if (own)
         bump(&e->refused);
+}
+
+/* What an entry says is what its source has now. */
+static void refresh(struct tops_entry *e, const struct source_meter *m)
+{
+    struct tops_key key;
+
+    for (int i = 0; i < KEY_WORDS; i++)
+        key.word[i] = atomic_load_explicit(&e->key[i], memory_order_relaxed);
+    const struct addr_prefix source = read_key(&key);
+    union addr any = addr_of_prefix(&source);
+    atomic_store_explicit(&e->begun, source_meter_load(m, &any, 0).sessions, memory_order_relaxed);
+}
+
+void source_tops_hold(struct source_tops *all, uint32_t worker, const struct source_meter *m,
+    const struct addr_prefix *source, uint32_t sessions)
+{
+    const struct tops_key key = make_key(source);
+    struct source_tops *t = &all[worker];
+    struct tops_entry *set = set_of(t, TOPS_HELD, &key);
+    bool own;
+
+    struct tops_entry *e = find(set, &key, HELD, &own);
+    if (!own && get(&e->minute) == HELD) {
+        refresh(&set[t->looks++ % TOPS_WAYS], m);
+        if (get(&e->begun) >= sessions)
+            return;
+    }
+    if (!own)
+        give_to(e, &key, HELD, 0);
+    atomic_store_explicit(&e->begun, sessions, memory_order_relaxed);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------ */
 
 /* What an entry has of a minute; false: nothing. */
-static bool read_entry(const struct tops_entry *e, uint32_t minute, bool last, struct source_top *ret)
+static bool read_entry(const struct tops_entry *e, uint32_t minute, struct source_top *ret)
 {
     for (int tries = 0; tries < READ_TRIES; tries++) {
         struct tops_key key;
@@ -169,21 +215,43 @@ static bool read_entry(const struct tops_entry *e, uint32_t minute, bool last, s
         uint32_t of = atomic_load_explicit(&e->minute, memory_order_acquire);
         for (int i = 0; i < KEY_WORDS; i++)
             key.word[i] = atomic_load_explicit(&e->key[i], memory_order_acquire);
-        uint32_t begun = atomic_load_explicit(&e->begun, memory_order_acquire);
-        uint32_t error = atomic_load_explicit(&e->error, memory_order_acquire);
-        uint32_t refused = atomic_load_explicit(&e->refused, memory_order_acquire);
+        *ret = (struct source_top){
+            .begun = atomic_load_explicit(&e->begun, memory_order_acquire),
+            .error = atomic_load_explicit(&e->error, memory_order_acquire),
+            .refused = atomic_load_explicit(&e->refused, memory_order_acquire),
+        };
         if (changes & 1 || changes != get(&e->changes))
             continue;
-        *ret = (struct source_top){
-            .source = read_key(&key),
-            .begun = last ? 0 : begun,
-            .begun_last = last ? begun : 0,
-            .error = error,
-            .refused = refused,
-        };
+        ret->source = read_key(&key);
         return of == minute;
     }
     return false;
+}
+
+/* Of one table; how many. */
+static size_t read_table(
+    const struct source_tops *t, enum tops_table table, uint32_t minute, struct source_top *ret)
+{
+    const struct tops_entry *e = t->tables[table][0];
+    size_t n = 0;
+
+    for (size_t i = 0; i < (size_t)TOPS_SETS * TOPS_WAYS; i++)
+        n += read_entry(&e[i], minute, &ret[n]);
+    return n;
+}
+
+/* Of one worker; how many. */
+static size_t read_worker(const struct source_tops *t, uint32_t minute, struct source_top *ret)
+{
+    size_t n = read_table(t, minute & 1, minute, ret);
+    size_t last = n, held = n + read_table(t, (minute - 1) & 1, minute - 1, &ret[n]);
+
+    n = held + read_table(t, TOPS_HELD, HELD, &ret[held]);
+    for (size_t i = last; i < n; i++) {
+        ret[i].begun_last = i < held ? ret[i].begun : 0;
+        ret[i].begun = 0;
+    }
+    return n;
 }
 
 static int by_source(const void *a, const void *b)
@@ -225,16 +293,11 @@ static size_t fold(struct source_top *list, size_t n)
 size_t source_tops_read(
     const struct source_tops *all, uint32_t workers, uint64_t now_ms, struct source_top **ret)
 {
-    struct source_top *list = calloc((size_t)workers * 2 * TOPS_SETS * TOPS_WAYS, sizeof(*list));
+    struct source_top *list = calloc((size_t)workers * TOPS_TABLES * TOPS_SETS * TOPS_WAYS, sizeof(*list));
     size_t n = 0;
 
     for (uint32_t w = 0; list && w < workers; w++)
-        for (uint32_t last = 0; last < 2; last++) {
-            uint32_t minute = number_of(now_ms) - last;
-            const struct tops_entry *e = all[w].minutes[minute & 1][0];
-            for (size_t i = 0; i < (size_t)TOPS_SETS * TOPS_WAYS; i++)
-                n += read_entry(&e[i], minute, last, &list[n]);
-        }
+        n += read_worker(&all[w], number_of(now_ms), &list[n]);
     if (n > 0) {
         qsort(list, n, sizeof(*list), by_source);
         n = fold(list, n);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who comes most: of each worker a table of fixed size that always has the sources of which there is most,
- * however many others come once. A worker writes its own; the control thread reads all of them at any moment,
- * without a lock.
+ * Who comes most, and who stays most: of each worker tables of fixed size that always have the sources of
+ * which there is most, however many others come once. A worker writes its own; the control thread reads all
+ * of them at any moment, without a lock. What is known of every source, if its address is, is the meter's
+ * (source_meter.h); these tables have the addresses to ask it about.
  *
  * Space-Saving (Metwally, Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements in
  * data streams", ICDT 2005), in sets: a source has its set by a seeded hash, and when that is full, a new one
@@ -14,13 +15,17 @@
  *
  * Nobody who does not know the seed can aim at a set: of a flood of N sources each has its share, so that
  * both bounds are about N / (TOPS_SETS * TOPS_WAYS): 488 for a million a minute.
+ *
+ * Who has sessions now is in tables of the same shape, without minutes: whoever begins one and has more than
+ * the least of its set takes that one's place. A set is outdated by sessions that have ended since; each look
+ * at a full one brings one of its entries up to date.
  */
 #ifndef POSTERN_SOURCE_TOPS_H
 #define POSTERN_SOURCE_TOPS_H
 
 #include "base/addr.h"
+#include "source_meter.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -56,8 +61,12 @@ void source_tops_count(
 void source_tops_count_refused(
     struct source_tops *all, uint32_t worker, const struct addr_prefix *source, uint64_t now_ms);
 
+/* A session of it has been let in; it has so many now. The same thread; `m` tells how many others have. */
+void source_tops_hold(struct source_tops *all, uint32_t worker, const struct source_meter *m,
+    const struct addr_prefix *source, uint32_t sessions);
+
 /*
- * All sources that the tables have of this minute and the last, each once, who has offered most first; how
+ * All sources that the tables have, each once, who has offered most in this minute and the last first; how
  * many, and the list in *ret, which the caller frees. 0: nobody, or no memory. Any thread.
  */
 size_t source_tops_read(

@@ -119,6 +119,53 @@ static void heavy_sources_are_found_in_a_flood(void **state)
     free(list);
 }
 
+static union addr address(sa_family_t family, uint32_t n)
+{
+    const struct addr_prefix p = source(family, n);
+    return addr_of_prefix(&p);
+}
+
+static void enter(struct source_tops *all, struct source_meter *m, uint32_t n, uint32_t times)
+{
+    const struct addr_prefix p = source(AF_INET, n);
+    union addr a = address(AF_INET, n);
+
+    while (times-- > 0)
+        source_tops_hold(all, 0, m, &p, source_meter_enter(m, &a));
+}
+
+/*
+ * Those with most sessions are found, however many others have one, and whatever had more before: with
+ * sessions that have ended nobody keeps a place.
+ */
+static void who_has_most_sessions_is_found(void **state)
+{
+    enum { HEAVY = 100, SESSIONS = 20, GONE = 20000, OTHERS = 100000 };
+    struct source_meter *m = source_meter_new(GONE + OTHERS, 32, 64);
+    struct source_top *list = NULL;
+    unsigned found = 0;
+
+    for (uint32_t i = 0; i < GONE; i++) {
+        union addr a = address(AF_INET, HEAVY + i);
+        enter(*state, m, HEAVY + i, 2 * SESSIONS);
+        for (int k = 0; k < 2 * SESSIONS; k++)
+            source_meter_leave(m, &a);
+    }
+    for (uint32_t i = 0; i < OTHERS; i++) {
+        enter(*state, m, HEAVY + GONE + i, 1);
+        if (i % 50 == 0)
+            enter(*state, m, i / 50 % HEAVY, 1);
+    }
+    size_t n = source_tops_read(*state, 2, NOW_MS, &list);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(list[i].begun == 0 && list[i].begun_last == 0 && list[i].error == 0);
+        found += number(&list[i].source) < HEAVY;
+    }
+    assert_int_equal(found, HEAVY);
+    free(list);
+    source_meter_free(m);
+}
+
 struct race {
     struct source_tops *all;
     _Atomic bool over;
@@ -163,6 +210,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(workers_and_minutes_are_added_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_two_minutes_old_is_forgotten, set_up, tear_down),
         cmocka_unit_test_setup_teardown(heavy_sources_are_found_in_a_flood, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_has_most_sessions_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_reader_never_meets_a_mixture, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
