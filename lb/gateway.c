@@ -59,8 +59,9 @@ static int start_workers(struct gateway *g)
 
     g->counters = counters_new(n);
     g->loads = aligned_alloc(64, SNAPSHOT_BACKENDS_MAX * sizeof(*g->loads));
+    g->sources = source_meter_new(s->max_sessions, s->limits.prefix_v4, s->limits.prefix_v6);
     g->workers = calloc(n, sizeof(*g->workers));
-    if (!g->counters || !g->loads || !g->workers)
+    if (!g->counters || !g->loads || !g->sources || !g->workers)
         return fail("no memory for the workers", -ENOMEM);
     g->serving.publication.workers = g->workers;
     g->serving.loads = g->loads;
@@ -70,6 +71,7 @@ static int start_workers(struct gateway *g)
         .table = dissolve_table(g->serving.kernel.dissolve),
         .counters = g->counters,
         .loads = g->loads,
+        .sources = g->sources,
         .workers = g->workers,
         .idle_fd = g->idle_fd,
         .wait = gateway_is_heir(&g->inherited),
@@ -336,6 +338,7 @@ static void gateway_stop(struct gateway *g)
     counters_free(g->counters, current(g) ? current(g)->workers : 0);
     serving_close(&g->serving);
     free(g->loads);
+    source_meter_free(g->sources);
     fd_close(&g->idle_fd);
 }
 

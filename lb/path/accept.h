@@ -7,11 +7,18 @@
 #include <sys/socket.h>
 
 struct worker;
+struct conn;
 
 /* Starts the accepts that are not running, unless they pause. */
 void accept_start(struct worker *w);
 
 /* One completion of the multishot accept of a family. */
 void on_accept(struct worker *w, sa_family_t family, const struct io_uring_cqe *cqe);
+
+/*
+ * The client of a session in CONN_ACCEPTED is known (c->client): the session goes on to its pool, or is
+ * refused.
+ */
+void accept_admit(struct worker *w, struct conn *c);
 
 #endif

@@ -11,6 +11,7 @@
 #include "path/dissolve.h"
 #include "path/queue.h"
 #include "path/repute.h"
+#include "path/source_limit.h"
 #include "path/worker.h"
 
 #include <assert.h>
@@ -102,7 +103,8 @@ static void session_log(struct worker *w, const struct conn *c)
         r.backend = *snapshot_backend_dialled(c->source_mode, b, c->client.sa.sa_family);
         repute_ended(w, c->backend, &r);
     }
-    repute_lasted(w, c->pool, r.duration_ms);
+    if (!c->refused)
+        repute_lasted(w, c->pool, r.duration_ms);
     listener_left(&w->counters->listeners[c->listener], r.bytes_in, r.bytes_out);
     counter_bump(&w->counters->relayed[c->relayed]);
     session_log_record(w, &r);
@@ -162,7 +164,7 @@ static void accept_again(struct worker *w)
 static void session_finish(struct worker *w, struct conn *c)
 {
     /* Whoever was told why hears no reset, which would take the words away again. */
-    bool reset = close_reasons[c->reason].how == CLOSE_RST && !c->told;
+    bool reset = (close_reasons[c->reason].how == CLOSE_RST || c->refused) && !c->told;
 
     for (enum side s = SIDE_CLIENT; s < SIDES; s++) {
         flow_give_back(w, &c->flow[s]);
@@ -176,6 +178,8 @@ static void session_finish(struct worker *w, struct conn *c)
     backend_leave(w, c);
     reserved_leave(w, c);
     dissolve_forget(w, c);
+    if (c->metered)
+        source_leave(w, &c->client);
     session_count_end(w, c->reason);
     session_log(w, c);
     conn_free(&w->table, c);
@@ -212,6 +216,12 @@ void session_close(struct worker *w, struct conn *c, enum close_reason reason, i
     deadline_clear(&w->deadlines, c->slot);
     session_cancel_ops(w, c);
     session_close_step(w, c);
+}
+
+void session_refuse(struct worker *w, struct conn *c, enum close_reason reason)
+{
+    c->refused = true;
+    session_close(w, c, reason, 0);
 }
 
 void session_close_step(struct worker *w, struct conn *c)

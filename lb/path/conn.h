@@ -65,6 +65,8 @@ struct conn {
     uint16_t ops;   /* operations in the ring: a bit for each enum op_kind */
     uint8_t state;  /* enum conn_state; conn_enter() writes it */
     uint8_t reason; /* enum close_reason; the first one stands */
+    bool refused;   /* it was not admitted */
+    bool metered;   /* in the count of its client's source */
     bool counted;   /* in the backend's live count */
     bool port_changed;
     bool may_dissolve;    /* nothing is known that forbids it */

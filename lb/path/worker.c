@@ -357,6 +357,7 @@ int worker_start(struct worker *w, uint32_t index, const struct worker_resources
     w->all_counters = given->counters;
     w->counters = &given->counters[index];
     w->loads = given->loads;
+    w->sources = given->sources;
     w->workers = given->workers;
     w->entries.table = given->table;
     w->idle_fd = given->idle_fd;
