@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/random.h>
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -40,6 +42,7 @@ enum tops_table {
     TOPS_TABLES
 };
 #define HELD 1
+_Static_assert(TOPS_PLACES == TOPS_TABLES * TOPS_SETS * TOPS_WAYS, "all tables");
 
 struct source_tops {
     uint64_t seed;
@@ -69,9 +72,11 @@ static struct addr_prefix read_key(const struct tops_key *key)
     return p;
 }
 
-struct source_tops *source_tops_new(uint32_t workers, uint64_t seed)
+struct source_tops *source_tops_new(uint32_t workers)
 {
-    struct source_tops *all = memory_reserve(workers * sizeof(*all));
+    uint64_t seed;
+    struct source_tops *all =
+        getrandom(&seed, sizeof(seed), 0) == sizeof(seed) ? memory_reserve(workers * sizeof(*all)) : NULL;
 
     for (uint32_t i = 0; all && i < workers; i++)
         all[i].seed = seed;
@@ -293,7 +298,7 @@ static size_t fold(struct source_top *list, size_t n)
 size_t source_tops_read(
     const struct source_tops *all, uint32_t workers, uint64_t now_ms, struct source_top **ret)
 {
-    struct source_top *list = calloc((size_t)workers * TOPS_TABLES * TOPS_SETS * TOPS_WAYS, sizeof(*list));
+    struct source_top *list = calloc((size_t)workers * TOPS_PLACES, sizeof(*list));
     size_t n = 0;
 
     for (uint32_t w = 0; list && w < workers; w++)

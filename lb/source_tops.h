@@ -31,6 +31,7 @@
 
 #define TOPS_SETS 128
 #define TOPS_WAYS 16
+#define TOPS_PLACES (3 * TOPS_SETS * TOPS_WAYS) /* of a worker: this minute, the last, and now */
 #define TOPS_MINUTE_MS 60000
 
 /* A source, over all workers. */
@@ -44,8 +45,8 @@ struct source_top {
 
 struct source_tops; /* one worker's */
 
-/* The tables of so many workers; `seed` must be a secret. NULL: no memory. Pages come with use. */
-struct source_tops *source_tops_new(uint32_t workers, uint64_t seed);
+/* The tables of so many workers. NULL: no memory, or no random number for the seed. Pages come with use. */
+struct source_tops *source_tops_new(uint32_t workers);
 void source_tops_free(struct source_tops *all, uint32_t workers); /* NULL is accepted */
 
 static inline uint64_t source_tops_minute(uint64_t now_ms)

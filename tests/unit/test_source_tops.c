@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEED 0x706f7374u
 #define FLOOD 1000000u
 #define NOW_MS (1000 * (uint64_t)TOPS_MINUTE_MS + 5)
 #define NEXT_MS (NOW_MS + TOPS_MINUTE_MS)
@@ -41,7 +40,7 @@ static void come(struct source_tops *all, uint32_t worker, struct addr_prefix p,
 
 static int set_up(void **state)
 {
-    *state = source_tops_new(2, SEED);
+    *state = source_tops_new(2);
     return *state ? 0 : -1;
 }
 
