@@ -35,9 +35,9 @@ static struct source_limit limit_of(const struct snapshot_limits *l, const struc
 /* Too many to be told, each in a place of its own. */
 static bool too_many_to_tell(const struct source_limit *limit, const struct source_load *load)
 {
-    uint32_t most = limit->sessions ? limit->sessions : limit->per_minute;
+    uint64_t most = limit->sessions ? limit->sessions : limit->per_minute;
 
-    return load->sessions / TOLD_FACTOR >= most;
+    return load->sessions > TOLD_FACTOR * most;
 }
 
 static void hold_to_limits(struct admission *a, const struct snapshot_limits *l,
