@@ -324,7 +324,7 @@ static void gateway_stop(struct gateway *g)
         worker_close(&g->workers[i]);
     inquiries_free(g->inquiries);
     if (g->started_ms) {
-        gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
+        gateway_log_counters(g->counters, g->n_workers, &g->serving.kernel);
         log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",
             (unsigned long long)(clock_now_ms() - g->started_ms) / 1000);
     }

@@ -222,7 +222,7 @@ int gateway_on_signal(sd_event_source *source, const struct signalfd_siginfo *in
         (void)gateway_upgrade_start(&g->upgrade, g->phase == PHASE_SERVING); /* has said what failed */
         break;
     case SIGUSR1:
-        gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
+        gateway_log_counters(g->counters, g->n_workers, &g->serving.kernel);
         break;
     case SIGHUP:
         if (wait)

@@ -82,7 +82,9 @@ static int attach_missing(int ifindex, const char *name, void *arg)
     if (error == -EEXIST || error == -ENODEV) /* gone meanwhile: a report is on its way */
         return 0;
     if (error)
-        log_event(LOG_LEVEL_ERROR, "admit_failed", "interface=%s error=\"%s\"", name, strerror(-error));
+        log_event(LOG_LEVEL_ERROR, "syn_drop_failed", "interface=%s error=\"%s\"", name, strerror(-error));
+    else
+        log_event(LOG_LEVEL_INFO, "syn_drop", "interface=%s change=attached", name);
     return error;
 }
 
