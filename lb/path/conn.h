@@ -87,6 +87,7 @@ struct conn {
     int error; /* errno behind the reason */
     struct relay_flow flow[SIDES];
 
+    uint8_t class;           /* of its source, once it is let in */
     uint16_t listener, pool; /* indices into the snapshot: any, they keep them */
     uint16_t backend;        /* the one being tried or used */
     uint8_t source_mode;     /* enum pool_source, and... */

@@ -72,6 +72,8 @@ struct config_limits {
     uint32_t sessions, rate; /* 0: no limit */
 };
 
+#define CONFIG_SOURCE_OTHER "other" /* stands for clients that are in none */
+
 /* A named list of prefixes. */
 struct config_source {
     const struct config_node *node;

@@ -285,10 +285,27 @@ static void drop_covered_vips(struct roster *r)
     }
 }
 
+/* A source keeps the class of its name; one beyond all places is one of the others. */
+static uint8_t class_of(struct roster *r, const char *name)
+{
+    uint32_t at = CLASS_FIRST;
+
+    while (at < r->n_classes && strcmp(r->class_names[at], name) != 0)
+        at++;
+    if (at < r->n_classes)
+        return (uint8_t)at;
+    if (at >= SNAPSHOT_CLASSES_MAX)
+        return CLASS_OTHERS;
+    roster_set_name(r->class_names[at], name);
+    r->n_classes = at + 1;
+    return (uint8_t)at;
+}
+
 int roster_next(const struct roster *before, const struct config *c, uint64_t now_ms, struct roster **ret)
 {
     const struct config_pool *pools = c->pools.items;
     const struct config_listener *listeners = c->listeners.items;
+    const struct config_source *sources = c->sources.items;
     struct roster *r = before ? roster_copy(before) : calloc(1, sizeof(*r));
     int error = r ? 0 : -ENOMEM;
 
@@ -304,6 +321,8 @@ int roster_next(const struct roster *before, const struct config *c, uint64_t no
         roster_free(r);
         return error;
     }
+    for (uint32_t i = 0; i < c->sources.n; i++)
+        r->classes[i] = class_of(r, sources[i].name);
     drop_covered_vips(r);
     *ret = r;
     return 0;

@@ -47,6 +47,9 @@ struct roster {
     uint64_t version;            /* of the last snapshot */
     uint32_t n_listeners, n_pools, n_backends, n_vips, n_routes, n_upstreams;
     struct prefix_trie *sources; /* a reference of its own; NULL: none are configured */
+    char class_names[SNAPSHOT_CLASSES_MAX][ROSTER_NAME_BYTES]; /* of sources, from CLASS_FIRST on... */
+    uint32_t n_classes;                                        /* ...to before this one */
+    uint8_t classes[PREFIX_LISTS_MAX];                         /* by source of the configuration */
     struct roster_listener listeners[ROSTER_LISTENERS_MAX];
     struct roster_pool pools[ROSTER_POOLS_MAX];
     struct roster_backend backends[SNAPSHOT_BACKENDS_MAX];
