@@ -24,7 +24,6 @@ struct admin_orders;
 struct checks;
 struct discovery;
 struct inquiries;
-struct rates;
 struct status_daemon;
 
 enum admin_level { ADMIN_USER, ADMIN_OPERATOR, ADMIN_ADMIN };
@@ -48,8 +47,9 @@ struct admin_world {
     const struct counters *counters;
     uint32_t workers;
     struct load *loads;
-    struct discovery *const *discovery; /* or NULL */
-    struct checks *checks;              /* or NULL, as is: */
+    struct discovery *const *discovery;     /* or NULL */
+    struct relay_tests *const *relay_tests; /* or NULL, or of NULL */
+    struct checks *checks;                  /* or NULL, as is: */
     struct rates *rates;
     struct inquiries *inquiries; /* of sessions; NULL: there are no workers */
     struct admin_base *bases;    /* one for each place of a backend */
