@@ -25,7 +25,6 @@ struct admin_orders;
 struct checks;
 struct discovery;
 struct inquiries;
-struct rates;
 struct status_daemon;
 
 enum admin_level { ADMIN_USER, ADMIN_OPERATOR, ADMIN_ADMIN };
@@ -51,8 +50,9 @@ struct admin_world {
     struct load *loads;
     const struct source_tops *tops; /* of all workers; NULL: there are none */
     const struct source_meter *meter;
-    struct discovery *const *discovery; /* or NULL */
-    struct checks *checks;              /* or NULL, as is: */
+    struct discovery *const *discovery;     /* or NULL */
+    struct checks *checks;                  /* or NULL, as is: */
+    struct relay_tests *const *relay_tests; /* or NULL, or of NULL */
     struct rates *rates;
     struct inquiries *inquiries; /* of sessions; NULL: there are no workers */
     struct admin_base *bases;    /* one for each place of a backend */
