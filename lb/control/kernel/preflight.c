@@ -278,22 +278,6 @@ static int check_listeners(const struct snapshot *s, FILE *errors)
     return l.found ? -EADDRINUSE : 0;
 }
 
-/* Who holds the lock; 0 when it does not tell (another process namespace). */
-static int lock_holder(const struct sockaddr_un *name, socklen_t len)
-{
-    struct ucred who = {0};
-    socklen_t size = sizeof(who);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return 0;
-    if (connect(fd, (const struct sockaddr *)name, len) ||
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size))
-        who.pid = 0;
-    close(fd);
-    return who.pid;
-}
-
 /* The descriptor is kept on purpose for as long as the process lives: it is the lock. */
 static int lock = -1;
 
@@ -315,6 +299,22 @@ static socklen_t fill_lock_name(struct sockaddr_un *name)
     *name = (struct sockaddr_un){.sun_family = AF_UNIX};
     memcpy(name->sun_path, lock_name, sizeof(lock_name) - 1);
     return offsetof(struct sockaddr_un, sun_path) + sizeof(lock_name) - 1;
+}
+
+bool preflight_running(pid_t *ret_pid)
+{
+    struct sockaddr_un name;
+    struct ucred who = {0};
+    socklen_t len = fill_lock_name(&name), size = sizeof(who);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    /* EAGAIN: many ask at once. */
+    bool running = fd >= 0 && (!connect(fd, (const struct sockaddr *)&name, len) || errno == EAGAIN);
+
+    if (!running || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size))
+        who.pid = 0;
+    fd_close(&fd);
+    *ret_pid = who.pid;
+    return running;
 }
 
 bool preflight_try_lock(void)
@@ -357,10 +357,11 @@ int preflight_lock(FILE *errors)
     int err = take_lock(&name, len);
     if (!err)
         return 0;
-    if (err == -EADDRINUSE)
+    pid_t holder = 0;
+    if (err == -EADDRINUSE && preflight_running(&holder))
         refuse(errors,
             "another postern (process %d) runs in this network namespace, or still drains: stop it first",
-            lock_holder(&name, len));
+            (int)holder);
     else
         refuse(errors, "cannot take the lock of this network namespace: %s", strerror(-err));
     return err;
