@@ -6,11 +6,19 @@
 #include "tools/doctor/checks.h"
 
 #include "tools/doctor/check_host.h"
+#include "tools/doctor/check_network.h"
 
 #include <string.h>
 
+#define SENDS (NEEDS_CONFIG | NEEDS_ROOT)
+
 const struct check doctor_checks[] = {
     {"config", "the configuration is good", 0, check_config},
+    {"return-path", "sessions reach each backend, and its answers come back here", SENDS, check_return_path},
+    {"proxy-protocol", "each backend expects the PROXY header that it is sent", SENDS, check_proxy},
+    {"proxy-strangers", "ports that believe PROXY headers are closed to strangers", SENDS, check_strangers},
+    {"path-mtu", "packets of full size reach the backends", SENDS, check_path_mtu},
+    {"outside", "the world reaches the VIPs", NEEDS_CONFIG, check_outside},
 };
 const size_t n_doctor_checks = sizeof(doctor_checks) / sizeof(doctor_checks[0]);
 

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 struct config;
+struct network;
 struct snapshot;
 
 struct doctor_options {
@@ -34,6 +35,7 @@ struct doctor {
     const char *socket;        /* where it is asked; "": it has no socket */
     json_t *status;            /* what it says (document.h reads it); NULL: nothing, and why: */
     int status_error;          /* errno */
+    struct network *network;   /* what sending has shown (network.h); NULL until a check has asked for it */
     struct findings findings;
     const struct check *now; /* the check that runs */
 };
