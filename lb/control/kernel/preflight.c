@@ -18,6 +18,7 @@
 #include "control/admin/admin_socket.h"
 #include "control/watch/http.h"
 #include "control/kernel/sockets.h"
+#include "control/kernel/sysctl.h"
 #include "log.h"
 
 #include <cap-ng.h>
@@ -83,7 +84,7 @@ uint64_t preflight_descriptors(uint32_t max_sessions, uint32_t workers)
            FIXED_DESCRIPTORS;
 }
 
-static int check_kernel(FILE *errors)
+int preflight_kernel(FILE *errors)
 {
     struct utsname name;
 
@@ -136,23 +137,9 @@ static int check_capabilities(const struct snapshot *s, FILE *errors)
     return -EPERM;
 }
 
-/* The first number in a file of /proc, or `otherwise`. */
-static long read_number(const char *path, long otherwise)
-{
-    FILE *f = fopen(path, "re");
-    long value;
-
-    if (!f)
-        return otherwise;
-    if (fscanf(f, "%ld", &value) != 1)
-        value = otherwise;
-    fclose(f);
-    return value;
-}
-
 static const char *io_uring_cause(int err)
 {
-    long disabled = read_number("/proc/sys/kernel/io_uring_disabled", 0);
+    long disabled = sysctl_number("kernel/io_uring_disabled", 0);
 
     if (err == -EPERM && disabled == 2)
         return "it is switched off on this host: sysctl -w kernel.io_uring_disabled=0";
@@ -171,7 +158,7 @@ static const char *io_uring_cause(int err)
     return "see the error";
 }
 
-static int check_io_uring(FILE *errors)
+int preflight_io_uring(FILE *errors)
 {
     struct io_uring ring;
     int err = io_uring_queue_init(4, &ring, 0);
@@ -369,11 +356,11 @@ int preflight_lock(FILE *errors)
 
 int preflight_check(const struct snapshot *s, FILE *errors)
 {
-    int first = check_kernel(errors);
+    int first = preflight_kernel(errors);
     int err = check_capabilities(s, errors);
 
     first = first ? first : err;
-    err = check_io_uring(errors);
+    err = preflight_io_uring(errors);
     first = first ? first : err;
     err = check_descriptors(s, errors);
     first = first ? first : err;
@@ -381,20 +368,6 @@ int preflight_check(const struct snapshot *s, FILE *errors)
     first = first ? first : err;
     err = preflight_lock(errors);
     return first ? first : err;
-}
-
-/* An IPv4 sysctl of an interface; the kernel takes the higher of this and "all". Tells which of the two
- * decides. */
-static long interface_sysctl(const char *interface, const char *name, bool *ret_all)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/%s", interface, name);
-    long own = read_number(path, 0);
-    snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/all/%s", name);
-    long all = read_number(path, 0);
-    *ret_all = all >= own;
-    return *ret_all ? all : own;
 }
 
 static void warn(const char *sysctl, const char *value, const char *text)
@@ -412,13 +385,13 @@ static void warn_of_interface(const char *name)
     snprintf(quoted, sizeof(quoted), "%s", name);
     for (char *dot = quoted; (dot = strchr(dot, '.'));)
         *dot = '/'; /* sysctl(8) wants eth0.10 so */
-    if (interface_sysctl(name, "rp_filter", &all) == 1) {
+    if (sysctl_of_interface(name, "rp_filter", &all) == 1) {
         snprintf(sysctl, sizeof(sysctl), "net.ipv4.conf.%s.rp_filter", quoted);
         warn(sysctl, "2",
             "strict: answers of a backend that come in on another interface than its route are dropped");
     }
-    if (interface_sysctl(name, "src_valid_mark", &all) &&
-        !interface_sysctl(name, "accept_local", &(bool){0})) {
+    if (sysctl_of_interface(name, "src_valid_mark", &all) &&
+        !sysctl_of_interface(name, "accept_local", &(bool){0})) {
         snprintf(sysctl, sizeof(sysctl), "net.ipv4.conf.%s.src_valid_mark", all ? "all" : quoted);
         warn(sysctl, "0",
             "on (wg-quick sets it): every answer of IPv4 backends is dropped, no session with source: client "
@@ -454,11 +427,11 @@ void preflight_warn(const struct snapshot *s, const int *backend_ifindexes, int 
     for (int i = 0; i < n; i++)
         if (if_indextoname((unsigned)backend_ifindexes[i], name))
             warn_of_interface(name);
-    if (!read_number("/proc/sys/net/ipv4/ip_forward", 1))
+    if (!sysctl_number("net/ipv4/ip_forward", 1))
         warn("net.ipv4.ip_forward", "1", forwarding);
-    if (has_ipv6_vip(s) && !read_number("/proc/sys/net/ipv6/conf/all/forwarding", 1))
+    if (has_ipv6_vip(s) && !sysctl_number("net/ipv6/conf/all/forwarding", 1))
         warn("net.ipv6.conf.all.forwarding", "1", forwarding);
-    if (!read_number("/proc/sys/net/ipv4/tcp_timestamps", 1))
+    if (!sysctl_number("net/ipv4/tcp_timestamps", 1))
         warn("net.ipv4.tcp_timestamps", "1",
             "off: a client that connects again from the same port is shown to backends with another port");
 }

@@ -17,6 +17,10 @@
  */
 int preflight_check(const struct snapshot *s, FILE *errors);
 
+/* Two of its parts alone: 0, or -errno after a line in `errors`. */
+int preflight_kernel(FILE *errors);
+int preflight_io_uring(FILE *errors);
+
 /* The lock alone: 0, or -EADDRINUSE after a line in `errors`. */
 int preflight_lock(FILE *errors);
 
