@@ -17,6 +17,7 @@ const struct check doctor_checks[] = {
     {"return-path", "sessions reach each backend, and its answers come back here", SENDS, check_return_path},
     {"proxy-protocol", "each backend expects the PROXY header that it is sent", SENDS, check_proxy},
     {"proxy-strangers", "ports that believe PROXY headers are closed to strangers", SENDS, check_strangers},
+    {"gateway-trust", "no backend relays for this gateway's own addresses", SENDS, check_trust},
     {"path-mtu", "packets of full size reach the backends", SENDS, check_path_mtu},
     {"outside", "the world reaches the VIPs", NEEDS_CONFIG, check_outside},
 };

@@ -18,7 +18,7 @@ struct doctor;
 
 /* Whom the tests pretend to be: an address of the blocks reserved for documentation, nobody's. */
 #define STRANGER_V4 "198.51.100.25"
-#define STRANGER_V6 "2001:db8:ffff::25"
+#define STRANGER_V6 "2001:db8::25"
 
 #define TARGET_NAME_MAX 256
 #define NETWORK_WHY_MAX 512

@@ -27,18 +27,20 @@ void talk_init(struct talk *t, const struct talk_plan *plan)
     smtp_reply_init(&t->reply);
 }
 
-static size_t write_noops(struct talk *t)
+/* As many as are wanted, of one heap: each conversation sends the same bytes. */
+static void say_noops(struct talk *t)
 {
-    size_t n = 0;
+    static char heap[TALK_NOOPS_MAX * TALK_NOOP_BYTES];
+    uint32_t n = (t->plan.large_bytes + TALK_NOOP_BYTES - 1) / TALK_NOOP_BYTES;
 
-    while (n < t->plan.large_bytes && n + TALK_NOOP_BYTES <= sizeof(t->say)) {
-        memset(t->say + n, 'x', TALK_NOOP_BYTES);
-        memcpy(t->say + n, "NOOP ", 5);
-        memcpy(t->say + n + TALK_NOOP_BYTES - 2, "\r\n", 2);
-        n += TALK_NOOP_BYTES;
-        t->noops++;
+    for (char *line = heap; line < heap + sizeof(heap); line += TALK_NOOP_BYTES) {
+        memset(line, 'x', TALK_NOOP_BYTES);
+        memcpy(line, "NOOP ", 5);
+        memcpy(line + TALK_NOOP_BYTES - 2, "\r\n", 2);
     }
-    return n;
+    t->noops = n < TALK_NOOPS_MAX ? n : TALK_NOOPS_MAX;
+    t->say = heap;
+    t->say_bytes = (size_t)t->noops * TALK_NOOP_BYTES;
 }
 
 static void say(struct talk *t, enum talk_step step)
@@ -46,26 +48,27 @@ static void say(struct talk *t, enum talk_step step)
     int n = 0;
 
     t->step = step;
+    t->say = t->line;
     switch (step) {
     case TALK_GREETING:
         break;
     case TALK_EHLO:
-        n = snprintf(t->say, sizeof(t->say), "EHLO %s\r\n", t->plan.host);
+        n = snprintf(t->line, sizeof(t->line), "EHLO %s\r\n", t->plan.host);
         break;
     case TALK_MAIL:
-        n = snprintf(t->say, sizeof(t->say), "MAIL FROM:<>\r\n");
+        n = snprintf(t->line, sizeof(t->line), "MAIL FROM:<>\r\n");
         break;
     case TALK_RCPT:
-        n = snprintf(t->say, sizeof(t->say), "RCPT TO:<%s>\r\n", t->plan.rcpt);
+        n = snprintf(t->line, sizeof(t->line), "RCPT TO:<%s>\r\n", t->plan.rcpt);
         break;
     case TALK_RSET:
-        n = snprintf(t->say, sizeof(t->say), "RSET\r\n");
+        n = snprintf(t->line, sizeof(t->line), "RSET\r\n");
         break;
     case TALK_LARGE:
-        n = (int)write_noops(t);
-        break;
+        say_noops(t);
+        return;
     case TALK_QUIT:
-        n = snprintf(t->say, sizeof(t->say), "QUIT\r\n");
+        n = snprintf(t->line, sizeof(t->line), "QUIT\r\n");
         break;
     }
     t->say_bytes = n < 0 ? 0 : (size_t)n;

@@ -16,8 +16,9 @@ enum talk_step { TALK_GREETING, TALK_EHLO, TALK_MAIL, TALK_RCPT, TALK_RSET, TALK
 #define TALK_STEPS 7
 #define TALK_NAME_MAX 256 /* a host name and its NUL */
 
-#define TALK_NOOP_BYTES 500   /* a command line of nearly the length that every server takes */
-#define TALK_SAY_MAX 20000    /* two segments of a jumbo frame, in such lines */
+#define TALK_NOOP_BYTES 500 /* a command line of nearly the length that every server takes */
+#define TALK_NOOPS_MAX 40   /* two segments of a jumbo frame */
+#define TALK_LINE_MAX 512
 #define TALK_TOTAL_MAX 131072 /* a server that says more is not listened to */
 
 /* What to say; the texts must outlive the conversation. */
@@ -39,7 +40,8 @@ struct talk {
     char greeting[SMTP_REPLY_SHOWN_MAX];
     char last[SMTP_REPLY_SHOWN_MAX]; /* the last reply but that to RSET and QUIT; "": none */
     struct smtp_reply reply;
-    char say[TALK_SAY_MAX]; /* what to send now, of so many bytes */
+    char line[TALK_LINE_MAX];
+    const char *say; /* what to send now, of so many bytes; not copied with the struct */
     size_t say_bytes;
 };
 
