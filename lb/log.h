@@ -27,7 +27,8 @@ struct session_record {
     union addr vip;
     union addr source;  /* our end towards the backend; AF_UNSPEC when none was reached */
     union addr backend; /* the backend's end */
-    const char *header; /* what was wrong with the upstream's PROXY header; NULL and "": nothing. Of a table */
+    const char
+        *header; /* what was wrong with the upstream's PROXY header; NULL and "": nothing. Of a table */
     const char *listener;
     const char *pool;
     const char *backend_name;

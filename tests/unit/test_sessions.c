@@ -94,8 +94,9 @@ static void what_is_no_filter_is_refused_and_explained(void **state)
         {{"client=[::1]"}, "'client=[::1]' is not"},
         {{"backend=one"}, "'backend=one' is not understood: use a pool and a backend of it"},
         {{"backend=/one"}, "'backend=/one' is not"},
-        {{"state=RELAYED"}, "'state=RELAYED' is not understood: use one of introducing, queued, connecting, greeting, "
-                            "relayed, dissolved, closing."},
+        {{"state=RELAYED"},
+            "'state=RELAYED' is not understood: use one of introducing, queued, connecting, greeting, "
+            "relayed, dissolved, closing."},
         {{"older=-1s"}, "'older=-1s' is not understood: use a duration"},
         {{"idle=5"}, "'idle=5' is not understood: use a duration"},
         {{"idle=1s", "idle=1s"}, "'idle=1s' is not understood: use it once."},
