@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * accept -> whose listener is it? -> a slot -> the client is known: admit -> connect_start. Refusals close
- * with RST, so that a sender's next MX gets its turn. Out of descriptors: accepting pauses until a session
- * ends or ACCEPT_PAUSE_MS have passed; the kernel's backlog holds the clients.
+ * accept -> whose listener is it? -> a slot -> the client is known: admit -> connect_start. An upstream
+ * balancer has to name the client first: introduce_start. Refusals close with RST, so that a sender's next MX
+ * gets its turn. Out of descriptors: accepting pauses until a session ends or ACCEPT_PAUSE_MS have passed;
+ * the kernel's backlog holds the clients.
  */
 #include "path/accept.h"
 
@@ -12,6 +13,7 @@
 #include "path/connect.h"
 #include "path/dissolve.h"
 #include "path/farewell.h"
+#include "path/introduce.h"
 #include "path/source_limit.h"
 #include "path/worker.h"
 
@@ -108,9 +110,11 @@ void accept_admit(struct worker *w, struct conn *c)
 
     c->metered = true;
     c->pool = a.pool;
+    if (a.action != LIMIT_OBSERVE && a.reason != REASON_no_backend)
+        source_refused(w, &c->client, &a);
     switch (a.action) {
     case LIMIT_OBSERVE:
-        source_let_in(w, &c->client, &a);
+        c->class = source_let_in(w, &c->client, &a, load.sessions);
         dissolve_accepted(w, c);
         connect_start(w, c);
         break;
@@ -156,7 +160,9 @@ void on_accept(struct worker *w, sa_family_t family, const struct io_uring_cqe *
         fd_close_reset(&fd);
     } else {
         struct conn *c = session_begin(w, cqe->res);
-        if (c)
+        if (c && snapshot_is_upstream(&w->snapshot->listeners[c->listener], &c->client))
+            introduce_start(w, c);
+        else if (c)
             accept_admit(w, c);
     }
 }

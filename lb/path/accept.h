@@ -16,8 +16,8 @@ void accept_start(struct worker *w);
 void on_accept(struct worker *w, sa_family_t family, const struct io_uring_cqe *cqe);
 
 /*
- * The client of a session in CONN_ACCEPTED is known (c->client): the session goes on to its pool, or is
- * refused.
+ * The client of a session is known (c->client), in CONN_ACCEPTED or, once an upstream has named it, in
+ * CONN_INTRODUCING: the session goes on to its pool, or is refused.
  */
 void accept_admit(struct worker *w, struct conn *c);
 

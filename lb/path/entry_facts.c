@@ -6,7 +6,13 @@
 
 union addr entry_client(const struct dissolve_entry *e)
 {
-    return entry_addr(&e->client, e->client_port);
+    return e->header_bytes > 0 ? entry_addr(&e->named, e->named_port)
+                               : entry_addr(&e->client, e->client_port);
+}
+
+union addr entry_upstream(const struct dissolve_entry *e)
+{
+    return e->header_bytes > 0 ? entry_addr(&e->client, e->client_port) : (union addr){0};
 }
 
 uint64_t entry_last_packet_ms(const struct dissolve_entry *e)

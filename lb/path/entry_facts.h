@@ -13,6 +13,9 @@
 /* The client, as limits and log lines mean it. */
 union addr entry_client(const struct dissolve_entry *e);
 
+/* The upstream balancer that has named the client, and sends its packets; AF_UNSPEC: there is none. */
+union addr entry_upstream(const struct dissolve_entry *e);
+
 /* When a packet last passed, ms of the clock; 0: the very first one is still being worked on. */
 uint64_t entry_last_packet_ms(const struct dissolve_entry *e);
 

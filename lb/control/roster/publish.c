@@ -163,7 +163,9 @@ static void fill_sources(const struct roster *r, struct snapshot *s, struct bloc
     s->sources = prefix_trie_ref(r->sources);
     for (uint32_t i = 0; i < r->config->sources.n; i++)
         s->source_names[s->n_sources++] = take_text(b, source_name(r, i));
+    memcpy(s->source_classes, r->classes, sizeof(s->source_classes));
     memcpy(s->routes, r->routes, r->n_routes * sizeof(*s->routes));
+    memcpy(s->upstreams, r->upstreams, r->n_upstreams * sizeof(*s->upstreams));
 }
 
 static void fill_limits(const struct config *c, struct snapshot *s, struct source_limit *of, struct block *b)
@@ -197,6 +199,8 @@ static void fill_listeners(const struct roster *r, struct snapshot *s, struct bl
             .pool = r->listeners[i].pool,
             .routes = s->routes + r->listeners[i].first_route,
             .n_routes = r->listeners[i].n_routes,
+            .upstreams = s->upstreams + r->listeners[i].first_upstream,
+            .n_upstreams = r->listeners[i].n_upstreams,
             .max_sessions = r->listeners[i].max_sessions,
         };
     for (uint32_t i = 0; i < r->n_vips; i++) {
@@ -221,12 +225,13 @@ int roster_publish(struct roster *r, struct snapshot **ret)
                   r->n_backends * (sizeof(struct snapshot_backend) + sizeof(uint32_t) + sizeof(uint16_t)) +
                   r->n_vips * sizeof(struct snapshot_vip) +
                   r->config->sources.n * (sizeof(char *) + sizeof(struct source_limit)) +
-                  r->n_routes * sizeof(struct snapshot_route) + text_bytes(r);
+                  r->n_routes * sizeof(struct snapshot_route) + r->n_upstreams * sizeof(struct addr_prefix) +
+                  text_bytes(r);
     struct snapshot *s = calloc(1, size);
     if (!s)
         return -ENOMEM;
-    /* In the order of their alignment: pointers, verdicts, VIPs, limits, sums, members, routes, then texts.
-     */
+    /* In the order of their alignment: pointers, verdicts, VIPs, limits, sums, members, routes and upstreams,
+     * then texts. */
     struct block b = {.next = (char *)(s + 1), .end = (char *)s + size};
     s->version = ++r->version;
     s->listeners = take(&b, r->n_listeners * sizeof(*s->listeners));
@@ -239,6 +244,7 @@ int roster_publish(struct roster *r, struct snapshot **ret)
     b.sums = take(&b, r->n_backends * sizeof(*b.sums));
     b.members = take(&b, r->n_backends * sizeof(*b.members));
     s->routes = take(&b, r->n_routes * sizeof(*s->routes));
+    s->upstreams = take(&b, r->n_upstreams * sizeof(*s->upstreams));
     s->gateway_name = take_text(&b, r->config->gateway.name);
     s->host_name = take_text(&b, r->config->gateway.host_name);
     s->gateway_zone = take_text(&b, r->config->gateway.zone);
