@@ -53,10 +53,9 @@ def test_beside_a_flood_and_a_crowd_of_slow_clients_every_honest_session_complet
         fates = [stop_slow_clients(program) for program in slow]
         print(f"{served} honest sessions beside {flood} SYNs and {fates}: {took:.1f} s, the daemon took {cpu:.1f} s of CPU "
               f"({100 * cpu / took:.0f} % of one) and {grown >> 20} MB")
-        for how in ("told", "reset"):
-            assert sum(fate.get(how, 0) for fate in fates) > 0, how
         for fate in fates:
             assert fate["held"] == LIMIT * each // OF_ONE and fate["most_of_a_source"] <= LIMIT + 2, fate  # two workers
+            assert fate.get("told", 0) + fate.get("reset", 0) >= each - fate["held"], fate
         assert grown < MEMORY
         postern.wait_idle(60)
         again = slow_clients(lab, sources[0], (VIP4, VIP6), LIMIT * each // OF_ONE)  # all places were given back
