@@ -266,10 +266,10 @@ def test_a_reload_changes_who_is_believed_from_the_next_connection_on(lab):
 
 @pytest.mark.topology(backends=1)
 def test_routes_and_limits_go_by_the_named_client(lab):
-    limits = "source_limits: {sessions: 2}\nsources: {partners: {prefixes: 192.0.2.0/25}}\n"
     mx = {**listener(to="other"), "accept_proxy_from": PREFIXES, "route": [{"from": "partners", "pool": "inbound"}]}
-    config = limits + configuration([pool(backend_lines(lab.backends, families=[4])),
-                                     pool(backend_lines(lab.backends, port=26, families=[4]), name="other")], listeners=[mx])
+    config = configuration([pool(backend_lines(lab.backends, families=[4])),
+                            pool(backend_lines(lab.backends, port=26, families=[4]), name="other")], listeners=[mx],
+                           sources={"partners": {"prefixes": "192.0.2.0/25"}}, limits={"sessions": 2})
     with Postern(lab, config) as postern, scripted_server(lab.backends[0]) as server, \
             scripted_server(lab.backends[0], 26) as other:
         with announce(lab, VIP4, header("v1", NAMED4, PUBLIC4)), server.accept()[0], \
