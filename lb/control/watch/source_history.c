@@ -82,10 +82,9 @@ enum source_news source_history_count(struct source_past *p, uint32_t sessions, 
 {
     begin_hour(p, now_s / HISTORY_HOUR_S);
     p->now += sessions;
-    if (sessions > 0 && p->first_s == 0) {
+    if (sessions > 0 && p->first_s == 0 && strcmp(p->name, CONFIG_SOURCE_OTHER) != 0) {
         p->first_s = now_s;
-        if (strcmp(p->name, CONFIG_SOURCE_OTHER) != 0)
-            return NEWS_FIRST;
+        return NEWS_FIRST;
     }
     if (!is_growth(p))
         return NEWS_NONE;
