@@ -54,12 +54,11 @@ struct dissolve_way {
     __u64 last_ns; /* [p] CLOCK_MONOTONIC (coarse) of the last packet translated; [d] writes 0, or the
                     * moment of an installation from a record */
     __u64 packets; /* [p] since the switch; segments, not GSO packets */
-    __u64
-        bytes;  /* [d] until ARMED: payload wholly handed to the other socket, PROXY headers left out; the low
-                 * half (F's: with header_bytes) must equal the socket's bytes_received to switch.
-                 * [p] from DISSOLVED on: adds new payload, repetitions left out */
-    __u32 seen; /* [p] highest sequence end handed to the stack, or translated; 0: none, [d] writes
-                 * 0, or as a record has it */
+    __u64 bytes; /* [d] until ARMED: payload wholly handed to the other socket, no PROXY header; the low half
+                  * (F's: with header_bytes) must equal the socket's bytes_received to switch.
+                  * [p] from DISSOLVED on: adds new payload, repetitions left out */
+    __u32 seen;  /* [p] highest sequence end handed to the stack, or translated; 0: none, [d] writes
+                  * 0, or as a record has it */
     __u32 fin_end;   /* [p] sequence number that acknowledges the FIN, if DISSOLVE_FIN(way) */
     __u32 ifindex;   /* [p] next hop of the translated packets, valid while epoch == control.route_epoch */
     __u32 epoch;     /* [p] 0: none, [d] writes that */

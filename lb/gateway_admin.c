@@ -64,6 +64,7 @@ int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struc
         .sources = a->sources,
         .checks = h->checks,
         .discovery = &h->discovery,
+        .relay_tests = &h->relay_tests,
         .rates = h->rates,
         .inquiries = inquiries,
         .bases = bases,

@@ -272,8 +272,8 @@ void gateway_tend(struct gateway *g)
         if (!g->serving.reloading) /* in force everywhere, or refused */
             notify_reloaded(&g->notify);
     }
-    if (g->health.checks && (g->phase != PHASE_SERVING || serving_is_settled(&g->serving)))
-        checks_tell(g->health.checks);
+    if (g->phase != PHASE_SERVING || serving_is_settled(&g->serving))
+        gateway_health_tell(&g->health);
     gateway_upgrade_look(&g->upgrade);
     if (g->phase == PHASE_HANDSHAKES)
         await_handshakes(g);

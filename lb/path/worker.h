@@ -53,10 +53,8 @@ struct worker {
 
     /* Read by the control thread: once draining, no session is left and no connection waits for accept. */
     _Atomic bool idle;
-
     _Atomic uint64_t turned_ms; /* when it last went round its loop; worker_wake() makes it do so */
-
-    _Atomic uint64_t version; /* of the snapshot that it looks at; older ones it will never see again */
+    _Atomic uint64_t version;   /* of the snapshot that it looks at; older ones it will never see again */
 
     /* The worker's own. */
     const struct snapshot *snapshot; /* for one turn of the loop: nothing of it is kept but indices */

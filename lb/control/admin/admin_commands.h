@@ -24,7 +24,6 @@ struct admin_orders;
 struct checks;
 struct discovery;
 struct inquiries;
-struct rates;
 struct source_world;
 struct status_daemon;
 
@@ -49,9 +48,10 @@ struct admin_world {
     const struct counters *counters;
     uint32_t workers;
     struct load *loads;
-    const struct source_world *sources; /* or NULL */
-    struct discovery *const *discovery; /* or NULL */
-    struct checks *checks;              /* or NULL, as is: */
+    const struct source_world *sources;     /* or NULL */
+    struct discovery *const *discovery;     /* or NULL */
+    struct checks *checks;                  /* or NULL, as is: */
+    struct relay_tests *const *relay_tests; /* or NULL, or of NULL */
     struct rates *rates;
     struct inquiries *inquiries; /* of sessions; NULL: there are no workers */
     struct admin_base *bases;    /* one for each place of a backend */

@@ -46,6 +46,10 @@ void admin_disable_agent(const struct admin_call *c);
 void admin_set_maxconn_frontend(const struct admin_call *c);
 void admin_clear_counters(const struct admin_call *c);
 
+/* admin_relay.c */
+void admin_show_relay(const struct admin_call *c);
+void admin_relay_test(const struct admin_call *c);
+
 /* admin_orders.c */
 void admin_reload(const struct admin_call *c);
 void admin_upgrade(const struct admin_call *c);

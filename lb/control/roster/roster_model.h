@@ -40,6 +40,7 @@ struct roster_pool {
     struct snapshot_pool settings;    /* without name, members and rcpt */
     uint64_t nobody_since_ms[2];      /* for IPv4 and IPv6 clients; UINT64_MAX: somebody is there */
     bool told[2];                     /* settings.deserted, as the log has it */
+    enum relay_test_mode relay_test;  /* the strictest of the listeners that lead here */
 };
 
 struct roster {
