@@ -230,6 +230,18 @@ static int on_fd_store(sd_event_source *source, uint64_t usec, void *arg)
     return 0;
 }
 
+static int look_at_sources(struct gateway *g)
+{
+    g->seen = (struct gateway_sources){
+        .world = {.tops = g->tops, .meter = g->sources, .lists = g->serving.sources},
+        .serving = &g->serving,
+        .counters = g->counters,
+        .workers = g->n_workers,
+    };
+    int error = gateway_sources_start(&g->seen, g->loop);
+    return error ? fail("cannot look at sources", error) : 0;
+}
+
 static int gateway_start(struct gateway *g)
 {
     struct interface_list interfaces = {.n = 0};
@@ -254,6 +266,8 @@ static int gateway_start(struct gateway *g)
         error = start_health(g);
     if (!error)
         error = watch_sources(g);
+    if (!error)
+        error = look_at_sources(g);
     if (error)
         return error;
     gateway_limit_mss(&g->serving);
@@ -265,15 +279,6 @@ static int gateway_start(struct gateway *g)
     g->serving.prepare_arg = g;
     g->admin.on_change = on_operator;
     g->admin.arg = g;
-    g->seen = (struct gateway_sources){
-        .world = {.tops = g->tops, .meter = g->sources, .lists = g->serving.sources},
-        .serving = &g->serving,
-        .counters = g->counters,
-        .workers = g->n_workers,
-    };
-    error = gateway_sources_start(&g->seen, g->loop);
-    if (error)
-        return fail("cannot look at sources", error);
     g->admin.sources = &g->seen.world;
     error = gateway_admin_start(&g->admin, &g->health, g->inquiries, &g->inherited, g->started_ms);
     if (error)
