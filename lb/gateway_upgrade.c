@@ -18,6 +18,7 @@
 #include "control/kernel/preflight.h"
 #include "gateway_admin.h"
 #include "gateway_http.h"
+#include "gateway_sources.h"
 #include "gateway_state.h"
 #include "log.h"
 #include "path/worker.h"
@@ -279,6 +280,7 @@ static int give_all(struct gateway_upgrade *u)
         error = give(u, HAND_FD_ADMIN_TCP, -1, gateway_admin_fd(u->admin, true));
     if (!error)
         error = give(u, HAND_FD_HTTP, -1, gateway_http_fd(u->http));
+    gateway_sources_save(u->seen); /* it reads the file */
     int state = gateway_state_fd(u->state);
     if (!error)
         error = give(u, HAND_FD_STATE, -1, state);
