@@ -45,7 +45,6 @@ enum dissolve_state {
 #define DISSOLVE_POISONED 256u                 /* `seen` could not be kept: never to be switched */
 #define DISSOLVE_NOTICE_LOST 512u              /* a notice found its ring full: look at `state` */
 #define DISSOLVE_RECORD_LOST 1024u             /* a record found its ring full */
-
 /* dissolve_entry.flags, [p] at the switch. */
 #define DISSOLVE_TIMESTAMPS 1u
 #define DISSOLVE_SACK 2u
@@ -55,12 +54,11 @@ struct dissolve_way {
     __u64 last_ns; /* [p] CLOCK_MONOTONIC (coarse) of the last packet translated; [d] writes 0, or the
                     * moment of an installation from a record */
     __u64 packets; /* [p] since the switch; segments, not GSO packets */
-    __u64
-        bytes;  /* [d] until ARMED: payload wholly handed to the other socket, PROXY headers left out; the low
-                 * half (F's: with header_bytes) must equal the socket's bytes_received to switch.
-                 * [p] from DISSOLVED on: adds new payload, repetitions left out */
-    __u32 seen; /* [p] highest sequence end handed to the stack, or translated; 0: none, [d] writes
-                 * 0, or as a record has it */
+    __u64 bytes; /* [d] until ARMED: payload wholly handed to the other socket, no PROXY header; the low half
+                  * (F's: with header_bytes) must equal the socket's bytes_received to switch.
+                  * [p] from DISSOLVED on: adds new payload, repetitions left out */
+    __u32 seen;  /* [p] highest sequence end handed to the stack, or translated; 0: none, [d] writes
+                  * 0, or as a record has it */
     __u32 fin_end;   /* [p] sequence number that acknowledges the FIN, if DISSOLVE_FIN(way) */
     __u32 ifindex;   /* [p] next hop of the translated packets, valid while epoch == control.route_epoch */
     __u32 epoch;     /* [p] 0: none, [d] writes that */
@@ -97,12 +95,14 @@ struct dissolve_entry {
     __u8 retries;                /* [d] */
     __u8 daemon_flags;           /* [d] as the daemon likes */
     __u32 header_bytes;          /* [d] of the PROXY header that socket F has received; 0: of none */
-    __u8 worker, spare[3];       /* [d] whose ring gets the notices; may change when adopted */
-    __u64 start_ms;              /* [d] CLOCK_REALTIME of the accept */
+    __u8 worker;                 /* [d] whose ring gets the notices; may change when adopted */
+    __u8 spare[3];
+    __u64 start_ms; /* [d] CLOCK_REALTIME of the accept */
     struct dissolve_way way[DISSOLVE_WAYS];
     struct dissolve_addr client, vip, source, backend; /* [d] source: ours towards the backend */
     struct dissolve_addr named;                        /* [d] by the header; `client` is the upstream then */
-    __be16 named_port, spare2[23];                     /* [d] */
+    __be16 named_port;                                 /* [d] */
+    __u8 more[46];
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct dissolve_entry) == 320, "five cache lines");
 _Static_assert(__builtin_offsetof(struct dissolve_entry, way) == 64, "the ways have their own lines");

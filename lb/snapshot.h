@@ -30,6 +30,13 @@ enum vip_state {
     VIP_REFUSED, /* nobody could serve it: connections are refused at once */
     VIP_LEAVING, /* no longer configured: it takes no connection, sessions may still live on it */
 };
+/*
+ * A source's class: its place among all sources that this process has known, as those of pools are. Of more
+ * than there is place for, the rest count among the others.
+ */
+#define SNAPSHOT_CLASSES_MAX 256
+enum { CLASS_NONE /* not let in */, CLASS_OTHERS /* in no source */, CLASS_FIRST };
+
 enum backend_state { BACKEND_READY, BACKEND_DRAIN, BACKEND_MAINT };
 
 /* One address or prefix of a listener. Ordered by snapshot_sort_vips(). */
@@ -94,6 +101,7 @@ struct snapshot {
     struct prefix_trie *sources; /* a reference of its own; NULL: none are configured, as with: */
     const char **source_names;
     uint16_t n_sources;
+    uint8_t source_classes[PREFIX_LISTS_MAX]; /* by source */
     struct snapshot_limits limits;
 };
 

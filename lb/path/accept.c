@@ -110,9 +110,11 @@ void accept_admit(struct worker *w, struct conn *c)
 
     c->metered = true;
     c->pool = a.pool;
+    if (a.action != LIMIT_OBSERVE && a.reason != REASON_no_backend)
+        source_refused(w, &c->client, &a);
     switch (a.action) {
     case LIMIT_OBSERVE:
-        source_let_in(w, &c->client, &a);
+        c->class = source_let_in(w, &c->client, &a, load.sessions);
         dissolve_accepted(w, c);
         connect_start(w, c);
         break;

@@ -35,9 +35,9 @@ static struct source_limit limit_of(const struct snapshot_limits *l, const struc
 /* Too many to be told, each in a place of its own. */
 static bool too_many_to_tell(const struct source_limit *limit, const struct source_load *load)
 {
-    uint32_t most = limit->sessions ? limit->sessions : limit->per_minute;
+    uint64_t most = limit->sessions ? limit->sessions : limit->per_minute;
 
-    return load->sessions / TOLD_FACTOR >= most;
+    return load->sessions > TOLD_FACTOR * most;
 }
 
 static void hold_to_limits(struct admission *a, const struct snapshot_limits *l,
@@ -61,7 +61,7 @@ struct admission admit(const struct snapshot *s, const struct snapshot_listener 
 {
     const struct prefix_match m = match(s, client);
     const struct source_limit limit = limit_of(&s->limits, &m);
-    struct admission a = {.pool = route(s, listener, &m), .action = LIMIT_OBSERVE};
+    struct admission a = {.pool = route(s, listener, &m), .action = LIMIT_OBSERVE, .source = m.nearest};
 
     if (s->pools[a.pool].deserted[client->sa.sa_family == AF_INET6]) {
         a.action = LIMIT_REFUSE;
@@ -79,9 +79,14 @@ uint16_t admit_pool(
     return route(s, listener, &m);
 }
 
+int admit_source(const struct snapshot *s, const union addr *client)
+{
+    return match(s, client).nearest;
+}
+
 const char *admit_source_name(const struct snapshot *s, const union addr *client)
 {
-    const struct prefix_match m = match(s, client);
+    int source = admit_source(s, client);
 
-    return m.nearest >= 0 ? s->source_names[m.nearest] : "";
+    return source >= 0 ? s->source_names[source] : "";
 }

@@ -186,7 +186,7 @@ static void session_finish(struct worker *w, struct conn *c)
     reserved_leave(w, c);
     dissolve_forget(w, c);
     if (c->metered)
-        source_leave(w, &c->client);
+        source_leave(w, &c->client, c->class);
     session_count_end(w, c->reason);
     session_log(w, c);
     conn_free(&w->table, c);

@@ -66,15 +66,14 @@ struct conn {
     uint32_t slot;
     uint32_t generation; /* changes with each session in this slot */
     int fd[SIDES];
-    uint16_t ops;   /* operations in the ring: a bit for each enum op_kind */
-    uint8_t state;  /* enum conn_state; conn_enter() writes it */
-    uint8_t reason; /* enum close_reason; the first one stands */
-    bool refused;   /* it was not admitted */
-    bool metered;   /* in the count of its client's source */
-    bool counted;   /* in the backend's live count */
-    bool port_changed;
-    bool may_dissolve;    /* nothing is known that forbids it */
-    bool over;            /* DISSOLVED: and ended since */
+    uint16_t ops;                    /* operations in the ring: a bit for each enum op_kind */
+    uint8_t state;                   /* enum conn_state; conn_enter() writes it */
+    uint8_t reason;                  /* enum close_reason; the first one stands */
+    bool refused;                    /* it was not admitted */
+    bool metered;                    /* in the count of its client's source */
+    bool counted;                    /* in the backend's live count */
+    bool port_changed, may_dissolve; /* the latter: nothing is known that forbids it */
+    bool over;                       /* DISSOLVED: and ended since */
     bool armed;           /* both sockets are in repair: the program may dissolve the session at any moment */
     uint8_t relayed;      /* enum relay_reason: why it did not dissolve */
     uint8_t client_scale; /* what the client shifts its windows by */
@@ -87,6 +86,7 @@ struct conn {
     int error; /* errno behind the reason */
     struct relay_flow flow[SIDES];
 
+    uint8_t class;           /* of its source, once it is let in */
     uint16_t listener, pool; /* indices into the snapshot: any, they keep them */
     uint16_t backend;        /* the one being tried or used */
     uint8_t source_mode;     /* enum pool_source, and... */

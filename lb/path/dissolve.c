@@ -276,7 +276,7 @@ void dissolve_on_switched(struct worker *w, uint32_t entry)
     deadline_clear(&w->deadlines, c->slot);
     linger(w, c);
     counter_inc(w->counters, COUNTER_dissolved);
-    dissolved_begin(w, entry, c->listener, c->backend);
+    dissolved_begin(w, entry, c->listener, c->backend, c->class);
 }
 
 void dissolve_on_ended(struct worker *w, uint32_t entry)

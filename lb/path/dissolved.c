@@ -116,7 +116,7 @@ static void leave_source(struct worker *w, uint32_t index)
 {
     const union addr client = entry_client(entry_at(&w->entries, index));
 
-    source_leave(w, &client);
+    source_leave(w, &client, note_of(w, index)->class);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------- */
@@ -309,12 +309,13 @@ uint64_t dissolved_next_ms(const struct worker *w)
 
 /* ---- the beginning ----------------------------------------------------------------------------------- */
 
-void dissolved_begin(struct worker *w, uint32_t index, uint16_t listener, uint16_t backend)
+void dissolved_begin(struct worker *w, uint32_t index, uint16_t listener, uint16_t backend, uint8_t class)
 {
     struct dissolved_note *note = note_of(w, index);
 
     note->backend = backend;
     note->listener = listener;
+    note->class = class;
     note->life = LIFE_ALIVE;
     note->lists_begun = w->lists.begun;
     note->listed = note->slot == CONN_NONE ? 0 : lists_past(&w->lists, note->slot);
@@ -438,9 +439,8 @@ static void adopt_session(struct worker *w, uint32_t index)
         load_note_most(&w->loads[backend], load_enter(&w->loads[backend]));
     if (listener != DISSOLVED_NO_PLACE)
         listener_entered(&w->counters->listeners[listener]);
-    source_adopt(w, &client);
     counter_inc(w->counters, COUNTER_adopted);
-    dissolved_begin(w, index, listener, backend);
+    dissolved_begin(w, index, listener, backend, source_adopt(w, &client));
 }
 
 static void adopt(struct worker *w)

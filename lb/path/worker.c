@@ -364,6 +364,8 @@ int worker_start(struct worker *w, uint32_t index, const struct worker_resources
     w->counters = &given->counters[index];
     w->loads = given->loads;
     w->sources = given->sources;
+    w->tops = given->tops;
+    w->syn_drop_fd = given->syn_drop_fd;
     w->workers = given->workers;
     w->entries.table = given->table;
     w->idle_fd = given->idle_fd;

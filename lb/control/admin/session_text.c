@@ -6,6 +6,7 @@
 #include "control/admin/session_text.h"
 
 #include "control/admin/admin_commands.h"
+#include "control/admin/admin_id.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -13,6 +13,7 @@
  */
 #include "control/config/config_check.h"
 #include "control/config/config_discover.h"
+#include "control/config/config_relay.h"
 #include "control/config/config_sources.h"
 #include "control/config/config_upstreams.h"
 #include "control/config/config_zones.h"
@@ -378,6 +379,7 @@ int config_check(struct config *c, struct config_report *r)
     config_check_zones(c, r);
     config_check_sources(c, r);
     config_check_upstreams(c, r);
+    config_check_relay(c, r);
     for (uint32_t i = 0; i < c->pools.n; i++) {
         const struct config_backend *backends = pools[i].backends.items;
         check_source(&pools[i], r);

@@ -43,6 +43,9 @@ struct config_route {
     const char *pool;
 };
 
+/* What follows for a listener from the relay test of its backends. */
+enum relay_test_mode { RELAY_TEST_OFF, RELAY_TEST_WARN, RELAY_TEST_GATE };
+
 struct config_listener {
     const struct config_node *node;
     const char *name;
@@ -50,6 +53,7 @@ struct config_listener {
     const char *pool;
     struct config_array routes;    /* struct config_route */
     struct config_array upstreams; /* struct config_prefix: who names clients in a PROXY header */
+    uint32_t relay_test;           /* enum relay_test_mode */
 };
 
 struct config_prefix {
@@ -71,6 +75,8 @@ struct config_name {
 struct config_limits {
     uint32_t sessions, rate; /* 0: no limit */
 };
+
+#define CONFIG_SOURCE_OTHER "other" /* stands for clients that are in none */
 
 /* A named list of prefixes. */
 struct config_source {
@@ -115,11 +121,20 @@ struct config_log {
     uint32_t sample; /* 1: every session has its line */
 };
 
+/* How the relay test asks; config_relay.h has its addresses. */
+struct config_relay_test {
+    struct config_array trusted, untrusted; /* struct config_prefix: whole addresses, one of each family */
+    const char *sender;                     /* "": the null sender */
+    const char *recipient;
+    uint32_t interval_ms;
+};
+
 struct config {
     struct config_gateway gateway;
     struct config_admin admin;
     struct config_http http;
     struct config_log log;
+    struct config_relay_test relay_test;
     struct config_array listeners; /* struct config_listener */
     struct config_array sources;   /* struct config_source */
     struct config_source_limits source_limits;

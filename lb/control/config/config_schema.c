@@ -28,10 +28,12 @@ static const char *const check_words[] = {"smtp", "tcp", "off", NULL};
 static const char *const discover_words[] = {"a", "srv", NULL};
 static const char *const name_words[] = {"haproxy", "postern", NULL};
 static const char *const action_words[] = {"421", "refuse", "drop", "observe", NULL};
+static const char *const relay_test_words[] = {"off", "warn", "gate", NULL};
 static const char *const starttls_words[] = {"off", "required", NULL};
 _Static_assert(LIMIT_TELL == 0 && LIMIT_REFUSE == 1 && LIMIT_DROP == 2 && LIMIT_OBSERVE == 3, "action_words");
 _Static_assert(POOL_CHECK_SMTP == 0 && POOL_CHECK_TCP == 1 && POOL_CHECK_OFF == 2, "check_words");
 _Static_assert(ADMIN_NAME_HAPROXY == 0 && ADMIN_NAME_POSTERN == 1, "name_words");
+_Static_assert(RELAY_TEST_OFF == 0 && RELAY_TEST_WARN == 1 && RELAY_TEST_GATE == 2, "relay_test_words");
 _Static_assert(DISCOVER_A == 0 && DISCOVER_SRV == 1, "discover_words");
 _Static_assert(SOURCE_CLIENT == 0 && SOURCE_GATEWAY == 1, "source_words");
 _Static_assert(BACKEND_READY == 0 && BACKEND_DRAIN == 1 && BACKEND_MAINT == 2, "state_words");
@@ -161,6 +163,8 @@ static const struct config_key listener_keys[] = {
         .help = "which clients another pool serves, by source; the first that fits"},
     {"accept_proxy_from", CONFIG_PREFIXES, AT(struct config_listener, upstreams),
         .help = "balancers that name their clients in a PROXY header: addresses and prefixes"},
+    {"relay_test", CONFIG_WORD, AT(struct config_listener, relay_test), .words = relay_test_words,
+        .fallback = "off", .help = "what follows for its backends from the relay test"},
 };
 static const struct config_section listener_section =
     SECTION("listener", "this listener", struct config_listener, listener_keys);
@@ -314,6 +318,22 @@ static const struct config_key log_keys[] = {
 };
 static const struct config_section log_section = SECTION("log", NULL, struct config_log, log_keys);
 
+static const struct config_key relay_test_keys[] = {
+    {"trusted", CONFIG_PREFIXES, AT(struct config_relay_test, trusted),
+        .help = "an address that the backends relay for: one, or one of each family"},
+    {"untrusted", CONFIG_PREFIXES, AT(struct config_relay_test, untrusted),
+        .help = "the address that the test asks from as a stranger: one, or one of each family"},
+    {"sender", CONFIG_MAILBOX, AT(struct config_relay_test, sender), .max = CONFIG_MAILBOX_MAX,
+        .fallback = "", .help = "what it says in MAIL FROM"},
+    {"recipient", CONFIG_MAILBOX, AT(struct config_relay_test, recipient), .min = 1,
+        .max = CONFIG_MAILBOX_MAX, .fallback = "relay-test@example.org",
+        .help = "what it says in RCPT TO: nobody of the backends' own"},
+    {"interval", CONFIG_DURATION, AT(struct config_relay_test, interval_ms), .min = 1 * SECONDS,
+        .max = 24 * HOURS, .fallback = "1h", .help = "between two tests of a backend"},
+};
+static const struct config_section relay_test_section =
+    SECTION("relay_test", NULL, struct config_relay_test, relay_test_keys);
+
 static const struct config_key root_keys[] = {
     {"gateway", CONFIG_MAP, AT(struct config, gateway), .section = &gateway_section, .help = "this gateway"},
     {"admin", CONFIG_MAP, AT(struct config, admin), .section = &admin_section,
@@ -321,6 +341,8 @@ static const struct config_key root_keys[] = {
     {"http", CONFIG_MAP, AT(struct config, http), .section = &http_section,
         .help = "what monitoring and browsers are told"},
     {"log", CONFIG_MAP, AT(struct config, log), .section = &log_section, .help = "what is written down"},
+    {"relay_test", CONFIG_MAP, AT(struct config, relay_test), .section = &relay_test_section,
+        .help = "how backends are asked whether they relay for strangers"},
     {"listeners", CONFIG_LIST, .required = true, AT(struct config, listeners), .section = &listener_section,
         .help = "the addresses that clients connect to"},
     {"sources", CONFIG_NAMED, AT(struct config, sources), .section = &source_section,

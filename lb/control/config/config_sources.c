@@ -102,6 +102,9 @@ static void check_source(const struct config *c, uint32_t i, struct config_repor
                 config_place_text(
                     r, entry(&c->sources, sizeof(*s), (uint32_t)first)->node->key->place, other));
     }
+    if (s->node->key && strcmp(s->name, CONFIG_SOURCE_OTHER) == 0)
+        config_report_error(r, s->node->key->place,
+            "no source can be called \"" CONFIG_SOURCE_OTHER "\": that stands for clients that are in none");
     if (s->node->kind == CONFIG_NODE_MAP && !config_node_get(s->node, "prefixes") &&
         !config_node_get(s->node, "file"))
         config_report_error(r, s->node->place,

@@ -226,7 +226,7 @@ static int parse_mailbox(
     bool printable = true;
     for (const char *s = text; *s; s++)
         printable &= *s > ' ' && *s <= '~' && !strchr("<>()[]\\,;:\"", *s);
-    if (len > 0 && (!printable || !at || at == text || !at[1] || strchr(at + 1, '@')))
+    if ((len > 0 || key->min > 0) && (!printable || !at || at == text || !at[1] || strchr(at + 1, '@')))
         return refuse(why, "%s is not a mail address; write it like postmaster@example.org",
             config_quote(text, quoted));
     return 0;

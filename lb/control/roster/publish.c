@@ -163,6 +163,7 @@ static void fill_sources(const struct roster *r, struct snapshot *s, struct bloc
     s->sources = prefix_trie_ref(r->sources);
     for (uint32_t i = 0; i < r->config->sources.n; i++)
         s->source_names[s->n_sources++] = take_text(b, source_name(r, i));
+    memcpy(s->source_classes, r->classes, sizeof(s->source_classes));
     memcpy(s->routes, r->routes, r->n_routes * sizeof(*s->routes));
     memcpy(s->upstreams, r->upstreams, r->n_upstreams * sizeof(*s->upstreams));
 }

@@ -40,6 +40,7 @@ struct roster_pool {
     struct snapshot_pool settings;    /* without name, members and rcpt */
     uint64_t nobody_since_ms[2];      /* for IPv4 and IPv6 clients; UINT64_MAX: somebody is there */
     bool told[2];                     /* settings.deserted, as the log has it */
+    enum relay_test_mode relay_test;  /* the strictest of the listeners that lead here */
 };
 
 struct roster {
@@ -47,6 +48,9 @@ struct roster {
     uint64_t version;            /* of the last snapshot */
     uint32_t n_listeners, n_pools, n_backends, n_vips, n_routes, n_upstreams;
     struct prefix_trie *sources; /* a reference of its own; NULL: none are configured */
+    char class_names[SNAPSHOT_CLASSES_MAX][ROSTER_NAME_BYTES]; /* of sources, from CLASS_FIRST on... */
+    uint32_t n_classes;                                        /* ...to before this one */
+    uint8_t classes[PREFIX_LISTS_MAX];                         /* by source of the configuration */
     struct roster_listener listeners[ROSTER_LISTENERS_MAX];
     struct roster_pool pools[ROSTER_POOLS_MAX];
     struct roster_backend backends[SNAPSHOT_BACKENDS_MAX];
