@@ -61,6 +61,8 @@ int gateway_admin_start(struct gateway_admin *a, struct gateway_health *h, struc
         .counters = h->counters,
         .workers = h->serving->publication.n_workers,
         .loads = h->loads,
+        .tops = a->tops,
+        .meter = a->sources,
         .checks = h->checks,
         .discovery = &h->discovery,
         .relay_tests = &h->relay_tests,

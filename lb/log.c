@@ -66,6 +66,7 @@ struct log {
     _Atomic bool stop;
     pthread_t thread;
     bool running;
+    bool muted;   /* while it does not run */
     bool journal; /* standard error is the journal */
     bool colour;
     time_t second; /* whose text this is: many lines are of one second */
@@ -319,6 +320,10 @@ static void format_session(char *line, size_t size, const struct session_record 
         add_text(&t, " relayed=", relay_reason_name(r->relayed));
     add_text(&t, " end=", reason->end);
     add_text(&t, " reason=", reason->name);
+    if (r->upstream.sa.sa_family != AF_UNSPEC)
+        add_addr(&t, " upstream=", &r->upstream);
+    if (r->header && r->header[0])
+        add_text(&t, " header=", r->header);
     if (r->sample > 1)
         add_number(&t, " sample=", r->sample);
     if (r->error) {
@@ -497,6 +502,11 @@ uint64_t log_lost(void)
     return atomic_load_explicit(&the_log.lost, memory_order_relaxed);
 }
 
+void log_mute(void)
+{
+    the_log.muted = true;
+}
+
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
     struct queue *q = the_log.running ? &the_log.queues[the_log.n_queues - 1] : NULL;
@@ -513,6 +523,8 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(line->text + n, sizeof(line->text) - (size_t)n, fmt, args);
     va_end(args);
+    if (!q && the_log.muted)
+        return;
     if (!q) {
         dprintf(STDERR_FILENO, "level=%s %s\n", level_name(level), line->text);
         return;

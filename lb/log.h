@@ -22,10 +22,13 @@ enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6 
 /* One ended session, as the worker knows it; the strings are copied by log_session(). */
 struct session_record {
     uint64_t id;
-    union addr client;
+    union addr client;   /* AF_UNSPEC: nobody has named it */
+    union addr upstream; /* the balancer between it and us; AF_UNSPEC: none */
     union addr vip;
     union addr source;  /* our end towards the backend; AF_UNSPEC when none was reached */
     union addr backend; /* the backend's end */
+    const char
+        *header; /* what was wrong with the upstream's PROXY header; NULL and "": nothing. Of a table */
     const char *listener;
     const char *pool;
     const char *backend_name;
@@ -52,6 +55,10 @@ struct session_record {
  * Lines written with log_event() before this go straight to standard error.
  */
 int log_start(uint32_t workers);
+
+/* For programs that tell what they find in their own words: lines of log_event() go nowhere, unless a log is
+ * started. */
+void log_mute(void);
 
 /* Writes what is queued, unless standard error takes nothing for two seconds, and stops the writer. Lines
  * after this go straight to standard error again. */

@@ -119,10 +119,13 @@ static int dial_any_port(struct worker *w, struct conn *c, const union addr *bac
 
 int dial(struct worker *w, struct conn *c, const union addr *backend, bool *ret_source_failed)
 {
+    int fd = -EADDRNOTAVAIL;
+
     if (c->source_mode != SOURCE_CLIENT)
         return dial_any_port(w, c, backend, ret_source_failed);
     c->source = c->client;
-    int fd = dial_watched(w, c, backend, ret_source_failed);
+    if (addr_port(&c->client) != 0) /* an upstream may not know it */
+        fd = dial_watched(w, c, backend, ret_source_failed);
     if (!port_is_taken(fd))
         return fd;
     *ret_source_failed = false;

@@ -121,6 +121,28 @@ static const struct error_case cases[] = {
         "postern.yaml:1:12: error: \"a b\" is not a name; use letters, digits, '.', '_' and '-'\n"
         "    1 | sources: {\"a b\": {file: /a}}\n"
         "      |            ^~~\n"},
+    {"anybody_as_an_upstream",
+        "listeners:\n"
+        "  - name: l\n"
+        "    address: 192.0.2.1:25\n"
+        "    pool: p\n"
+        "    accept_proxy_from: [10.0.0.5, 0.0.0.0/0]\n" POOL,
+        "postern.yaml:5:35: error: accept_proxy_from with 0.0.0.0/0 would let strangers claim any address: "
+        "whoever connects from there is believed, and an MTA would take a spammer for a neighbour. Name the "
+        "balancers themselves, like 10.0.0.5; /8 is the largest prefix\n"
+        "    5 |     accept_proxy_from: [10.0.0.5, 0.0.0.0/0]\n"
+        "      |                                   ^~~~~~~~~\n"},
+    {"half_of_ipv6_as_an_upstream",
+        "listeners:\n"
+        "  - name: l\n"
+        "    address: 192.0.2.1:25\n"
+        "    pool: p\n"
+        "    accept_proxy_from: \"2000::/15\"\n" POOL,
+        "postern.yaml:5:25: error: accept_proxy_from with 2000::/15 would let strangers claim any address: "
+        "whoever connects from there is believed, and an MTA would take a spammer for a neighbour. Name the "
+        "balancers themselves, like 10.0.0.5; /16 is the largest prefix\n"
+        "    5 |     accept_proxy_from: \"2000::/15\"\n"
+        "      |                         ^~~~~~~~~\n"},
     {"listener_twice",
         "listeners:\n"
         "  - {name: l, address: 192.0.2.1:25, pool: p}\n"

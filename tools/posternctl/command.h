@@ -19,10 +19,13 @@ struct filter {
 
 struct call {
     const char *socket;
-    char **args; /* of the command, without options; NULL at the end */
+    bool socket_was_named; /* and is not where it usually is */
+    char **args;           /* of the command, without options; NULL at the end */
     int n_args;
     struct filter filter;
     bool json, yes, wait;
+    const char *file, *only; /* of doctor, as are: */
+    bool list, strict;
 };
 
 /* Each returns the exit status, after telling what it has to tell. */

@@ -7,6 +7,7 @@
  * understood ends with EXIT_BAD_USAGE, before postern is asked anything.
  */
 #include "command.h"
+#include "tools/doctor/doctor.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -16,13 +17,18 @@
 #include <string.h>
 
 #define SOCKET "/run/postern/admin.sock"
+#define CONFIG_FILE "/etc/postern/postern.yaml"
 #define MANY 1000000
 #define NAME_WIDTH 38
 
 enum {
     KEY_STATE = 1,
     KEY_OLDER,
-    KEY_IDLE, /* without a letter */
+    KEY_IDLE,
+    KEY_ONLY,
+    KEY_LIST,
+    KEY_STRICT, /* without a letter */
+    KEY_FILE = 'f',
     KEY_CLIENT = 'c',
     KEY_BACKEND = 'b',
     KEY_JSON = 'j',
@@ -37,7 +43,7 @@ const char *argp_program_version = "posternctl " POSTERN_VERSION;
     {"client", KEY_CLIENT, "PREFIX", 0, "Of clients in PREFIX: 192.0.2.0/24, or an address", 0},             \
         {"backend", KEY_BACKEND, "POOL/BACKEND", 0, "At this backend", 0},                                   \
         {"state", KEY_STATE, "STATE", 0,                                                                     \
-            "In this state: queued, connecting, greeting, relayed, dissolved or closing", 0},                \
+            "In this state: introducing, queued, connecting, greeting, relayed, dissolved or closing", 0},   \
         {"older", KEY_OLDER, "TIME", 0, "That began at least TIME ago: 30s, 5m, 2h", 0},                     \
     {                                                                                                        \
         "idle", KEY_IDLE, "TIME", 0, "Without a byte for at least TIME", 0                                   \
@@ -49,6 +55,15 @@ static const struct argp_option kill_options[] = {
     FILTERS, {"yes", KEY_YES, NULL, 0, "Do not ask before sessions chosen by a filter are ended", 0}, {0}};
 static const struct argp_option wait_options[] = {
     {"wait", KEY_WAIT, NULL, 0, "Stay until its last session has ended, and show how many are left", 0}, {0}};
+
+static int run_doctor(const struct call *c);
+
+static const struct argp_option doctor_options[] = {
+    {"file", KEY_FILE, "FILE", 0, "The configuration to go by (" CONFIG_FILE ")", 0},
+    {"only", KEY_ONLY, "ID,...", 0, "These checks and no others", 0},
+    {"json", KEY_JSON, NULL, 0, "Print it as JSON", 0},
+    {"strict", KEY_STRICT, NULL, 0, "Exit with 2 for warnings, too", 0},
+    {"list", KEY_LIST, NULL, 0, "Print the ids of all checks, and what they look at", 0}, {0}};
 
 /* In the order in which help shows them. */
 static const struct command {
@@ -68,6 +83,7 @@ static const struct command {
     {"kill", "[ID...]", 0, MANY, kill_options, run_kill, "reset sessions: these, or those of a filter"},
     {"reload", "", 0, 0, NULL, run_reload, "read the configuration again, and tell"},
     {"upgrade", "", 0, 0, NULL, run_upgrade, "go on as the program that is installed now"},
+    {"doctor", "", 0, 0, doctor_options, run_doctor, "what is wrong with the setup, and what mends it"},
     {"plan", "", 0, 0, NULL, run_plan, "what postern has set up on this host"},
     {"limits", "", 0, 0, NULL, run_limits, "what is in use, and how much there is"},
     {"backends", "", 0, 0, NULL, run_backends, "names and states, one a line, for scripts"},
@@ -89,8 +105,14 @@ static error_t read_command_option(int key, char *arg, struct argp_state *state)
         [KEY_BACKEND] = &filter->backend,
         [KEY_STATE] = &filter->state,
         [KEY_OLDER] = &filter->older,
-        [KEY_IDLE] = &filter->idle};
-    bool *flags[KEYS] = {[KEY_JSON] = &r->call->json, [KEY_YES] = &r->call->yes, [KEY_WAIT] = &r->call->wait};
+        [KEY_IDLE] = &filter->idle,
+        [KEY_FILE] = &r->call->file,
+        [KEY_ONLY] = &r->call->only};
+    bool *flags[KEYS] = {[KEY_JSON] = &r->call->json,
+        [KEY_YES] = &r->call->yes,
+        [KEY_WAIT] = &r->call->wait,
+        [KEY_LIST] = &r->call->list,
+        [KEY_STRICT] = &r->call->strict};
 
     if (key == ARGP_KEY_ARGS) {
         r->call->args = state->argv + state->next;
@@ -127,6 +149,18 @@ static int run(const struct command *command, struct call *call, int argc, char 
     int ret = argp_parse(&parser, argc, argv, 0, NULL, &reading) ? EXIT_FAILURE : command->run(call);
     free(name);
     return ret;
+}
+
+static int run_doctor(const struct call *c)
+{
+    const struct doctor_options options = {.file = c->file,
+        .socket = c->socket_was_named ? c->socket : NULL,
+        .only = c->only,
+        .json = c->json,
+        .list = c->list,
+        .strict = c->strict};
+
+    return doctor_run(&options);
 }
 
 /* ---- before the command ------------------------------------------------------------------------------- */
@@ -187,13 +221,15 @@ int main(int argc, char **argv)
         .args_doc = "COMMAND [ARGUMENTS...]",
         .doc = "Looks at a running postern, and changes it.\v ",
         .help_filter = list_commands};
-    struct before before = {.socket = SOCKET};
+    struct before before = {0};
 
     setlocale(LC_ALL, "");
     argp_err_exit_status = EXIT_BAD_USAGE;
     if (argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &before))
         return EXIT_FAILURE;
-    struct call call = {.socket = before.socket};
+    struct call call = {.socket = before.socket ? before.socket : SOCKET,
+        .socket_was_named = before.socket != NULL,
+        .file = CONFIG_FILE};
     for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(commands[i].name, argv[before.at]) == 0)
             return run(&commands[i], &call, argc - before.at, argv + before.at);

@@ -5,6 +5,7 @@
  */
 #include "control/admin/admin_backend.h"
 
+#include "control/admin/admin_id.h"
 #include "base/clock.h"
 #include "control/checks/checks.h"
 

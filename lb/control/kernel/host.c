@@ -15,6 +15,7 @@
 #include "control/kernel/host.h"
 
 #include "bpf/abi.h"
+#include "control/kernel/interface.h"
 #include "control/kernel/netlink.h"
 #include "log.h"
 
@@ -23,7 +24,6 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define ITEM_TEXT_MAX 160
@@ -261,20 +261,6 @@ static int read_host(struct host *h)
     return err;
 }
 
-static bool interface_is_up(const char *name)
-{
-    struct ifreq request = {0};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool up = false;
-
-    if (fd < 0)
-        return false;
-    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
-    up = !ioctl(fd, SIOCGIFFLAGS, &request) && request.ifr_flags & IFF_UP;
-    close(fd);
-    return up;
-}
-
 static bool host_has_ipv6(void)
 {
     int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -402,28 +388,55 @@ static void item_line(const struct item *item, const char **ret_word, char text[
     format_item(item, "add", text);
 }
 
-int host_print_plan(const struct host *h, FILE *out)
+void host_each(const struct host *h,
+    void (*each)(const char *word, const char *text, const char *why, void *arg), void *arg)
 {
     char text[ITEM_TEXT_MAX];
     const char *word = "";
-    int width = 0;
 
     for (size_t i = 0; i < h->n_items; i++) {
         item_line(&h->items[i], &word, text);
-        if ((int)strlen(text) > width)
-            width = (int)strlen(text);
-    }
-    for (size_t i = 0; i < h->n_items; i++) {
-        const struct item *item = &h->items[i];
-        bool found = item->state == STATE_KEEP;
-        item_line(item, &word, text);
-        fprintf(out, "%-6s  %-*s  # %s%s\n", word, width, text, why(item), found ? " (there already)" : "");
+        each(word, text, why(&h->items[i]), arg);
     }
     for (const char *line = h->notes; line && *line;) {
         size_t len = strcspn(line, "\n");
-        fprintf(out, "%-6s  %.*s\n", "note", (int)len, line);
+        snprintf(text, sizeof(text), "%.*s", (int)len, line);
+        each("note", text, "", arg);
         line += len + (line[len] == '\n');
     }
+}
+
+struct plan {
+    FILE *out;
+    int width;
+};
+
+static void measure_line(const char *word, const char *text, const char *why, void *arg)
+{
+    struct plan *plan = arg;
+    int width = (int)strlen(text);
+
+    if (*why && width > plan->width)
+        plan->width = width;
+}
+
+static void print_line(const char *word, const char *text, const char *why, void *arg)
+{
+    const struct plan *plan = arg;
+    const char *found = !strcmp(word, "keep") && !strncmp(text, "ip ", 3) ? " (there already)" : "";
+
+    if (*why)
+        fprintf(plan->out, "%-6s  %-*s  # %s%s\n", word, plan->width, text, why, found);
+    else
+        fprintf(plan->out, "%-6s  %s\n", word, text);
+}
+
+int host_print_plan(const struct host *h, FILE *out)
+{
+    struct plan plan = {.out = out};
+
+    host_each(h, measure_line, &plan);
+    host_each(h, print_line, &plan);
     if (!interface_is_up("lo"))
         fprintf(out, "%-6s  lo is down, nothing can be delivered: ip link set lo up\n", "note");
     return ferror(out) ? -EIO : 0;
@@ -551,6 +564,14 @@ bool host_is_settled(const struct host *h, bool shared)
         if (h->items[i].state == STATE_ADD || (h->items[i].state == STATE_REMOVE && !shared))
             return false;
     return true;
+}
+
+bool host_has_ours(const struct host *h)
+{
+    for (size_t i = 0; i < h->n_items; i++)
+        if (h->items[i].state == STATE_KEEP || h->items[i].state == STATE_REMOVE)
+            return true;
+    return false;
 }
 
 int host_undo(struct host *h)

@@ -32,6 +32,11 @@ void host_close(struct host *h); /* leaves everything as it is; NULL is accepted
  */
 int host_print_plan(const struct host *h, FILE *out);
 
+/* Calls `each` for every line of the plan: its first word, the rest (a note's text, else words of ip(8)), and
+ * why. */
+void host_each(const struct host *h,
+    void (*each)(const char *word, const char *text, const char *why, void *arg), void *arg);
+
 /*
  * Makes it so. Logs one line: how much was added, found and removed. 0 or -errno, after logging what failed;
  * then host_undo() takes back what had been added. `shared`: nothing is removed, for another process has
@@ -41,6 +46,9 @@ int host_apply(struct host *h, bool shared);
 
 /* True when host_apply() has nothing to do. */
 bool host_is_settled(const struct host *h, bool shared);
+
+/* True when anything on the host carries our mark. */
+bool host_has_ours(const struct host *h);
 
 /* Removes everything that carries our mark, now. 0 or the first -errno, after logging what failed. */
 int host_undo(struct host *h);

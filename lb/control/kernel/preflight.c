@@ -18,6 +18,7 @@
 #include "control/admin/admin_socket.h"
 #include "control/watch/http.h"
 #include "control/kernel/sockets.h"
+#include "control/kernel/sysctl.h"
 #include "log.h"
 
 #include <cap-ng.h>
@@ -83,7 +84,7 @@ uint64_t preflight_descriptors(uint32_t max_sessions, uint32_t workers)
            FIXED_DESCRIPTORS;
 }
 
-static int check_kernel(FILE *errors)
+int preflight_kernel(FILE *errors)
 {
     struct utsname name;
 
@@ -136,23 +137,9 @@ static int check_capabilities(const struct snapshot *s, FILE *errors)
     return -EPERM;
 }
 
-/* The first number in a file of /proc, or `otherwise`. */
-static long read_number(const char *path, long otherwise)
-{
-    FILE *f = fopen(path, "re");
-    long value;
-
-    if (!f)
-        return otherwise;
-    if (fscanf(f, "%ld", &value) != 1)
-        value = otherwise;
-    fclose(f);
-    return value;
-}
-
 static const char *io_uring_cause(int err)
 {
-    long disabled = read_number("/proc/sys/kernel/io_uring_disabled", 0);
+    long disabled = sysctl_number("kernel/io_uring_disabled", 0);
 
     if (err == -EPERM && disabled == 2)
         return "it is switched off on this host: sysctl -w kernel.io_uring_disabled=0";
@@ -171,7 +158,7 @@ static const char *io_uring_cause(int err)
     return "see the error";
 }
 
-static int check_io_uring(FILE *errors)
+int preflight_io_uring(FILE *errors)
 {
     struct io_uring ring;
     int err = io_uring_queue_init(4, &ring, 0);
@@ -278,22 +265,6 @@ static int check_listeners(const struct snapshot *s, FILE *errors)
     return l.found ? -EADDRINUSE : 0;
 }
 
-/* Who holds the lock; 0 when it does not tell (another process namespace). */
-static int lock_holder(const struct sockaddr_un *name, socklen_t len)
-{
-    struct ucred who = {0};
-    socklen_t size = sizeof(who);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return 0;
-    if (connect(fd, (const struct sockaddr *)name, len) ||
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size))
-        who.pid = 0;
-    close(fd);
-    return who.pid;
-}
-
 /* The descriptor is kept on purpose for as long as the process lives: it is the lock. */
 static int lock = -1;
 
@@ -315,6 +286,22 @@ static socklen_t fill_lock_name(struct sockaddr_un *name)
     *name = (struct sockaddr_un){.sun_family = AF_UNIX};
     memcpy(name->sun_path, lock_name, sizeof(lock_name) - 1);
     return offsetof(struct sockaddr_un, sun_path) + sizeof(lock_name) - 1;
+}
+
+bool preflight_running(pid_t *ret_pid)
+{
+    struct sockaddr_un name;
+    struct ucred who = {0};
+    socklen_t len = fill_lock_name(&name), size = sizeof(who);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    /* EAGAIN: many ask at once. */
+    bool running = fd >= 0 && (!connect(fd, (const struct sockaddr *)&name, len) || errno == EAGAIN);
+
+    if (!running || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size))
+        who.pid = 0;
+    fd_close(&fd);
+    *ret_pid = who.pid;
+    return running;
 }
 
 bool preflight_try_lock(void)
@@ -357,10 +344,11 @@ int preflight_lock(FILE *errors)
     int err = take_lock(&name, len);
     if (!err)
         return 0;
-    if (err == -EADDRINUSE)
+    pid_t holder = 0;
+    if (err == -EADDRINUSE && preflight_running(&holder))
         refuse(errors,
             "another postern (process %d) runs in this network namespace, or still drains: stop it first",
-            lock_holder(&name, len));
+            (int)holder);
     else
         refuse(errors, "cannot take the lock of this network namespace: %s", strerror(-err));
     return err;
@@ -368,11 +356,11 @@ int preflight_lock(FILE *errors)
 
 int preflight_check(const struct snapshot *s, FILE *errors)
 {
-    int first = check_kernel(errors);
+    int first = preflight_kernel(errors);
     int err = check_capabilities(s, errors);
 
     first = first ? first : err;
-    err = check_io_uring(errors);
+    err = preflight_io_uring(errors);
     first = first ? first : err;
     err = check_descriptors(s, errors);
     first = first ? first : err;
@@ -380,20 +368,6 @@ int preflight_check(const struct snapshot *s, FILE *errors)
     first = first ? first : err;
     err = preflight_lock(errors);
     return first ? first : err;
-}
-
-/* An IPv4 sysctl of an interface; the kernel takes the higher of this and "all". Tells which of the two
- * decides. */
-static long interface_sysctl(const char *interface, const char *name, bool *ret_all)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/%s", interface, name);
-    long own = read_number(path, 0);
-    snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/all/%s", name);
-    long all = read_number(path, 0);
-    *ret_all = all >= own;
-    return *ret_all ? all : own;
 }
 
 static void warn(const char *sysctl, const char *value, const char *text)
@@ -411,13 +385,13 @@ static void warn_of_interface(const char *name)
     snprintf(quoted, sizeof(quoted), "%s", name);
     for (char *dot = quoted; (dot = strchr(dot, '.'));)
         *dot = '/'; /* sysctl(8) wants eth0.10 so */
-    if (interface_sysctl(name, "rp_filter", &all) == 1) {
+    if (sysctl_of_interface(name, "rp_filter", &all) == 1) {
         snprintf(sysctl, sizeof(sysctl), "net.ipv4.conf.%s.rp_filter", quoted);
         warn(sysctl, "2",
             "strict: answers of a backend that come in on another interface than its route are dropped");
     }
-    if (interface_sysctl(name, "src_valid_mark", &all) &&
-        !interface_sysctl(name, "accept_local", &(bool){0})) {
+    if (sysctl_of_interface(name, "src_valid_mark", &all) &&
+        !sysctl_of_interface(name, "accept_local", &(bool){0})) {
         snprintf(sysctl, sizeof(sysctl), "net.ipv4.conf.%s.src_valid_mark", all ? "all" : quoted);
         warn(sysctl, "0",
             "on (wg-quick sets it): every answer of IPv4 backends is dropped, no session with source: client "
@@ -453,11 +427,11 @@ void preflight_warn(const struct snapshot *s, const int *backend_ifindexes, int 
     for (int i = 0; i < n; i++)
         if (if_indextoname((unsigned)backend_ifindexes[i], name))
             warn_of_interface(name);
-    if (!read_number("/proc/sys/net/ipv4/ip_forward", 1))
+    if (!sysctl_number("net/ipv4/ip_forward", 1))
         warn("net.ipv4.ip_forward", "1", forwarding);
-    if (has_ipv6_vip(s) && !read_number("/proc/sys/net/ipv6/conf/all/forwarding", 1))
+    if (has_ipv6_vip(s) && !sysctl_number("net/ipv6/conf/all/forwarding", 1))
         warn("net.ipv6.conf.all.forwarding", "1", forwarding);
-    if (!read_number("/proc/sys/net/ipv4/tcp_timestamps", 1))
+    if (!sysctl_number("net/ipv4/tcp_timestamps", 1))
         warn("net.ipv4.tcp_timestamps", "1",
             "off: a client that connects again from the same port is shown to backends with another port");
 }

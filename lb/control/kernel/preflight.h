@@ -6,6 +6,7 @@
 #include "snapshot.h"
 
 #include <stdio.h>
+#include <sys/types.h>
 
 /*
  * Checks kernel version, capabilities, io_uring, file descriptors (raising the soft limit to what the
@@ -16,11 +17,20 @@
  */
 int preflight_check(const struct snapshot *s, FILE *errors);
 
+/* Two of its parts alone: 0, or -errno after a line in `errors`. */
+int preflight_kernel(FILE *errors);
+int preflight_io_uring(FILE *errors);
+
 /* The lock alone: 0, or -EADDRINUSE after a line in `errors`. */
 int preflight_lock(FILE *errors);
 
 /* The same without a word. */
 bool preflight_try_lock(void);
+
+/* Whether a postern has this network namespace. Its process; 0 when that is not told (another process
+ * namespace).
+ */
+bool preflight_running(pid_t *ret_pid);
 
 /* The lock itself goes from process to process: its descriptor, or -1; taken over (the descriptor is then
  * ours); named as ours to those who ask; let go. */

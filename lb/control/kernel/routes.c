@@ -407,6 +407,30 @@ out:
     return err;
 }
 
+int routes_look(const struct snapshot *s, routes_look_fn *each, void *arg)
+{
+    struct routes *r = calloc(1, sizeof(*r));
+    char name[IF_NAMESIZE];
+    int err = r ? netlink_open(NETLINK_ROUTE, &r->requests) : -ENOMEM;
+
+    if (!err)
+        list_targets(r, s);
+    for (uint32_t i = 0; !err && i < r->n_targets; i++) {
+        struct target *t = &r->targets[i];
+        r->n_interfaces = 0;
+        err = ask(r, t, &t->trouble);
+        if (!err && t->trouble)
+            each(t->backend, t->address, "", t->trouble, arg);
+        for (uint32_t k = 0; !err && !t->trouble && k < r->n_interfaces; k++)
+            if (if_indextoname((unsigned)r->interfaces[k].ifindex, name))
+                each(t->backend, t->address, name, NULL, arg);
+    }
+    if (r)
+        nl_socket_free(r->requests);
+    free(r);
+    return err;
+}
+
 void routes_close(struct routes *r)
 {
     if (!r)

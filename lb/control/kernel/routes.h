@@ -21,6 +21,15 @@ int routes_open(
     const struct snapshot *s, struct bpf *b, struct routes **ret, char *ret_error, size_t error_size);
 void routes_close(struct routes *r); /* detaches what it attached; NULL is accepted */
 
+/*
+ * Asks for the route to each backend address of a transparent pool, and calls `each` with why it cannot be
+ * reached (NULL: it can) and, while that is so, each of the interfaces that lead there. Attaches nothing. 0
+ * or -errno.
+ */
+typedef void routes_look_fn(const struct snapshot_backend *backend, const union addr *address,
+    const char *interface, const char *trouble, void *arg);
+int routes_look(const struct snapshot *s, routes_look_fn *each, void *arg);
+
 /* Readable when the kernel reported a change of routes, rules, addresses or links. */
 int routes_fd(const struct routes *r);
 

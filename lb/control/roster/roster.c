@@ -166,6 +166,19 @@ static struct roster_vip *find_vip(struct roster *r, const struct addr_prefix *p
     return NULL;
 }
 
+static int apply_upstreams(struct roster *r, struct roster_listener *l, const struct config_array *from)
+{
+    const struct config_prefix *prefixes = from->items;
+
+    if (from->n > ROSTER_UPSTREAMS_MAX - r->n_upstreams)
+        return -ENOSPC;
+    l->first_upstream = (uint16_t)r->n_upstreams;
+    l->n_upstreams = (uint16_t)from->n;
+    for (uint32_t i = 0; i < from->n; i++)
+        r->upstreams[r->n_upstreams++] = prefixes[i].prefix;
+    return 0;
+}
+
 static void want_relay_test(struct roster *r, uint16_t pool, enum relay_test_mode mode)
 {
     if (mode > r->pools[pool].relay_test)
@@ -205,7 +218,7 @@ static int apply_listener(struct roster *r, const struct config_listener *from)
         v->listener = (uint16_t)at;
         v->leaving = false;
     }
-    return 0;
+    return apply_upstreams(r, &r->listeners[at], &from->upstreams);
 }
 
 struct roster *roster_copy(const struct roster *r)
@@ -247,11 +260,11 @@ int roster_next_found(const struct roster *before, const char *pool, const struc
 
 static void leave_all(struct roster *r)
 {
-    r->n_routes = 0;
+    r->n_routes = r->n_upstreams = 0;
     for (uint32_t i = 0; i < r->n_pools; i++)
         r->pools[i].config = NULL;
     for (uint32_t i = 0; i < r->n_listeners; i++)
-        r->listeners[i].n_routes = 0;
+        r->listeners[i].n_routes = r->listeners[i].n_upstreams = 0;
     for (uint32_t i = 0; i < r->n_vips; i++)
         r->vips[i].leaving = true;
     for (uint32_t i = 0; i < r->n_backends; i++) {
@@ -282,10 +295,27 @@ static void drop_covered_vips(struct roster *r)
     }
 }
 
+/* A source keeps the class of its name; one beyond all places is one of the others. */
+static uint8_t class_of(struct roster *r, const char *name)
+{
+    uint32_t at = CLASS_FIRST;
+
+    while (at < r->n_classes && strcmp(r->class_names[at], name) != 0)
+        at++;
+    if (at < r->n_classes)
+        return (uint8_t)at;
+    if (at >= SNAPSHOT_CLASSES_MAX)
+        return CLASS_OTHERS;
+    roster_set_name(r->class_names[at], name);
+    r->n_classes = at + 1;
+    return (uint8_t)at;
+}
+
 int roster_next(const struct roster *before, const struct config *c, uint64_t now_ms, struct roster **ret)
 {
     const struct config_pool *pools = c->pools.items;
     const struct config_listener *listeners = c->listeners.items;
+    const struct config_source *sources = c->sources.items;
     struct roster *r = before ? roster_copy(before) : calloc(1, sizeof(*r));
     int error = r ? 0 : -ENOMEM;
 
@@ -301,6 +331,8 @@ int roster_next(const struct roster *before, const struct config *c, uint64_t no
         roster_free(r);
         return error;
     }
+    for (uint32_t i = 0; i < c->sources.n; i++)
+        r->classes[i] = class_of(r, sources[i].name);
     drop_covered_vips(r);
     *ret = r;
     return 0;

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Happy path: the configuration is read as postern reads it, a running postern is asked for its status, each
+ * check runs, and all that was found is written.
+ *
+ * Failure paths: a configuration that is not good, or no postern, is for the checks to tell; those that
+ * cannot do without are skipped, with the reason. A check that is asked for and does not exist is bad usage.
+ */
+#include "tools/doctor/doctor.h"
+
+#include "control/config/config.h"
+#include "control/kernel/preflight.h"
+#include "control/roster/roster.h"
+#include "log.h"
+#include "snapshot.h"
+#include "tools/doctor/checks.h"
+#include "tools/doctor/network.h"
+#include "tools/doctor/report.h"
+#include "tools/posternctl/client.h"
+#include "tools/posternctl/command.h"
+#include "tools/posternctl/memory.h"
+#include "tools/posternctl/screen.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct finding *doctor_find(struct doctor *d, enum verdict verdict, const char *about, ...)
+{
+    va_list args;
+    char *text;
+
+    va_start(args, about);
+    must(vasprintf(&text, about, args) < 0 ? NULL : text);
+    va_end(args);
+    struct finding *f = findings_add(&d->findings, d->now, verdict, text);
+    free(text);
+    return f;
+}
+
+void doctor_note(struct doctor *d, enum verdict verdict, const char *seen, ...)
+{
+    va_list args;
+    char *text;
+
+    va_start(args, seen);
+    must(vasprintf(&text, seen, args) < 0 ? NULL : text);
+    va_end(args);
+    finding_say(findings_add(&d->findings, d->now, verdict, ""), SEEN, "%s", text);
+    free(text);
+}
+
+/* ---- what there is to look at ------------------------------------------------------------------------- */
+
+static void read_config(struct doctor *d)
+{
+    struct roster *roster = NULL;
+    size_t n;
+    FILE *errors = must(open_memstream(&d->config_errors, &n));
+
+    int error = config_load(d->options->file, errors, &d->config);
+    if (!error)
+        error = roster_next(NULL, d->config, 0, &roster);
+    if (!error) {
+        (void)roster_weigh(roster, 0);
+        error = roster_publish(roster, &d->snapshot);
+    }
+    roster_free(roster);
+    if (error && ftell(errors) == 0)
+        fprintf(errors, "%s: %s\n", d->options->file, strerror(-error));
+    fclose(errors);
+    if (!error)
+        return;
+    config_free(d->config);
+    d->config = NULL;
+}
+
+static void ask_daemon(struct doctor *d)
+{
+    d->running = preflight_running(&d->pid);
+    d->socket = d->options->socket ? d->options->socket : d->config ? d->config->admin.socket : "";
+    d->status_error = ENOENT;
+    if (d->running && d->socket[0]) {
+        d->status = client_try_status(d->socket);
+        d->status_error = d->status ? 0 : errno;
+    }
+}
+
+static void forget(struct doctor *d)
+{
+    findings_done(&d->findings);
+    network_free(d->network);
+    json_decref(d->status);
+    snapshot_free(d->snapshot);
+    config_free(d->config);
+    free(d->config_errors);
+}
+
+/* ---- the checks --------------------------------------------------------------------------------------- */
+
+/* NULL: nothing is. */
+static const char *what_is_missing(const struct doctor *d, unsigned needs)
+{
+    if (needs & NEEDS_CONFIG && !d->snapshot)
+        return "the configuration is not good, see config";
+    if (needs & NEEDS_ROOT && geteuid() != 0)
+        return "only root can look: sudo posternctl doctor";
+    if (needs & NEEDS_DAEMON && !d->running)
+        return "postern does not run";
+    if (needs & NEEDS_DAEMON && !d->status)
+        return "the running postern does not answer, see admin-socket";
+    return NULL;
+}
+
+static void run_check(struct doctor *d, const struct doctor_check *check)
+{
+    const char *missing = what_is_missing(d, check->needs);
+    size_t before = d->findings.n;
+
+    d->now = check;
+    if (missing)
+        doctor_note(d, VERDICT_SKIPPED, "%s", missing);
+    else
+        check->run(d);
+    if (d->findings.n == before)
+        doctor_note(d, VERDICT_OK, "%s", check->title);
+}
+
+static bool is_asked_for(const char *only, const struct doctor_check *check)
+{
+    size_t n = strlen(check->id);
+
+    for (const char *at = only; at && *at; at += strcspn(at, ","), at += *at == ',')
+        if (strcspn(at, ",") == n && memcmp(at, check->id, n) == 0)
+            return true;
+    return !only;
+}
+
+static bool knows_all(const char *only)
+{
+    for (const char *at = only; at && *at; at += strcspn(at, ","), at += *at == ',') {
+        int n = (int)strcspn(at, ",");
+        if (doctor_find_check(at, (size_t)n))
+            continue;
+        fprintf(stderr, "posternctl: no check '%.*s'; posternctl doctor --list lists them\n", n, at);
+        return false;
+    }
+    return true;
+}
+
+static int list_checks(void)
+{
+    for (size_t i = 0; i < n_doctor_checks; i++)
+        printf("%-18s %s\n", doctor_checks[i].id, doctor_checks[i].title);
+    return EXIT_SUCCESS;
+}
+
+/* What root alone can look at is not known to be right. */
+static bool has_skipped_for_root(const struct doctor *d)
+{
+    for (size_t i = 0; i < d->findings.n; i++)
+        if (d->findings.list[i]->verdict == VERDICT_SKIPPED &&
+            d->findings.list[i]->check->needs & NEEDS_ROOT && geteuid() != 0)
+            return true;
+    return false;
+}
+
+static int write_report(const struct doctor *d)
+{
+    if (!d->options->json) {
+        const struct screen screen = screen_of_stdout();
+        report_text(d, &screen);
+        return EXIT_SUCCESS;
+    }
+    json_t *report = must(report_json(d));
+    int error = json_dumpf(report, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+    putchar('\n');
+    json_decref(report);
+    return error ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int doctor_run(const struct doctor_options *o)
+{
+    struct doctor d = {.options = o};
+
+    if (o->list)
+        return list_checks();
+    if (!knows_all(o->only))
+        return EXIT_BAD_USAGE;
+    log_mute(); /* what the daemon's code would log is told as findings */
+    read_config(&d);
+    ask_daemon(&d);
+    for (size_t i = 0; i < n_doctor_checks; i++)
+        if (is_asked_for(o->only, &doctor_checks[i]))
+            run_check(&d, &doctor_checks[i]);
+    enum verdict verdict = findings_verdict(&d.findings, NULL);
+    int status = write_report(&d);
+    if (!status && verdict >= (o->strict ? VERDICT_WARNING : VERDICT_FAILED))
+        status = EXIT_WRONG;
+    else if (!status && has_skipped_for_root(&d))
+        status = EXIT_NO_PERMISSION;
+    forget(&d);
+    return status;
+}
