@@ -60,6 +60,7 @@ def wait_both(postern, b, verdict, since=0):
         wait_verdict(postern, b, verdict, since, clients=clients)
 
 
+@pytest.mark.tsan
 def test_a_gate_lets_only_those_in_who_are_right(lab):
     one, two = lab.backends
     with servers(one, two, acts=[answering(), answering(stranger=YES)]) as (right, opened):
@@ -328,6 +329,7 @@ class Upgraded(Upgrading, AdminPostern):
     """With an admin socket."""
 
 
+@pytest.mark.tsan
 def test_what_was_proven_holds_over_an_upgrade_and_is_asked_again_after_it(lab):
     one, two = lab.backends
     with servers(one, two, acts=[answering(), answering(stranger=YES)]) as found:
