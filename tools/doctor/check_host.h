@@ -27,7 +27,7 @@ void check_listeners(struct doctor *d);
 void check_plan(struct doctor *d);
 void check_duplicates(struct doctor *d);
 
-/* check_return.c */
+/* check_ways.c */
 void check_routes(struct doctor *d);
 void check_rules(struct doctor *d);
 void check_programs(struct doctor *d);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Happy path: the kernel lists ids, each id has a name. Failure path: a kernel that does not tell is believed
- * to have them. Called by check_return.c. */
+ * to have them. Called by check_ways.c. */
 #include "tools/doctor/programs.h"
 
 #include "base/fd.h"

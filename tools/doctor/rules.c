@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Happy path: the kernel lists its rules in the order in which it asks them, and says where it would lead a
- * packet. Failure path: its own errno. Called by check_return.c.
+ * packet. Failure path: its own errno. Called by check_ways.c.
  */
 #include "tools/doctor/rules.h"
 
