@@ -9,12 +9,10 @@ import os
 import re
 import select
 import shutil
-import signal
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import typing
 
@@ -22,23 +20,72 @@ import pytest
 
 from daemon import DEADLINE, backend_lines, build_directory, configuration, listener, pool
 from doctor import GOOD, NO_PERMISSION, USAGE, WRONG, Doctor, detach_program, plain
-from lab import VIP4, VIP6, hostport
+from lab import VIP4, hostport
 from load import serve_all
+from test_checks import checked, wait_state
 
 SYS_IO_URING_SETUP = 425
 
 
+def by_proxy(lab):
+    return configuration([pool(backend_lines(lab.backends), source="gateway", proxy_protocol="v2")])
+
+
+def by_links(lab):
+    """A VIP on the link of the clients, a network of VIPs, sources, limits."""
+    settings = configuration([pool(backend_lines(lab.backends, families=(4,)))],
+                             [listener(["100.64.0.77:25", "203.0.113.0/28:587"])])
+    return "sources: {google: {prefixes: [192.0.2.0/24]}}\n" + settings
+
+
+def without_dissolving(lab):
+    return plain(lab, dissolve="off")
+
+
 @pytest.mark.parametrize("runs", [True, False], ids=["running", "before"])
-@pytest.mark.parametrize("dissolve", ["on", "off"])
-def test_a_right_setup_has_no_finding_and_nothing_is_changed(lab, runs, dissolve):
+@pytest.mark.parametrize("config", [plain, without_dissolving, by_proxy, by_links], ids=lambda f: f.__name__)
+def test_a_right_setup_has_no_finding_and_nothing_is_changed(lab, runs, config):
     serve_all(lab)
-    doctor = Doctor(lab, plain(lab, dissolve=dissolve))
+    doctor = Doctor(lab, config(lab))
     with doctor.postern if runs else contextlib.nullcontext():
         before = lab.host_state()
         found = doctor.look(status=GOOD)
         assert not doctor.wrong(), doctor.run().stdout
         assert lab.host_state() == before
         assert found["running"] is runs
+
+
+GATE = """table inet gate {
+    set mail { type inet_service; elements = { 25, 465, 587 } }
+    set known { type ipv4_addr; flags dynamic; elements = { 192.0.2.1 } }
+    chain raw { type filter hook prerouting priority raw; tcp dport 25 notrack; tcp sport 25 notrack; }
+    chain out { type filter hook output priority raw; tcp dport 25 notrack; tcp sport 25 notrack; }
+    chain marks { type filter hook prerouting priority mangle; meta mark 0 meta mark set ct mark; meta mark set meta mark or 0x100; }
+    chain input {
+        type filter hook input priority 0; policy drop;
+        iif lo accept
+        meta l4proto { icmp, ipv6-icmp } accept
+        ct state invalid drop
+        ct state established,related,untracked accept
+        ip saddr @known drop
+        tcp dport @mail jump mail
+        tcp dport 25 reject
+    }
+    chain mail { ip saddr 192.0.2.0/24 drop; tcp dport 465 drop; accept; }
+    chain forward { type filter hook forward priority 0; policy drop; tcp dport 25 drop; }
+    chain block { type filter hook output priority 0; meta skuid != 0 tcp dport 25 drop; }
+}
+"""
+
+
+def test_a_firewall_that_is_right_has_no_finding(lab):
+    """It drops much, but nothing that postern needs."""
+    serve_all(lab)
+    doctor = Doctor(lab, plain(lab))
+    lab.gateway.run("nft", "-f", "-", input=GATE)
+    with doctor.postern, lab.connect() as s:
+        assert s.recv(4) == b"220 "
+        assert not doctor.wrong(), doctor.run().stdout
 
 
 # ---- mistakes ---------------------------------------------------------------------------------------------------------------
@@ -272,3 +319,97 @@ def test_a_planted_mistake_is_named_first_and_mended_by_its_commands(lab, mistak
             if finding["check"] == mistake.check:
                 lab.gateway.run("sh", "-ec", commands(doctor, finding))
         assert not [f for f in doctor.wrong() if f["check"] != mistake.stays], doctor.run().stdout
+
+
+# ---- what it prints, and exits with -----------------------------------------------------------------------------------------
+
+
+PARTS = ["tried", "seen", "why", "mend"]
+
+
+def test_the_document_has_what_the_manual_says(lab):
+    doctor = Doctor(lab, plain(lab))
+    lab.gateway.sysctl("net.ipv4.tcp_syncookies", 0)
+    found = doctor.look(status=GOOD)
+    assert set(found) == {"format", "version", "now", "file", "gateway", "running", "pid", "verdict", "counts", "first", "findings"}
+    assert (found["format"], found["gateway"], found["running"], found["pid"], found["verdict"]) == (1, "gw1", False, 0, "warning")
+    assert abs(found["now"] - time.time()) < DEADLINE and found["file"] == str(doctor.postern.file)
+    listed = [line.split()[0] for line in doctor.run("--list", status=GOOD).stdout.splitlines()]
+    assert list(dict.fromkeys(f["check"] for f in found["findings"])) == listed  # in the order of causes
+    for f in found["findings"]:
+        assert list(f) == ["check", "verdict", "about", *PARTS]
+        assert all(isinstance(line, str) for part in PARTS for line in f[part])
+    for verdict, count in found["counts"].items():
+        assert count == sum(f["verdict"] == verdict for f in found["findings"])
+    assert found["first"] in found["findings"] and found["first"]["check"] == "tcp"
+
+
+def test_the_text_is_for_a_ticket_and_says_what_to_mend_first(lab):
+    doctor = Doctor(lab, plain(lab))
+    lab.gateway.ip("link set lo down")
+    lab.gateway.sysctl("net.ipv4.tcp_timestamps", 0)
+    text = doctor.run(status=WRONG).stdout
+    head, *_ = text.split("\n")
+    assert re.fullmatch(r"postern doctor [\d.]+ at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", head)
+    assert "gateway gw1" in text and str(doctor.postern.file) in text and "postern does not run" in text
+    assert "\033" not in text and text.isascii()
+    assert text.endswith("Mend this first: loopback, interface lo\n    ip link set lo up\n")
+    assert text.index("failed   loopback") < text.index("warning  tcp")
+
+
+def test_chosen_checks_run_alone_and_unknown_ones_are_refused(lab):
+    doctor = Doctor(lab, plain(lab))
+    found = doctor.look("--only", "tcp,loopback", status=GOOD)
+    assert [f["check"] for f in found["findings"]] == ["loopback", "tcp"]
+    assert "no check 'lopback'" in doctor.run("--only", "lopback", status=USAGE).stderr
+
+
+def test_without_root_it_says_what_it_could_not_look_at(lab):
+    doctor = Doctor(lab, plain(lab))
+    os.chmod(doctor.postern.directory, 0o755)
+    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
+    found = doctor.look(wrapper=nobody, status=NO_PERMISSION)
+    skipped = [f["check"] for f in found["findings"] if "only root" in "".join(f["seen"])]
+    assert "firewall" in skipped and "routes" not in skipped
+    doctor.run("--only", "routes", wrapper=nobody, status=GOOD)
+
+
+def test_a_file_to_come_is_looked_at_beside_a_running_postern(lab, tmp_path):
+    """What it needs and what is not there yet is no mistake; what would keep it from working is."""
+    serve_all(lab)
+    doctor = Doctor(lab, plain(lab))
+    file = tmp_path / "new.yaml"
+    file.write_text(doctor.postern.config.replace(VIP4, "203.0.113.99"))
+    with doctor.postern:
+        assert not doctor.wrong(file=file), doctor.run(file=file).stdout
+        file.write_text(doctor.postern.config.replace("10.2.0.11", "10.9.9.9"))
+        assert [f["check"] for f in doctor.wrong(file=file)] == ["routes"]
+
+
+def test_a_log_without_room_and_a_clock_that_nobody_keeps_are_told(lab):
+    doctor = Doctor(lab, plain(lab))
+    small = doctor.postern.directory
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4M", "none", small], check=True)
+    lab.defer(subprocess.run, ["umount", "-l", small])
+    doctor.postern.file.write_text(doctor.postern.config)
+    with doctor.postern:
+        log, clock = doctor.look("--only", "log,clock")["findings"]
+        assert log["verdict"] == "warning" and log["seen"][0].endswith("KiB"), log
+        done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True)
+        assert (clock["verdict"] == "ok") == (done.stdout.strip() == "kept"), clock
+
+
+KEPT = """
+import ctypes
+t = (ctypes.c_int * 128)()  # struct timex; the status is its sixth word of eight bytes
+print("lost" if ctypes.CDLL(None).adjtimex(t) == 5 or t[10] & 0x40 else "kept")
+"""
+
+
+def test_what_the_running_postern_finds_wrong_is_told_last(lab):
+    doctor = Doctor(lab, checked(lab))
+    with doctor.postern:
+        for b in lab.backends:
+            wait_state(doctor.postern, b, "down")
+        wrong = doctor.wrong()
+        assert {f["check"] for f in wrong} == {"trouble"} and any("inbound" in f["about"] for f in wrong), wrong
