@@ -66,6 +66,7 @@ struct log {
     _Atomic bool stop;
     pthread_t thread;
     bool running;
+    bool muted;   /* while it does not run */
     bool journal; /* standard error is the journal */
     bool colour;
     time_t second; /* whose text this is: many lines are of one second */
@@ -497,6 +498,11 @@ uint64_t log_lost(void)
     return atomic_load_explicit(&the_log.lost, memory_order_relaxed);
 }
 
+void log_mute(void)
+{
+    the_log.muted = true;
+}
+
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
     struct queue *q = the_log.running ? &the_log.queues[the_log.n_queues - 1] : NULL;
@@ -513,6 +519,8 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(line->text + n, sizeof(line->text) - (size_t)n, fmt, args);
     va_end(args);
+    if (!q && the_log.muted)
+        return;
     if (!q) {
         dprintf(STDERR_FILENO, "level=%s %s\n", level_name(level), line->text);
         return;

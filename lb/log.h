@@ -53,6 +53,10 @@ struct session_record {
  */
 int log_start(uint32_t workers);
 
+/* For programs that tell what they find in their own words: lines of log_event() go nowhere, unless a log is
+ * started. */
+void log_mute(void);
+
 /* Writes what is queued, unless standard error takes nothing for two seconds, and stops the writer. Lines
  * after this go straight to standard error again. */
 void log_stop(void);

@@ -6,8 +6,11 @@
 #include "tools/doctor/checks.h"
 
 #include "tools/doctor/check_host.h"
+#include "tools/doctor/check_network.h"
 
 #include <string.h>
+
+#define SENDS (NEEDS_CONFIG | NEEDS_ROOT)
 
 const struct check doctor_checks[] = {
     /* without these postern does not start */
@@ -33,6 +36,13 @@ const struct check doctor_checks[] = {
     {"firewall", "the firewall lets clients in, and answers of backends", NEEDS_CONFIG | NEEDS_ROOT,
         check_firewall},
     {"router-adverts", "the default route of IPv6 stays", 0, check_router_advertisements},
+    /* the same by sending, and what backends make of it */
+    {"return-path", "sessions reach each backend, and its answers come back here", SENDS, check_return_path},
+    {"proxy-protocol", "each backend expects the PROXY header that it is sent", SENDS, check_proxy},
+    {"proxy-strangers", "ports that believe PROXY headers are closed to strangers", SENDS, check_strangers},
+    {"gateway-trust", "no backend relays for this gateway's own addresses", SENDS, check_trust},
+    {"path-mtu", "packets of full size reach the backends", SENDS, check_path_mtu},
+    {"outside", "the world reaches the VIPs", NEEDS_CONFIG, check_outside},
     /* what makes it slower, or hides something */
     {"forwarding", "sessions can dissolve", NEEDS_CONFIG, check_forwarding},
     {"tcp", "the kernel's settings of TCP", 0, check_tcp},

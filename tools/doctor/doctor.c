@@ -11,9 +11,11 @@
 #include "control/config/config.h"
 #include "control/kernel/preflight.h"
 #include "control/roster/roster.h"
+#include "log.h"
 #include "snapshot.h"
 #include "tools/doctor/checks.h"
 #include "tools/doctor/config_files.h"
+#include "tools/doctor/network.h"
 #include "tools/doctor/report.h"
 #include "tools/posternctl/client.h"
 #include "tools/posternctl/command.h"
@@ -119,6 +121,7 @@ static void ask_daemon(struct doctor *d)
 static void forget(struct doctor *d)
 {
     findings_done(&d->findings);
+    network_free(d->network);
     json_decref(d->status);
     snapshot_free(d->snapshot);
     config_free(d->config);
@@ -216,6 +219,7 @@ int doctor_run(const struct doctor_options *o)
         return list_checks();
     if (!knows_all(o->only))
         return EXIT_BAD_USAGE;
+    log_mute(); /* what the daemon's code would log is told as findings */
     read_config(&d);
     ask_daemon(&d);
     for (size_t i = 0; i < n_doctor_checks; i++)

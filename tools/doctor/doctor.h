@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 struct config;
+struct network;
 struct snapshot;
 
 struct doctor_options {
@@ -37,6 +38,7 @@ struct doctor {
     /* What runs goes by another file, so nothing that this one needs is there yet; or by an older one, so
      * some is not. */
     bool is_draft, is_changed;
+    struct network *network; /* what sending has shown (network.h); NULL until a check has asked for it */
     struct findings findings;
     const struct check *now; /* the check that runs */
 };

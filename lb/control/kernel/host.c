@@ -566,6 +566,14 @@ bool host_is_settled(const struct host *h, bool shared)
     return true;
 }
 
+bool host_has_ours(const struct host *h)
+{
+    for (size_t i = 0; i < h->n_items; i++)
+        if (h->items[i].state == STATE_KEEP || h->items[i].state == STATE_REMOVE)
+            return true;
+    return false;
+}
+
 int host_undo(struct host *h)
 {
     size_t removed = 0;

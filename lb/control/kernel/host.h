@@ -47,6 +47,9 @@ int host_apply(struct host *h, bool shared);
 /* True when host_apply() has nothing to do. */
 bool host_is_settled(const struct host *h, bool shared);
 
+/* True when anything on the host carries our mark. */
+bool host_has_ours(const struct host *h);
+
 /* Removes everything that carries our mark, now. 0 or the first -errno, after logging what failed. */
 int host_undo(struct host *h);
 

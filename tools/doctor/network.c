@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Happy path: one round, in which every backend greets a session. Failure paths: those that do not answer are
+ * asked from this gateway's own address, and pinged as the stranger; those that answer but do not greet are
+ * asked with the other kinds of header. While a return path of our own is up, signals wait: it is taken away
+ * before they end the program.
+ * Called by the checks that judge it.
+ */
+#include "tools/doctor/network.h"
+
+#include "base/fd.h"
+#include "tools/doctor/doctor.h"
+#include "tools/doctor/return_path.h"
+#include "tools/posternctl/document.h"
+#include "tools/posternctl/memory.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const sa_family_t families[] = {AF_INET, AF_INET6};
+
+/* Probes of one round. */
+struct round {
+    struct probe **list;
+    size_t n;
+};
+
+static struct probe *add_probe(struct round *r, const struct probe_plan *plan)
+{
+    struct probe *p = must(calloc(1, sizeof(*p)));
+
+    p->plan = *plan;
+    r->list = must(realloc(r->list, (r->n + 1) * sizeof(struct probe *)));
+    return r->list[r->n++] = p;
+}
+
+static int run_round(struct round *r)
+{
+    int error = r->n > 0 ? probes_run(r->list, r->n) : 0;
+
+    free(r->list);
+    *r = (struct round){0};
+    return error;
+}
+
+/* ---- targets ------------------------------------------------------------------------------------------ */
+
+static const union addr *stranger_of(const struct network *n, const struct target *t)
+{
+    return &n->strangers[t->address->sa.sa_family == AF_INET6];
+}
+
+/* Which address of ours the kernel would use, asked with a socket that sends nothing. */
+static void find_gateway(struct target *t)
+{
+    socklen_t len = sizeof(t->gateway);
+    int fd = socket(t->address->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || connect(fd, &t->address->sa, addr_len(t->address)) < 0 ||
+        getsockname(fd, &t->gateway.sa, &len) < 0) {
+        t->route_error = errno;
+        t->gateway = (union addr){0};
+    } else {
+        addr_set_port(&t->gateway, 0);
+    }
+    fd_close(&fd);
+}
+
+static void list_targets(struct network *n, const struct snapshot *s)
+{
+    char host[ADDR_TEXT_MAX];
+
+    n->targets = must(calloc((size_t)s->n_backends * 2 + 1, sizeof(*n->targets)));
+    for (uint32_t i = 0; i < s->n_backends; i++)
+        for (unsigned f = 0; f < 2; f++) {
+            const struct snapshot_backend *b = &s->backends[i];
+            struct target *t = &n->targets[n->n];
+            t->address = snapshot_backend_addr(b, families[f]);
+            if (!t->address)
+                continue;
+            t->backend = b;
+            t->pool = &s->pools[b->pool];
+            addr_format_host(t->address, host);
+            snprintf(t->name, sizeof(t->name), "backend %s/%s (%s port %u)", t->pool->name, b->name, host,
+                addr_port(t->address));
+            find_gateway(t);
+            if (b->weight == 0 && b->reserve == 0)
+                t->untested = "it takes no sessions: its state, or its weight";
+            n->n++;
+        }
+}
+
+struct probe_plan target_session(const struct network *n, const struct doctor *d, const struct target *t)
+{
+    struct probe_plan plan = {
+        .to = *t->address,
+        .header = t->backend->proxy,
+        .talk = {.host = d->snapshot->host_name},
+        .large = true,
+        .connect_ms = t->pool->connect_timeout_ms,
+        .timeout_ms = t->pool->check.timeout_ms,
+    };
+
+    if (t->backend->source == SOURCE_CLIENT)
+        plan.from = *stranger_of(n, t);
+    plan.client = *stranger_of(n, t);
+    return plan;
+}
+
+/* ---- rounds ------------------------------------------------------------------------------------------- */
+
+static bool connected(const struct probe *p)
+{
+    return p && p->reach == REACH_CONNECTED;
+}
+
+static int first_round(struct network *n, const struct doctor *d)
+{
+    struct round round = {0};
+
+    for (size_t i = 0; i < n->n; i++) {
+        struct target *t = &n->targets[i];
+        struct probe_plan plan = target_session(n, d, t);
+        if (!t->untested)
+            t->trials[t->backend->proxy] = t->session = add_probe(&round, &plan);
+        /* Believed by anybody? Where sessions come from anybody's address that is no question. */
+        if (!t->untested && t->backend->proxy != PROXY_OFF && t->backend->source == SOURCE_GATEWAY) {
+            plan.from = *stranger_of(n, t);
+            plan.large = false;
+            t->stranger = add_probe(&round, &plan);
+        }
+    }
+    return run_round(&round);
+}
+
+/* Who did not come through is asked why, in another way. */
+static int second_round(struct network *n, const struct doctor *d)
+{
+    struct round round = {0};
+
+    for (size_t i = 0; i < n->n; i++) {
+        struct target *t = &n->targets[i];
+        if (!t->session || trial_of(t->session) == TRIAL_CLEAN)
+            continue;
+        struct probe_plan plan = target_session(n, d, t);
+        plan.large = false;
+        if (!connected(t->session)) {
+            plan.from = plan.client = (union addr){0};
+            t->own = add_probe(&round, &plan);
+            (void)tap_ping(stranger_of(n, t), t->address);
+            continue;
+        }
+        for (int kind = PROXY_OFF; kind < PROXY_KINDS; kind++) {
+            plan.header = (enum pool_proxy)kind;
+            if (!t->trials[kind])
+                t->trials[kind] = add_probe(&round, &plan);
+        }
+    }
+    return run_round(&round);
+}
+
+static void read_tap(struct network *n, const struct snapshot *s, struct tap *tap)
+{
+    union addr *addresses = must(calloc(n->n + 1, sizeof(*addresses)));
+    struct tap_seen *seen = must(calloc(n->n + 1, sizeof(*seen)));
+
+    for (size_t i = 0; i < n->n; i++)
+        addresses[i] = *n->targets[i].address;
+    tap_read(tap, addresses, seen, (unsigned)n->n);
+    for (size_t i = 0; i < n->n; i++) {
+        struct target *t = &n->targets[i];
+        t->tap = seen[i];
+        t->other_way = seen[i].tcp && !connected(t->session) && !return_path_leads(s, t->backend, seen[i].in);
+    }
+    free(addresses);
+    free(seen);
+}
+
+/* Since the host was started; 0 where the kernel does not tell. */
+static uint64_t rp_filter_drops(void)
+{
+    char names[4096], values[4096];
+    uint64_t drops = 0;
+    FILE *f = fopen("/proc/self/net/netstat", "re");
+
+    if (f && fgets(names, sizeof(names), f) && fgets(values, sizeof(values), f)) {
+        char *name, *value, *more_names = names, *more_values = values;
+        while ((name = strsep(&more_names, " \n")) && (value = strsep(&more_values, " \n")))
+            if (strcmp(name, "IPReversePathFilter") == 0)
+                drops = strtoull(value, NULL, 10);
+    }
+    if (f)
+        fclose(f);
+    return drops;
+}
+
+static int send_all(struct network *n, const struct doctor *d)
+{
+    struct tap *tap = NULL;
+    uint64_t drops = rp_filter_drops();
+
+    n->tapped = tap_open(&n->strangers[0], &n->strangers[1], &tap) == 0;
+    int error = first_round(n, d);
+    n->rp_filter = rp_filter_drops() > drops;
+    if (!error)
+        error = second_round(n, d);
+    if (n->tapped)
+        read_tap(n, d->snapshot, tap);
+    tap_close(tap);
+    return error;
+}
+
+/* ---- the return path ---------------------------------------------------------------------------------- */
+
+/* Whether the running postern has this address in a pool whose sessions come from the client's. */
+static bool known_to_daemon(json_t *status, const struct target *t)
+{
+    json_t *one, *pool = named(json_object_get(status, "pools"), t->pool->name, strlen(t->pool->name));
+    json_t *backend = named(json_object_get(pool, "backends"), t->backend->name, strlen(t->backend->name));
+    union addr a;
+    size_t i;
+
+    if (strcmp(text_of(pool, "source"), "client") != 0)
+        return false;
+    json_array_foreach (json_object_get(backend, "addresses"), i, one)
+        if (json_is_string(one) && addr_parse(json_string_value(one), &a) == 0 &&
+            addr_same_host(&a, t->address) && addr_port(&a) == addr_port(t->address))
+            return true;
+    return false;
+}
+
+/* Which backends nobody keeps a return path for, although the tests need one. True when there are any. */
+static bool list_unknown(struct network *n, const struct doctor *d, bool *wanted)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < n->n; i++) {
+        struct target *t = &n->targets[i];
+        bool needed = t->backend->source == SOURCE_CLIENT || t->backend->proxy != PROXY_OFF;
+        bool kept = t->backend->source == SOURCE_CLIENT && d->running &&
+                    (!d->status || known_to_daemon(d->status, t));
+        if (!needed || kept || t->gateway.sa.sa_family == AF_UNSPEC)
+            continue;
+        wanted[t->backend - d->snapshot->backends] = any = true;
+    }
+    return any;
+}
+
+static void block_signals(sigset_t *ret_before)
+{
+    sigset_t all;
+
+    sigemptyset(&all);
+    sigaddset(&all, SIGINT);
+    sigaddset(&all, SIGTERM);
+    sigaddset(&all, SIGHUP);
+    sigprocmask(SIG_BLOCK, &all, ret_before);
+}
+
+static void look(struct network *n, const struct doctor *d)
+{
+    bool *wanted = must(calloc((size_t)d->snapshot->n_backends + 1, sizeof(*wanted)));
+    struct return_path *path = NULL;
+    sigset_t before;
+
+    bool needed = list_unknown(n, d, wanted);
+    block_signals(&before);
+    if (needed)
+        path = return_path_up(d->snapshot, wanted, d->running, n->why);
+    n->temporary = path != NULL;
+    for (size_t i = 0; i < n->n; i++)
+        if (needed && !path && wanted[n->targets[i].backend - d->snapshot->backends])
+            n->targets[i].untested = n->why;
+    int error = send_all(n, d);
+    return_path_down(path);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    free(wanted);
+    if (error)
+        for (size_t i = 0; i < n->n; i++)
+            n->targets[i].untested = "waiting for answers failed";
+}
+
+const struct network *network_look(struct doctor *d)
+{
+    if (d->network)
+        return d->network;
+    struct network *n = must(calloc(1, sizeof(*n)));
+    (void)addr_parse_default(STRANGER_V4, 0, &n->strangers[0]);
+    (void)addr_parse_default(STRANGER_V6, 0, &n->strangers[1]);
+    list_targets(n, d->snapshot);
+    look(n, d);
+    return d->network = n;
+}
+
+void network_free(struct network *n)
+{
+    if (!n)
+        return;
+    for (size_t i = 0; i < n->n; i++) {
+        struct target *t = &n->targets[i];
+        for (int kind = PROXY_OFF; kind < PROXY_KINDS; kind++)
+            free(t->trials[kind]); /* `session` is one of them */
+        free(t->own);
+        free(t->stranger);
+    }
+    free(n->targets);
+    free(n);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What comes in for addresses that are nobody's: a look at the packets on all interfaces, before any rule,
+ * program or firewall of this host has seen them. It tells an answer that never came from one that got lost
+ * here. Needs CAP_NET_RAW.
+ */
+#ifndef DOCTOR_TAP_H
+#define DOCTOR_TAP_H
+
+#include "base/addr.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+
+struct tap;
+
+/* From now on, for these two addresses; AF_UNSPEC: not of that family. 0 or -errno. */
+int tap_open(const union addr *v4, const union addr *v6, struct tap **ret);
+void tap_close(struct tap *t); /* NULL is accepted */
+
+/* Sends an ICMP echo request from this address. 0 or -errno. */
+int tap_ping(const union addr *from, const union addr *to);
+
+/* Of one backend's answers, so far. */
+struct tap_seen {
+    bool any, tcp, echo, error; /* came in: TCP from its port, an echo reply, an ICMP error about it */
+    bool sent_on;               /* and went out again: this host forwarded it */
+    bool prohibited;            /* the error says that a firewall forbids it */
+    char in[IF_NAMESIZE];       /* where TCP came in, or else the echo reply; "" */
+    char out[IF_NAMESIZE];      /* and went out again */
+    union addr error_from;      /* who sent the error */
+};
+
+/* Takes in what has come until now. Each `seen` belongs to the backend of the same place. */
+void tap_read(struct tap *t, const union addr *backends, struct tap_seen *seen, unsigned n);
+
+#endif
