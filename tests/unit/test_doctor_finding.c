@@ -4,7 +4,7 @@
 
 #include "tools/doctor/doctor.h"
 
-static const struct check first = {.id = "first"}, second = {.id = "second"};
+static const struct doctor_check first = {.id = "first"}, second = {.id = "second"};
 
 static void texts_are_lines_without_what_moves_a_cursor(void **state)
 {

@@ -144,7 +144,7 @@ static const char *what_is_missing(const struct doctor *d, unsigned needs)
     return NULL;
 }
 
-static void run_check(struct doctor *d, const struct check *check)
+static void run_check(struct doctor *d, const struct doctor_check *check)
 {
     const char *missing = what_is_missing(d, check->needs);
     size_t before = d->findings.n;
@@ -158,7 +158,7 @@ static void run_check(struct doctor *d, const struct check *check)
         doctor_note(d, VERDICT_OK, "%s", check->title);
 }
 
-static bool is_asked_for(const char *only, const struct check *check)
+static bool is_asked_for(const char *only, const struct doctor_check *check)
 {
     size_t n = strlen(check->id);
 
