@@ -24,10 +24,8 @@ int tap_ping(const union addr *from, const union addr *to);
 /* Of one backend's answers, so far. */
 struct tap_seen {
     bool any, tcp, echo, error; /* came in: TCP from its port, an echo reply, an ICMP error about it */
-    bool sent_on;               /* and went out again: this host forwarded it */
     bool prohibited;            /* the error says that a firewall forbids it */
     char in[IF_NAMESIZE];       /* where TCP came in, or else the echo reply; "" */
-    char out[IF_NAMESIZE];      /* and went out again */
     union addr error_from;      /* who sent the error */
 };
 

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Zones, and the resolver that backends are looked up with. Called by doctor.c. */
+#include "base/clock.h"
+#include "base/resolver.h"
+#include "control/config/config.h"
+#include "control/config/config_discover.h"
+#include "control/config/config_values.h"
+#include "control/roster/zones.h"
+#include "tools/doctor/check_host.h"
+#include "tools/doctor/doctor.h"
+
+#include <arpa/nameser.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unbound.h>
+
+#define ANSWER_MS 5000
+
+/* ---- zones -------------------------------------------------------------------------------------------- */
+
+static bool has_zone(const struct config_pool *pool, const char *zone)
+{
+    const struct config_backend *backends = pool->backends.items;
+
+    for (uint32_t i = 0; i < pool->backends.n; i++)
+        if (strcmp(backends[i].zone, zone) == 0)
+            return true;
+    return false;
+}
+
+/* Of all pools; NULL: there is none. */
+static const char *other_zone(const struct config *c, const char *than)
+{
+    const struct config_pool *pools = c->pools.items;
+
+    for (uint32_t i = 0; i < c->pools.n; i++) {
+        const struct config_backend *backends = pools[i].backends.items;
+        for (uint32_t k = 0; k < pools[i].backends.n; k++)
+            if (backends[k].zone[0] && strcmp(backends[k].zone, than) != 0)
+                return backends[k].zone;
+    }
+    return NULL;
+}
+
+static void look_at_pool(struct doctor *d, const struct config_pool *pool)
+{
+    const struct config_backend *backends = pool->backends.items;
+    const char *own = d->config->gateway.zone, *first = pool->backends.n ? backends[0].zone : "";
+    bool alone = pool->backends.n > 1 && first[0] && !config_discovers(pool);
+
+    for (uint32_t i = 1; i < pool->backends.n; i++)
+        alone &= strcmp(backends[i].zone, first) == 0;
+    if (alone && (other_zone(d->config, first) || (own[0] && strcmp(own, first) != 0))) {
+        struct finding *f = doctor_find(d, VERDICT_WARNING, "pool %s", pool->name);
+        finding_say(f, TRIED, "counted the zones of its backends");
+        finding_say(f, SEEN, "all %u stand in %s", pool->backends.n, first);
+        finding_say(f, WHY, "when that zone fails, nobody takes this pool's mail");
+        finding_say(
+            f, MEND, "# add a backend of another zone to pools.%s in %s", pool->name, d->options->file);
+    } else if (first[0] && own[0] && !has_zone(pool, own) && pool->zones != ZONES_OFF &&
+               !config_discovers(pool)) {
+        struct finding *f = doctor_find(d, VERDICT_WARNING, "pool %s", pool->name);
+        finding_say(f, TRIED, "looked for backends in the gateway's zone, %s", own);
+        finding_say(f, SEEN, "there are none; the first one stands in %s", first);
+        finding_say(f, WHY,
+            "every session goes to another zone; if the name is only mistyped, the near backends are not "
+            "known to be near");
+        finding_say(
+            f, MEND, "# let gateway.zone in %s be written as the zone of its backends is", d->options->file);
+    }
+}
+
+void check_zones(struct doctor *d)
+{
+    const struct config_pool *pools = d->config->pools.items;
+
+    if (!d->config->gateway.zone[0] && other_zone(d->config, "")) {
+        struct finding *f = doctor_find(d, VERDICT_WARNING, "gateway %s", d->config->gateway.name);
+        finding_say(f, TRIED, "read gateway.zone");
+        finding_say(f, SEEN, "it is not set, and backends have zones (%s)", other_zone(d->config, ""));
+        finding_say(f, WHY,
+            "no backend counts as near: sessions go to all zones alike, at the price of the traffic between "
+            "them");
+        finding_say(
+            f, MEND, "# in %s: gateway: {zone: ...}, one of those that backends have", d->options->file);
+        return;
+    }
+    for (uint32_t i = 0; i < d->config->pools.n; i++)
+        look_at_pool(d, &pools[i]);
+}
+
+/* ---- the resolver ------------------------------------------------------------------------------------- */
+
+struct question {
+    bool done;
+    char why[128]; /* "": there is an answer */
+    bool exists;
+};
+
+static void on_answer(void *arg, int error, struct ub_result *result)
+{
+    struct question *q = arg;
+    const char *why = resolver_failure(error, result);
+
+    q->done = true;
+    q->exists = !why && result->havedata;
+    snprintf(q->why, sizeof(q->why), "%s", why ? why : "");
+    ub_resolve_free(result);
+}
+
+static struct question ask(struct ub_ctx *ctx, const char *name, int type)
+{
+    struct question q = {.done = false};
+    uint64_t end_ms = clock_now_ms() + ANSWER_MS;
+    int id = 0;
+
+    if (ub_resolve_async(ctx, name, type, ns_c_in, &q, on_answer, &id))
+        snprintf(q.why, sizeof(q.why), "the question cannot be asked");
+    for (uint64_t now = clock_now_ms(); !q.done && !q.why[0] && now < end_ms; now = clock_now_ms()) {
+        struct pollfd wait = {.fd = ub_fd(ctx), .events = POLLIN};
+        if (poll(&wait, 1, (int)(end_ms - now)) > 0)
+            (void)ub_process(ctx);
+    }
+    if (!q.done && !q.why[0]) {
+        (void)ub_cancel(ctx, id);
+        snprintf(q.why, sizeof(q.why), "no answer within %d s", ANSWER_MS / 1000);
+    }
+    return q;
+}
+
+static void tell_answer(struct doctor *d, const char *name, const char *resolver, const struct question *q)
+{
+    struct finding *f = doctor_find(d, VERDICT_FAILED, "name %s", name);
+
+    finding_say(f, TRIED, "asked %s for it", resolver[0] ? resolver : "the resolver of this host");
+    finding_say(f, SEEN, "%s", q->why[0] ? q->why : "there is no such name, or it has no such record");
+    finding_say(f, WHY,
+        "backends that are found there are not: those found last stay, after a restart there are none");
+    if (q->why[0])
+        finding_say(f, MEND,
+            "# look whether it answers others, and correct gateway.resolver or /etc/resolv.conf:\ndig %s%s "
+            "%s",
+            resolver[0] ? "@" : "", resolver, name);
+    else
+        finding_say(
+            f, MEND, "# add the record to its zone, or correct discover: {dns: ...} in %s", d->options->file);
+}
+
+static void look_up_pools(struct doctor *d, struct ub_ctx *ctx)
+{
+    const struct config_pool *pools = d->config->pools.items;
+    const char *resolver = d->config->gateway.resolver;
+
+    for (uint32_t i = 0; i < d->config->pools.n; i++) {
+        const struct config_discover *discover = &pools[i].discover;
+        if (!discover->dns[0])
+            continue;
+        bool srv = discover->type == DISCOVER_SRV;
+        struct question q = ask(ctx, discover->dns, srv ? ns_t_srv : ns_t_a);
+        if (!q.exists && !q.why[0] && !srv)
+            q = ask(ctx, discover->dns, ns_t_aaaa);
+        if (!q.exists)
+            tell_answer(d, discover->dns, resolver, &q);
+    }
+}
+
+static bool looks_up(const struct config *c)
+{
+    const struct config_pool *pools = c->pools.items;
+
+    for (uint32_t i = 0; i < c->pools.n; i++)
+        if (pools[i].discover.dns[0])
+            return true;
+    return false;
+}
+
+void check_resolver(struct doctor *d)
+{
+    const char *resolver = d->config->gateway.resolver;
+    struct ub_ctx *ctx = NULL;
+    union addr server;
+
+    if (!looks_up(d->config)) {
+        doctor_note(d, VERDICT_SKIPPED, "no pool looks names up");
+        return;
+    }
+    bool given = resolver[0] && config_resolver_parse(resolver, &server) == 0;
+    int error = resolver_new(given ? &server : NULL, NULL, 0, &ctx);
+    if (error) {
+        doctor_note(d, VERDICT_SKIPPED, "libunbound cannot be set up: %s", strerror(-error));
+        return;
+    }
+    look_up_pools(d, ctx);
+    ub_ctx_delete(ctx);
+}
