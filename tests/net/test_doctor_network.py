@@ -247,12 +247,13 @@ def servers(lab, tmp_path_factory):
     with contextlib.ExitStack() as stack:
         running = {}
 
-        def serve(kind):
-            if kind not in running:
+        def serve(kind, **kw):
+            wanted = (kind, *sorted(kw.items()))
+            if wanted not in running:
                 stack.close()
                 running.clear()
-                running[kind] = stack.enter_context(kind(lab.backends[1], tmp_path_factory.mktemp("mta")))
-            return running[kind]
+                running[wanted] = stack.enter_context(kind(lab.backends[1], tmp_path_factory.mktemp("mta"), **kw))
+            return running[wanted]
         yield serve
 
 
@@ -267,3 +268,60 @@ def test_a_header_that_does_not_agree_is_named_with_the_line_that_mends_it(lab, 
         assert line is None or line in mend, found
         # Without a header the gateway's address would hide the client's: that is never told to be the way out.
         assert (f"proxy_protocol: {right}" in mend) == (right != "off" or settings.get("source") != "gateway"), found
+
+
+def closed_to_strangers(namespace, port=PROXY):
+    return firewall(namespace, f"ip saddr != 10.2.0.1 tcp dport {port} drop", f"ip6 saddr != 2001:db8:2::1 tcp dport {port} drop")
+
+
+@pytest.mark.parametrize("kind, port, settings", [
+    (Postfix, PROXY, NAMED_V1), (Postfix, PROXY, NAMED_V2), (Exim, DIRECT, OFF), (Exim, PROXY, NAMED_V2), (OpenSmtpd, DIRECT, OFF),
+    (OpenSmtpd, PROXY, NAMED_V2), (Haraka, DIRECT, OFF), (Haraka, DIRECT, NAMED_V1)],
+    ids=lambda value: value.__name__ if isinstance(value, type) else value["proxy_protocol"] if isinstance(value, dict) else str(value))
+def test_a_right_setup_has_no_finding(lab, servers, kind, port, settings):
+    servers(kind)
+    patient = Patient(lab, inbound(lab.backends[1:], port=port, **settings))
+    # Exim and Haraka know their gateways themselves.
+    with closed_to_strangers(lab.backends[1]) if kind in (Postfix, OpenSmtpd) else contextlib.nullcontext():
+        report = patient.assert_well()
+    told = {f["check"]: text(f, "seen") for f in report["findings"]}
+    assert "refused to relay" in told["gateway-trust"] and "greet, and understand" in told["proxy-protocol"], told
+
+
+def test_a_port_that_believes_strangers_headers_is_found_and_its_mend_closes_it(lab, postfix):
+    backend = lab.backends[0]
+    patient = Patient(lab, inbound([backend], port=PROXY, **NAMED_V2))
+    found = grave(patient.report())
+    assert [f["check"] for f in found] == ["proxy-strangers"] * 2
+    assert "it was believed" in text(found[0], "seen")
+    with firewall(backend):
+        for f in found:
+            backend.run("sh", "-c", text(f, "mend"))
+        report = patient.assert_well()
+    assert any("believe none of a stranger" in text(f, "seen") for f in report["findings"]), report["findings"]
+
+
+@pytest.mark.parametrize("settings", [OFF, NAMED_V2], ids=["plain", "v2"])
+def test_a_server_that_trusts_the_gateway_is_found(lab, servers, settings):
+    backend = lab.backends[1]
+    port = DIRECT if settings is OFF else PROXY
+    patient = Patient(lab, inbound([backend], port=port, **settings))
+    mta = servers(Postfix, mynetworks="10.2.0.0/24 [2001:db8:2::]/64")
+    mark = mta.log.mark()
+    with closed_to_strangers(backend):
+        found = grave(patient.report())
+    mta.log.wait_for(r"disconnect .* rcpt=1 rset=1 quit=1", since=mark)
+    assert not mta.log.find("data=", since=mark)
+    assert [f["check"] for f in found] == ["gateway-trust"] * 2, found
+    assert "this gateway's own address 10.2.0.1" in text(found[0], "tried") and "mynetworks" in text(found[0], "mend")
+    assert "2001:db8:2::1" in text(found[1], "tried")
+
+
+def test_a_path_that_swallows_large_packets_is_found(lab, postfix):
+    backend = lab.backends[0]
+    patient = Patient(lab, inbound([backend]))
+    with firewall(backend, "iifname eth0 ip version 4 meta length > 1300 drop", hook="prerouting"):
+        found = grave(patient.report())
+    assert [f["check"] for f in found] == ["path-mtu"], found
+    assert "never got this one" in text(found[0], "seen") and "tracepath 10.2.0.11" in found[0]["mend"]
+    patient.assert_well()

@@ -8,6 +8,7 @@
  */
 #include "tools/doctor/network.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "bpf/abi.h"
 #include "tools/doctor/doctor.h"
@@ -24,6 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define PING_MS 500
 
 static const sa_family_t families[] = {AF_INET, AF_INET6};
 
@@ -137,6 +140,11 @@ static int first_round(struct network *n, const struct doctor *d)
     return run_round(&round);
 }
 
+static void ping(const struct network *n, struct target *t)
+{
+    t->pinged = tap_ping(stranger_of(n, t), t->address) == 0;
+}
+
 /* Who did not come through is asked why, in another way. */
 static int second_round(struct network *n, const struct doctor *d)
 {
@@ -144,6 +152,8 @@ static int second_round(struct network *n, const struct doctor *d)
 
     for (size_t i = 0; i < n->n; i++) {
         struct target *t = &n->targets[i];
+        if (t->stranger && t->stranger->reach == REACH_SILENT)
+            ping(n, t);
         if (!t->session || trial_of(t->session) == TRIAL_CLEAN)
             continue;
         struct probe_plan plan = target_session(n, d, t);
@@ -151,7 +161,7 @@ static int second_round(struct network *n, const struct doctor *d)
         if (!connected(t->session)) {
             plan.from = plan.client = (union addr){0};
             t->own = add_probe(&round, &plan);
-            (void)tap_ping(stranger_of(n, t), t->address);
+            ping(n, t);
             continue;
         }
         for (int kind = PROXY_OFF; kind < PROXY_KINDS; kind++) {
@@ -182,6 +192,25 @@ static void read_tap(struct network *n, struct tap *tap, bool first)
     free(seen);
 }
 
+static bool is_ping_awaited(const struct network *n)
+{
+    for (size_t i = 0; i < n->n; i++)
+        if (n->targets[i].pinged && !n->targets[i].tap.echo)
+            return true;
+    return false;
+}
+
+static void await_pings(struct network *n, struct tap *tap)
+{
+    uint64_t now = clock_now_ms(), end = now + PING_MS;
+
+    read_tap(n, tap, false);
+    for (; now < end && is_ping_awaited(n); now = clock_now_ms()) {
+        tap_wait(tap, (unsigned)(end - now));
+        read_tap(n, tap, false);
+    }
+}
+
 /* Of one that was not connected, while the return path is there. */
 static void look_closer(const struct network *n, const struct snapshot *s, struct target *t)
 {
@@ -207,7 +236,7 @@ static int send_all(struct network *n, const struct doctor *d)
     if (!error)
         error = second_round(n, d);
     if (n->tapped)
-        read_tap(n, tap, false);
+        await_pings(n, tap);
     tap_close(tap);
     for (size_t i = 0; i < n->n; i++) {
         struct target *t = &n->targets[i];

@@ -32,6 +32,7 @@ struct target {
     int route_error;    /* errno */
     char name[SETUP_NAME_MAX];
     const char *untested; /* why no connection was made; NULL: one was */
+    bool pinged;          /* as the stranger */
     bool led_away;        /* an answer came, and the rules lead it on */
     bool silent;          /* nobody on the link answers for its address */
     bool other_way;       /* an answer came by an interface that leads to no backend */

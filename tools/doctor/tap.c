@@ -19,6 +19,7 @@
 #include <netinet/ip6.h>
 #include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -202,6 +203,12 @@ void tap_read(struct tap *t, const union addr *backends, struct tap_seen *seen, 
             sort(&p, &where, backends, seen, n);
         len = sizeof(where);
     }
+}
+
+void tap_wait(struct tap *t, unsigned ms)
+{
+    struct pollfd readable = {.fd = t->fd, .events = POLLIN};
+    (void)poll(&readable, 1, (int)ms);
 }
 
 /* ---- ping --------------------------------------------------------------------------------------------- */
