@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """posternctl doctor, run in a lab's gateway: beside a daemon, or by its configuration alone."""
-import contextlib
+import ctypes
 import json
+import os
+import socket
+import struct
 import subprocess
 
 from admin import AdminPostern
@@ -34,14 +37,45 @@ class Doctor:
 
     def wrong(self, *options, **kw):
         """The findings that are not right, but those of the machine."""
-        return [f for f in self.look(*options, **kw)["findings"]
-                if f["verdict"] in ("failed", "warning") and f["check"] not in HOST_ONLY]
+        return self.grave(self.look(*options, **kw))
+
+    @staticmethod
+    def grave(found):
+        return [f for f in found["findings"] if f["verdict"] in ("failed", "warning") and f["check"] not in HOST_ONLY]
+
+    def status(self):
+        return json.loads(self.postern.ask("show status"))
 
 
 def plain(lab, gateway=None, **settings):
     return configuration([pool(backend_lines(lab.backends), **settings)], gateway=gateway)
 
 
-@contextlib.contextmanager
-def nothing_running():
-    yield
+BPF_TCX_INGRESS, LINK_TCX = 46, 11
+
+
+def detach_program(namespace, interface, name):
+    """Takes a program from an interface, as somebody with bpftool would: bpftool link detach id ..."""
+    bpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
+    with namespace.entered():
+        index = socket.if_nametoindex(interface)
+        ids, count = (ctypes.c_uint32 * 64)(), ctypes.c_uint32(64)
+        assert bpf.bpf_prog_query(index, BPF_TCX_INGRESS, 0, None, ids, ctypes.byref(count)) == 0
+    program = next(i for i in ids[:count.value] if _info(bpf, bpf.bpf_prog_get_fd_by_id(i), 256)[64:80].rstrip(b"\0").decode() == name)
+    link, found = ctypes.c_uint32(0), []
+    while bpf.bpf_link_get_next_id(link, ctypes.byref(link)) == 0:
+        fd = bpf.bpf_link_get_fd_by_id(link)
+        kind, _, of, _, where = struct.unpack_from("IIIII", _info(bpf, os.dup(fd), 64))
+        if (kind, of, where) == (LINK_TCX, program, index):
+            found.append(bpf.bpf_link_detach(fd))
+        os.close(fd)
+    assert found == [0]
+
+
+def _info(bpf, fd, size):
+    info, room = ctypes.create_string_buffer(size), ctypes.c_uint32(size)
+    try:
+        assert bpf.bpf_obj_get_info_by_fd(fd, info, ctypes.byref(room)) == 0
+        return info.raw
+    finally:
+        os.close(fd)

@@ -9,6 +9,7 @@
 #include "tools/doctor/check_host.h"
 #include "tools/doctor/doctor.h"
 #include "tools/doctor/firewall.h"
+#include "tools/doctor/process.h"
 #include "tools/doctor/setup.h"
 #include "tools/posternctl/document.h"
 
@@ -18,10 +19,12 @@
 
 #define LEGACY_TABLES "/proc/net/ip_tables_names"
 #define NEARLY_FULL_PERCENT 90
+#define SOME_PORT 50000 /* of a client, and of ours towards a backend */
 
 struct look {
     struct doctor *d;
     const json_t *ruleset;
+    uid_t uid; /* of postern */
 };
 
 /* NULL: they cannot be read. */
@@ -95,8 +98,12 @@ static const char *const inwards[2] = {"prerouting", "input"}, *const outwards[2
 static void follow_client(const struct look *l, const struct snapshot_vip *vip)
 {
     char address[ADDR_TEXT_MAX], what[128];
-    struct firewall_packet p = {
-        .v6 = vip->prefix.family == AF_INET6, .to = address, .to_port = vip->port, .state = "new"};
+    struct firewall_packet p = {.v6 = vip->prefix.family == AF_INET6,
+        .to = address,
+        .from_port = SOME_PORT,
+        .to_port = vip->port,
+        .state = "new",
+        .uid = FIREWALL_NOBODY};
 
     addr_prefix_format(&vip->prefix, address);
     snprintf(what, sizeof(what), "a client's first packet to %s port %u", address, vip->port);
@@ -115,14 +122,21 @@ static void follow_backend(const struct snapshot_backend *backend, const union a
         return;
     addr_format_host(address, host);
     setup_backend_name(l->d->snapshot, backend, address, name);
-    struct firewall_packet there = {
-        .v6 = v6, .to = host, .to_port = port, .interface = interface, .state = "new"};
+    struct firewall_packet there = {.v6 = v6,
+        .to = host,
+        .from_port = SOME_PORT,
+        .to_port = port,
+        .interface = interface,
+        .state = "new",
+        .uid = l->uid};
     struct firewall_packet back = {.v6 = v6,
         .from = host,
         .from_port = port,
+        .to_port = SOME_PORT,
         .interface = interface,
         .state = "established",
-        .mark = POSTERN_MARK};
+        .mark = POSTERN_MARK,
+        .uid = FIREWALL_NOBODY};
     snprintf(what, sizeof(what), "the first packet to %s", name);
     follow(l, &there, outwards, what, port, "dport");
     if (strcmp(there.state, "untracked") == 0)
@@ -134,13 +148,15 @@ static void follow_backend(const struct snapshot_backend *backend, const union a
 void check_firewall(struct doctor *d)
 {
     json_t *ruleset = read_ruleset();
-    struct look l = {.d = d, .ruleset = ruleset};
+    struct look l = {.d = d, .ruleset = ruleset, .uid = FIREWALL_NOBODY};
     char line[32];
+    gid_t ignored;
 
     if (!ruleset) {
         doctor_note(d, VERDICT_SKIPPED, "the rules of nftables cannot be read");
         return;
     }
+    (void)process_user(d, &l.uid, &ignored);
     for (uint32_t i = 0; i < d->snapshot->n_vips; i++)
         follow_client(&l, &d->snapshot->vips[i]);
     (void)routes_look(d->snapshot, follow_backend, &l);
@@ -201,7 +217,8 @@ void check_conntrack(struct doctor *d)
         for (uint32_t i = 0; i < d->snapshot->n_vips; i++) {
             struct firewall_packet p = {.v6 = d->snapshot->vips[i].prefix.family == AF_INET6,
                 .to_port = d->snapshot->vips[i].port,
-                .state = "new"};
+                .state = "new",
+                .uid = FIREWALL_NOBODY};
             tracked |= !firewall_judge(ruleset, "prerouting", &p).untracked;
         }
         if (tracked)

@@ -5,7 +5,6 @@
 #include "control/config/config.h"
 #include "control/config/config_discover.h"
 #include "control/config/config_values.h"
-#include "control/roster/zones.h"
 #include "tools/doctor/check_host.h"
 #include "tools/doctor/doctor.h"
 
@@ -18,16 +17,6 @@
 #define ANSWER_MS 5000
 
 /* ---- zones -------------------------------------------------------------------------------------------- */
-
-static bool has_zone(const struct config_pool *pool, const char *zone)
-{
-    const struct config_backend *backends = pool->backends.items;
-
-    for (uint32_t i = 0; i < pool->backends.n; i++)
-        if (strcmp(backends[i].zone, zone) == 0)
-            return true;
-    return false;
-}
 
 /* Of all pools; NULL: there is none. */
 static const char *other_zone(const struct config *c, const char *than)
@@ -43,6 +32,7 @@ static const char *other_zone(const struct config *c, const char *than)
     return NULL;
 }
 
+/* What else may be wrong with zones, the configuration is refused for. */
 static void look_at_pool(struct doctor *d, const struct config_pool *pool)
 {
     const struct config_backend *backends = pool->backends.items;
@@ -51,41 +41,19 @@ static void look_at_pool(struct doctor *d, const struct config_pool *pool)
 
     for (uint32_t i = 1; i < pool->backends.n; i++)
         alone &= strcmp(backends[i].zone, first) == 0;
-    if (alone && (other_zone(d->config, first) || (own[0] && strcmp(own, first) != 0))) {
-        struct finding *f = doctor_find(d, VERDICT_WARNING, "pool %s", pool->name);
-        finding_say(f, TRIED, "counted the zones of its backends");
-        finding_say(f, SEEN, "all %u stand in %s", pool->backends.n, first);
-        finding_say(f, WHY, "when that zone fails, nobody takes this pool's mail");
-        finding_say(
-            f, MEND, "# add a backend of another zone to pools.%s in %s", pool->name, d->options->file);
-    } else if (first[0] && own[0] && !has_zone(pool, own) && pool->zones != ZONES_OFF &&
-               !config_discovers(pool)) {
-        struct finding *f = doctor_find(d, VERDICT_WARNING, "pool %s", pool->name);
-        finding_say(f, TRIED, "looked for backends in the gateway's zone, %s", own);
-        finding_say(f, SEEN, "there are none; the first one stands in %s", first);
-        finding_say(f, WHY,
-            "every session goes to another zone; if the name is only mistyped, the near backends are not "
-            "known to be near");
-        finding_say(
-            f, MEND, "# let gateway.zone in %s be written as the zone of its backends is", d->options->file);
-    }
+    if (!alone || (!other_zone(d->config, first) && (!own[0] || strcmp(own, first) == 0)))
+        return;
+    struct finding *f = doctor_find(d, VERDICT_WARNING, "pool %s", pool->name);
+    finding_say(f, TRIED, "counted the zones of its backends");
+    finding_say(f, SEEN, "all %u stand in %s", pool->backends.n, first);
+    finding_say(f, WHY, "when that zone fails, nobody takes this pool's mail");
+    finding_say(f, MEND, "# add a backend of another zone to pools.%s in %s", pool->name, d->options->file);
 }
 
 void check_zones(struct doctor *d)
 {
     const struct config_pool *pools = d->config->pools.items;
 
-    if (!d->config->gateway.zone[0] && other_zone(d->config, "")) {
-        struct finding *f = doctor_find(d, VERDICT_WARNING, "gateway %s", d->config->gateway.name);
-        finding_say(f, TRIED, "read gateway.zone");
-        finding_say(f, SEEN, "it is not set, and backends have zones (%s)", other_zone(d->config, ""));
-        finding_say(f, WHY,
-            "no backend counts as near: sessions go to all zones alike, at the price of the traffic between "
-            "them");
-        finding_say(
-            f, MEND, "# in %s: gateway: {zone: ...}, one of those that backends have", d->options->file);
-        return;
-    }
     for (uint32_t i = 0; i < d->config->pools.n; i++)
         look_at_pool(d, &pools[i]);
 }

@@ -35,13 +35,14 @@ const struct check doctor_checks[] = {
     {"programs", "postern's eBPF programs are attached", NEEDS_CONFIG | NEEDS_ROOT, check_programs},
     {"firewall", "the firewall lets clients in, and answers of backends", NEEDS_CONFIG | NEEDS_ROOT,
         check_firewall},
-    /* what sending shows */
+    {"router-adverts", "the default route of IPv6 stays", 0, check_router_advertisements},
+    /* the same by sending, and what backends make of it */
     {"return-path", "sessions reach each backend, and its answers come back here", SENDS, check_return_path},
     {"proxy-protocol", "each backend expects the PROXY header that it is sent", SENDS, check_proxy},
     {"proxy-strangers", "ports that believe PROXY headers are closed to strangers", SENDS, check_strangers},
     {"gateway-trust", "no backend relays for this gateway's own addresses", SENDS, check_trust},
     {"path-mtu", "packets of full size reach the backends", SENDS, check_path_mtu},
-    {"router-adverts", "the default route of IPv6 stays", 0, check_router_advertisements},
+    {"outside", "the world reaches the VIPs", NEEDS_CONFIG, check_outside},
     /* what makes it slower, or hides something */
     {"forwarding", "sessions can dissolve", NEEDS_CONFIG, check_forwarding},
     {"tcp", "the kernel's settings of TCP", 0, check_tcp},
@@ -52,7 +53,6 @@ const struct check doctor_checks[] = {
     {"state-file", "what operators set can be kept", NEEDS_CONFIG | NEEDS_ROOT, check_state_file},
     {"log", "there is room for the log", 0, check_log},
     {"clock", "the clock is kept", 0, check_clock},
-    {"outside", "the world reaches the VIPs", NEEDS_CONFIG, check_outside},
     {"trouble", "what the running postern finds wrong itself", NEEDS_DAEMON, check_trouble},
 };
 const size_t n_doctor_checks = sizeof(doctor_checks) / sizeof(doctor_checks[0]);

@@ -35,10 +35,10 @@ struct doctor {
     const char *socket;        /* where it is asked; "": it has no socket */
     json_t *status;            /* what it says (document.h reads it); NULL: nothing, and why: */
     int status_error;          /* errno */
-    struct network *network;   /* what sending has shown (network.h); NULL until a check has asked for it */
     /* What runs goes by another file, so nothing that this one needs is there yet; or by an older one, so
      * some is not. */
     bool is_draft, is_changed;
+    struct network *network; /* what sending has shown (network.h); NULL until a check has asked for it */
     struct findings findings;
     const struct check *now; /* the check that runs */
 };

@@ -142,6 +142,8 @@ static enum match match_meta(const struct walk *w, const char *key, const json_t
         return match_value(w, right, match_word, protocol);
     if (strcmp(key, "protocol") == 0)
         return match_value(w, right, match_word, l3);
+    if (strcmp(key, "skuid") == 0 && p->uid != FIREWALL_NOBODY)
+        return match_value(w, right, match_number, &p->uid);
     if (strcmp(key, "mark") == 0 && p->mark)
         return match_value(w, right, match_number, &p->mark);
     bool in = strcmp(key, "iif") == 0 || strcmp(key, "iifname") == 0;

@@ -18,7 +18,10 @@ struct firewall_packet {
     const char *interface;       /* NULL: may be any but lo */
     const char *state;           /* of connection tracking: "new", "established" or "untracked" */
     uint32_t mark;               /* 0: it carries none that must stay */
+    uint32_t uid;                /* of who sends it; FIREWALL_NOBODY: it is received, or that is not known */
 };
+
+#define FIREWALL_NOBODY UINT32_MAX
 
 enum firewall_fate { FATE_PASSES, FATE_DROPPED, FATE_REDIRECTED, FATE_MARK_LOST };
 
