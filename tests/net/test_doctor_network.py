@@ -10,7 +10,8 @@ import pytest
 from daemon import backend_lines, configuration, listener, pool
 from doctor import Doctor
 from lab import VIP4, VIP6, Lab, hostport
-from mta import DIRECT, PROXY, Dovecot, Exim, Haraka, OpenSmtpd, Postfix
+from mta import DIRECT, DOMAIN, PROXY, Dovecot, Exim, Haraka, OpenSmtpd, Postfix
+from nsd import Nsd
 
 SENDING = "return-path,proxy-protocol,proxy-strangers,gateway-trust,path-mtu"
 QUICK = {"check": {"timeout": "7s"}, "timeouts": {"connect": "2s"}}
@@ -32,8 +33,8 @@ class Patient(Doctor):
         assert self.lab.host_state() == before
         return report
 
-    def assert_well(self, **kw):
-        report = self.report(**kw)
+    def assert_well(self, options=(), **kw):
+        report = self.report(*options, **kw)
         assert not grave(report), report["findings"]
         return report
 
@@ -325,3 +326,49 @@ def test_a_path_that_swallows_large_packets_is_found(lab, postfix):
     assert [f["check"] for f in found] == ["path-mtu"], found
     assert "never got this one" in text(found[0], "seen") and "tracepath 10.2.0.11" in found[0]["mend"]
     patient.assert_well()
+
+
+# ---- names ----------------------------------------------------------------------------------------------------------------------
+
+REVERSE4, REVERSE6 = "113.0.203.in-addr.arpa", "5.2.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
+VIP4_PTR = [(f"25.{REVERSE4}.", "PTR", f"mail.{DOMAIN}.")]
+VIP6_PTR = [("5.2." + "0." * 18 + REVERSE6 + ".", "PTR", f"mail.{DOMAIN}.")]
+MAIL = [(f"mail.{DOMAIN}.", "A", VIP4), (f"mail.{DOMAIN}.", "AAAA", VIP6)]
+SERVER = [(f"mx.{DOMAIN}.", "A", "203.0.113.40")]
+LIST_TEST = [("2.0.0.127.bl.test.", "A", "127.0.0.2")]
+GOOD_NAMES = {REVERSE4: VIP4_PTR, REVERSE6: VIP6_PTR, DOMAIN: MAIL + SERVER, "bl.test": LIST_TEST}
+NAMES_WRONG = {
+    "no-ptr": ({REVERSE4: []}, "vip-names", "it has no name", "25.113.0.203.in-addr.arpa. IN PTR NAME."),
+    "no-ptr-v6": ({REVERSE6: []}, "vip-names", "it has no name", "IN PTR NAME."),
+    "not-confirmed": ({DOMAIN: MAIL[1:] + SERVER}, "vip-names", "does not lead back", f"mail.{DOMAIN}. IN A 203.0.113.25"),
+    "greets-with-no-name": ({DOMAIN: MAIL}, "vip-names", f"mx.{DOMAIN} has no address", "myhostname"),
+    "listed": ({"bl.test": [*LIST_TEST, ("25.113.0.203.bl.test.", "A", "127.0.0.4")]}, "dnsbl", "bl.test lists it: 127.0.0.4",
+               "dig +short TXT 25.113.0.203.bl.test"),
+}
+
+
+def names(lab, **zones):
+    return Nsd(lab.gateway, "127.0.0.1", {**GOOD_NAMES, **zones})
+
+
+def asking(lab, dns):
+    return Patient(lab, inbound(lab.backends[:1]), gateway={"resolver": dns.resolver})
+
+
+@pytest.mark.parametrize("planted", NAMES_WRONG)
+def test_a_name_that_is_not_right_is_found(lab, postfix, planted):
+    zones, check, seen, mend = NAMES_WRONG[planted]
+    with names(lab, **zones) as dns:
+        report = asking(lab, dns).report("--dnsbl", "bl.test", only="vip-names,dnsbl")
+    assert [f["check"] for f in grave(report)] == [check], report["findings"]
+    assert seen in text(report["first"], "seen") and mend in text(report["first"], "mend"), report["first"]
+
+
+def test_names_that_are_right_and_lists_that_cannot_be_asked_are_no_finding(lab, postfix):
+    refusing = [("2.0.0.127.refusing.test.", "A", "127.255.255.254"), ("25.113.0.203.refusing.test.", "A", "127.255.255.254")]
+    with names(lab, **{"refusing.test": refusing, "silent.test": [], "broken.test": None}) as dns:
+        lists = "bl.test,refusing.test,silent.test,broken.test"
+        report = asking(lab, dns).assert_well(only="vip-names,dnsbl", options=["--dnsbl", lists])
+    skipped = {f["about"]: text(f, "seen") for f in report["findings"] if f["verdict"] == "skipped"}
+    assert "127.255.255.x" in skipped["list refusing.test"] and "127.0.0.2" in skipped["list silent.test"], skipped
+    assert set(skipped) == {"list refusing.test", "list silent.test", "list broken.test"}
