@@ -197,6 +197,13 @@ def test_an_upgrade_takes_the_counts_of_dissolved_sessions_along(lab):
     with Upgrading(lab, config(lab, DISSOLVED, sessions=3)) as postern:
         crowd = [greeted(lab) for _ in range(3)]
         settle_all(postern, DISSOLVED, crowd)
+        # Killed as its second worker begins: it has been given all, and the old process takes that back.
+        postern.install("#!/bin/sh\nexec strace -D -f -qq -o /dev/null -e trace=clone3 "
+                        f'-e inject=clone3:signal=KILL:when=3 {postern.installed} "$@"\n')
+        assert "signal 9" in postern.fail_to_upgrade()
+        expect_told(lab)
+        assert postern.counters()["handed_over"] == 3
+        postern.install()
         for _ in range(2):
             postern.upgrade()
             expect_told(lab)
