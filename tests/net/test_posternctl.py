@@ -441,13 +441,15 @@ def test_the_manual_has_each_command_and_option():
         socket = "x"
 
     commands = re.findall(r"^  (\w+) ", ctl(Nobody, "--help").stdout, re.M)
-    assert len(commands) == 14
+    assert len(commands) == 15
     for command in commands:
         section = re.search(rf"^\*{command}\*.*\n(?:\t.*\n|\n(?=\t))+", page, re.M)
         assert section, f"posternctl(8) lacks {command}"
         for option in re.findall(r"--(\w+)", ctl(Nobody, command, "--help").stdout):
             if option not in ("help", "usage", "version"):
-                assert f"*--{option}*" in section[0] or f"*--{option}*" in page[page.index("# FILTERS"):], (command, option)
+                assert f"*--{option}*" in section[0] or f"*--{option}*" in page[page.index("# DOCTOR"):], (command, option)
+    for check in ctl(Nobody, "doctor", "--list").stdout.splitlines():
+        assert f"*{check.split()[0]}*" in page, check
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
@@ -470,6 +472,7 @@ def test_bash_completes_commands_and_names(lab):
         assert complete("-s", postern.socket, "sessions", "--s") == {"--state"}
         assert complete("-s", postern.socket, "sessions", "--state", "re") == {"relayed"}
         assert complete("-s", "/nonexistent", "drain", "") == set()
+        assert complete("doctor", "--o") == {"--only"} and complete("doctor", "--only", "rp") == {"rp-filter"}
 
 
 @pytest.mark.topology(backends=3)

@@ -22,6 +22,8 @@ _posternctl()
     -b | --backend) words=$(posternctl "${socket[@]}" backends 2>/dev/null | cut -d' ' -f1) ;;
     --state) words='introducing queued connecting greeting relayed dissolved closing' ;;
     --client | -c | --older | --idle) ;;
+    -f | --file) words=$(compgen -f -- "$current") ;;
+    --only) words=$(posternctl doctor --list | cut -d' ' -f1) ;;
     *)
         case $command:$current in
         :-*) words='--socket --help --version' ;;
