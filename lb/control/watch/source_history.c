@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define FORMAT 1
+#define DAY_S (24 * HISTORY_HOUR_S)
 
 static void forget_hours(struct source_past *p)
 {
@@ -97,6 +98,11 @@ bool source_history_is_grown(const struct source_past *p, int64_t now_s)
     int64_t hour = now_s / HISTORY_HOUR_S;
 
     return p->grown_hour > 0 && (p->grown_hour == hour || p->grown_hour == hour - 1);
+}
+
+bool source_history_is_new(const struct source_history *h, const struct source_past *p, int64_t now_s)
+{
+    return p->first_s > 0 && p->first_s - h->began_s >= DAY_S && now_s - p->first_s < HISTORY_HOUR_S;
 }
 
 /* ---- as a document ------------------------------------------------------------------------------------ */
