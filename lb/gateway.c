@@ -24,6 +24,7 @@
 #include "gateway_counters.h"
 #include "gateway_fd_store.h"
 #include "gateway_life.h"
+#include "gateway_relay.h"
 #include "gateway_takeover.h"
 #include "inquiries.h"
 #include "loads.h"
@@ -373,7 +374,11 @@ static int restore(struct gateway *g)
     int fd = inheritance_take(&g->inherited, HAND_FD_STATE, -1);
     error = gateway_state_restore(&g->state, &g->serving, fd);
     fd_close(&fd);
-    return error ? fail("no memory for what operators have changed", error) : 0;
+    fd = inheritance_take(&g->inherited, HAND_FD_RELAY, -1);
+    if (!error)
+        error = gateway_relay_restore(&g->serving, fd);
+    fd_close(&fd);
+    return error ? fail("no memory for what operators and tests have changed", error) : 0;
 }
 
 int gateway_run(const char *file, char *const *arguments, struct config **config)

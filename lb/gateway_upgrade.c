@@ -18,6 +18,7 @@
 #include "control/kernel/preflight.h"
 #include "gateway_admin.h"
 #include "gateway_http.h"
+#include "gateway_relay.h"
 #include "gateway_sources.h"
 #include "gateway_state.h"
 #include "log.h"
@@ -285,6 +286,10 @@ static int give_all(struct gateway_upgrade *u)
     if (!error)
         error = give(u, HAND_FD_STATE, -1, state);
     fd_close(&state);
+    int relay = gateway_relay_fd(u->serving->roster);
+    if (!error)
+        error = give(u, HAND_FD_RELAY, -1, relay);
+    fd_close(&relay);
     for (uint32_t i = 0; i < p->n_workers && !error; i++) {
         error = give(u, HAND_FD_LISTENER_V4, (int)i, p->workers[i].listener_v4);
         if (!error)

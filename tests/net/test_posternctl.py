@@ -477,7 +477,9 @@ def test_the_manual_has_each_command_and_option():
         assert section, f"posternctl(8) lacks {command}"
         for option in re.findall(r"--(\w+)", ctl(Nobody, command, "--help").stdout):
             if option not in ("help", "usage", "version"):
-                assert f"*--{option}*" in section[0] or f"*--{option}*" in page[page.index("# FILTERS"):], (command, option)
+                assert f"*--{option}*" in section[0] or f"*--{option}*" in page[page.index("# DOCTOR"):], (command, option)
+    for check in ctl(Nobody, "doctor", "--list").stdout.splitlines():
+        assert f"*{check.split()[0]}*" in page, check
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
@@ -500,6 +502,7 @@ def test_bash_completes_commands_and_names(lab):
         assert complete("-s", postern.socket, "sessions", "--s") == {"--state"}
         assert complete("-s", postern.socket, "sessions", "--state", "re") == {"relayed"}
         assert complete("-s", "/nonexistent", "drain", "") == set()
+        assert complete("doctor", "--o") == {"--only"} and complete("doctor", "--only", "rp") == {"rp-filter"}
 
 
 @pytest.mark.topology(backends=3)

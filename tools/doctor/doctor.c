@@ -14,10 +14,12 @@
 #include "log.h"
 #include "snapshot.h"
 #include "tools/doctor/checks.h"
+#include "tools/doctor/config_files.h"
 #include "tools/doctor/network.h"
 #include "tools/doctor/report.h"
 #include "tools/posternctl/client.h"
 #include "tools/posternctl/command.h"
+#include "tools/posternctl/document.h"
 #include "tools/posternctl/memory.h"
 #include "tools/posternctl/screen.h"
 
@@ -38,6 +40,14 @@ struct finding *doctor_find(struct doctor *d, enum verdict verdict, const char *
     struct finding *f = findings_add(&d->findings, d->now, verdict, text);
     free(text);
     return f;
+}
+
+bool doctor_has(const struct doctor *d, const char *about)
+{
+    for (size_t i = 0; i < d->findings.n; i++)
+        if (d->findings.list[i]->check == d->now && strcmp(d->findings.list[i]->about, about) == 0)
+            return true;
+    return false;
 }
 
 void doctor_note(struct doctor *d, enum verdict verdict, const char *seen, ...)
@@ -77,6 +87,25 @@ static void read_config(struct doctor *d)
     d->config = NULL;
 }
 
+/* Where postern does not answer it is taken for one that goes by this file. */
+static void compare_files(struct doctor *d)
+{
+    const json_t *config = json_object_get(d->status, "config");
+    struct config_paths paths;
+
+    if (!json_is_object(config))
+        return;
+    config_paths_find(d->options->file, &paths);
+    d->is_draft = !config_same_file(text_of(config, "file"), d->options->file);
+    d->is_changed = config_paths_changed(&paths) > number_of(config, "loaded_at");
+    config_paths_done(&paths);
+}
+
+bool doctor_is_applied(const struct doctor *d)
+{
+    return d->running && !d->is_draft && !d->is_changed;
+}
+
 static void ask_daemon(struct doctor *d)
 {
     d->running = preflight_running(&d->pid);
@@ -85,6 +114,7 @@ static void ask_daemon(struct doctor *d)
     if (d->running && d->socket[0]) {
         d->status = client_try_status(d->socket);
         d->status_error = d->status ? 0 : errno;
+        compare_files(d);
     }
 }
 

@@ -21,6 +21,7 @@ struct doctor_options {
     const char *file;   /* of the configuration */
     const char *socket; /* of postern; NULL: the one of the configuration */
     const char *only;   /* ids of checks, with commas; NULL: all */
+    const char *dnsbl;  /* zones of block lists, with commas; NULL: none */
     bool json, list, strict;
 };
 
@@ -35,7 +36,10 @@ struct doctor {
     const char *socket;        /* where it is asked; "": it has no socket */
     json_t *status;            /* what it says (document.h reads it); NULL: nothing, and why: */
     int status_error;          /* errno */
-    struct network *network;   /* what sending has shown (network.h); NULL until a check has asked for it */
+    /* What runs goes by another file, so nothing that this one needs is there yet; or by an older one, so
+     * some is not. */
+    bool is_draft, is_changed;
+    struct network *network; /* what sending has shown (network.h); NULL until a check has asked for it */
     struct findings findings;
     const struct doctor_check *now; /* the check that runs */
 };
@@ -58,9 +62,15 @@ struct doctor_check {
     void (*run)(struct doctor *d);
 };
 
+/* True when a postern runs that should have set up all that this configuration needs. */
+bool doctor_is_applied(const struct doctor *d);
+
 /* Begins a finding of the check that runs; see finding_say(). An empty `about` is this host. */
 struct finding *doctor_find(struct doctor *d, enum verdict verdict, const char *about, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The check that runs has told of this already: things that share a cause are told of once. */
+bool doctor_has(const struct doctor *d, const char *about);
 
 /* A finding that is OK or SKIPPED, whose one text is SEEN. */
 void doctor_note(struct doctor *d, enum verdict verdict, const char *seen, ...)

@@ -25,6 +25,8 @@ _posternctl()
         words="other $(posternctl "${socket[@]}" limits 2>/dev/null | sed -n 's/^sessions of a client in \([^ ]*\) .*/\1/p')"
         ;;
     --client | -c | --older | --idle) ;;
+    -f | --file) words=$(compgen -f -- "$current") ;;
+    --only) words=$(posternctl doctor --list | cut -d' ' -f1) ;;
     *)
         case $command:$current in
         :-*) words='--socket --help --version' ;;

@@ -211,8 +211,7 @@ static void fill_backend(struct metrics_row *row, const struct admin_world *w, u
     value[METRIC_backend_greetings_total] = (double)t.greetings;
     value[METRIC_backend_from_clients_bytes_total] = (double)t.bytes_in;
     value[METRIC_backend_to_clients_bytes_total] = (double)t.bytes_out;
-    if (tested)
-        value[METRIC_backend_relay_test_conclusive] = conclusive;
+    value[METRIC_backend_relay_test_conclusive] = conclusive || !tested;
     if (checks_look(w->checks, i, &check) && check.health)
         fill_check(value, &check);
 }
