@@ -141,7 +141,7 @@ static bool read_past(const json_t *from, struct source_history *to)
     if (json_unpack((json_t *)from, "{s:s, s:I, s:I, s:I, s:I, s:o}", "name", &name, "first", &first, "hour",
             &hour, "now", &now, "grown", &grown, "hours", &hours) ||
         strlen(name) > CONFIG_NAME_MAX || !json_is_array(hours) || json_array_size(hours) != HISTORY_HOURS ||
-        first < 0 || hour < 0 || grown < 0 || now < 0 || now > UINT32_MAX)
+        first < 0 || hour < 0 || hour > INT32_MAX || grown < 0 || now < 0 || now > UINT32_MAX)
         return false;
     uint32_t before = to->n;
     struct source_past *p = source_history_of(to, name);
