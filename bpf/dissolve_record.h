@@ -12,7 +12,7 @@
  * unequal byte order have to turn them.
  *
  * What passed the first gateway after the record is not in it. `bytes` of the second one are right all the
- * same, up to 1 GiB, for it counts from `seen` on; `packets` are not. A side that closed there is taken for
+ * same, up to 1 GiB, for it counts from `seen` on. A side that closed there is taken for
  * open here: if the other one then closes too, the session ends by its idle timeout.
  */
 #ifndef POSTERN_BPF_DISSOLVE_RECORD_H
@@ -30,7 +30,7 @@ struct dissolve_record {
     __u8 version;
     __u8 kind;
     __u32 marks;
-    struct dissolve_addr client, vip, source, backend, named;
+    struct dissolve_addr client, vip, source, backend;
     __be16 client_port, vip_port, source_port, backend_port;
     __u32 seq_delta[DISSOLVE_WAYS], ts_delta[DISSOLVE_WAYS];
     __u32 session[DISSOLVE_WAYS];
@@ -42,9 +42,10 @@ struct dissolve_record {
     __u16 header_bytes;
     __be16 named_port;
     __u64 start_ms;
-    __u64 packets[DISSOLVE_WAYS], bytes[DISSOLVE_WAYS]; /* at the moment of writing */
+    __be64 named[DISSOLVE_WAYS];
+    __u64 bytes[DISSOLVE_WAYS]; /* at the moment of writing */
 };
-_Static_assert(sizeof(struct dissolve_record) == 184, "dissolve_record goes to other gateways");
+_Static_assert(sizeof(struct dissolve_record) == 168, "dissolve_record goes to other gateways");
 
 static inline void dissolve_record_make(
     struct dissolve_record *r, const struct dissolve_entry *e, enum dissolve_record_kind kind)
@@ -58,7 +59,6 @@ static inline void dissolve_record_make(
         .vip = e->vip,
         .source = e->source,
         .backend = e->backend,
-        .named = e->named,
         .client_port = e->client_port,
         .vip_port = e->vip_port,
         .source_port = e->source_port,
@@ -73,10 +73,10 @@ static inline void dissolve_record_make(
         .retries = e->retries,
         .window_shift = {e->window_shift[0], e->window_shift[1]},
         .flags = e->flags,
-        .header_bytes = (__u16)e->header_bytes,
+        .header_bytes = e->header_bytes,
         .named_port = e->named_port,
         .start_ms = e->start_ms,
-        .packets = {e->way[0].packets, e->way[1].packets},
+        .named = {e->way[0].named, e->way[1].named},
         .bytes = {e->way[0].bytes, e->way[1].bytes},
     };
 }
@@ -101,7 +101,6 @@ static inline void dissolve_record_install(const struct dissolve_record *r, stru
         .vip = r->vip,
         .source = r->source,
         .backend = r->backend,
-        .named = r->named,
         .client_port = r->client_port,
         .vip_port = r->vip_port,
         .source_port = r->source_port,
@@ -123,7 +122,7 @@ static inline void dissolve_record_install(const struct dissolve_record *r, stru
         e.way[way].last_ns = now_ns;
         e.way[way].session = r->session[way];
         e.way[way].seen = r->seen[way];
-        e.way[way].packets = r->packets[way];
+        e.way[way].named = r->named[way];
         e.way[way].bytes = r->bytes[way];
     }
     *ret_entry = e;

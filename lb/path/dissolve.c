@@ -15,6 +15,7 @@
 #include "bpf/dissolve_order.h"
 #include "path/close.h"
 #include "path/dissolved.h"
+#include "path/entry_facts.h"
 #include "path/worker.h"
 
 #include <assert.h>
@@ -106,9 +107,8 @@ static void fill_entry(struct worker *w, const struct conn *c, struct dissolve_e
     const struct snapshot_backend *b = &w->snapshot->backends[c->backend];
 
     entry_set_addr(session_peer(c), &e->client, &e->client_port);
-    e->header_bytes = c->introduction.bytes;
-    if (e->header_bytes > 0)
-        entry_set_addr(&c->client, &e->named, &e->named_port);
+    if (c->introduction.bytes > 0)
+        entry_set_named(e, &c->client, c->introduction.bytes);
     entry_set_addr(&c->vip, &e->vip, &e->vip_port);
     entry_set_addr(&c->source, &e->source, &e->source_port);
     entry_set_addr(

@@ -20,7 +20,7 @@ from peers import Stream, converse, expect_reset, receive, receive_all, receive_
 from test_transfer import MEMORY_SLACK
 
 HELD4, HELD6 = "198.51.128.0/20", "2001:db8:c:1::/116"
-KEYS = ["id", "client", "vip", "source", "backend_address", "listener", "pool", "backend", "zone", "worker", "state",
+KEYS = ["id", "client", "upstream", "vip", "source", "backend_address", "listener", "pool", "backend", "zone", "worker", "state",
         "age_ms", "idle_ms", "bytes_in", "bytes_out", "retries"]
 
 

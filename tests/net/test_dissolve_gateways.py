@@ -19,8 +19,8 @@ BLOCKS = 12  # of a message
 MOST = 100_000  # sessions in a table
 
 SWITCHED, ENDED = range(2)
-RECORD = struct.Struct("=HBBI 16s16s16s16s 8s 8s8s 2I 8s 3HB2BB6x Q 2Q2Q")
-Record = collections.namedtuple("Record", "kind session packets bytes")
+RECORD = struct.Struct("=HBBI 16s16s16s16s 8s 8s8s 2I 8s 3HB2BB2xHH Q 16s2Q")
+Record = collections.namedtuple("Record", "kind session bytes")
 
 
 class SecondGateway:
@@ -85,9 +85,9 @@ class Saved:
         found = collections.defaultdict(lambda: ([], []))
         for fields in RECORD.iter_unpack(self.path.read_bytes()):
             size, version, kind = fields[:3]
-            assert (size, version) == (RECORD.size, 1)
+            assert (size, version) == (RECORD.size, 2)
             high, low = fields[11:13]
-            found[high << 32 | low][kind].append(Record(kind, high << 32 | low, fields[-4:-2], fields[-2:]))
+            found[high << 32 | low][kind].append(Record(kind, high << 32 | low, fields[-2:]))
         return found
 
 
@@ -102,7 +102,6 @@ def assert_ended_as_logged(records, postern, lines):
     for line in lines:
         ended, = records[int(line["session"], 16)][ENDED]
         assert ended.bytes == (int(line["bytes_in"]), int(line["bytes_out"])), (ended, line)
-        assert min(ended.packets) > 0
 
 
 @pytest.mark.topology(backends=2)
