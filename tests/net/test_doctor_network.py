@@ -14,7 +14,7 @@ from mta import DIRECT, DOMAIN, PROXY, Dovecot, Exim, Haraka, OpenSmtpd, Postfix
 from nsd import Nsd
 
 GOOD, WRONG = 0, 2
-SENDING = "return-path,proxy-protocol,proxy-strangers,gateway-trust,path-mtu"
+SENDING = "return-path,proxy-protocol,proxy-strangers,gateway-trust,relay,path-mtu"
 QUICK = {"check": {"timeout": "7s"}, "timeouts": {"connect": "2s"}}
 GATEWAY4, GATEWAY6 = "10.2.0.1", "2001:db8:2::1"
 STRANGER4 = "198.51.100.25"

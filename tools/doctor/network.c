@@ -9,6 +9,7 @@
 #include "tools/doctor/network.h"
 
 #include "base/fd.h"
+#include "tools/doctor/check_relaying.h"
 #include "tools/doctor/doctor.h"
 #include "tools/doctor/return_path.h"
 #include "tools/posternctl/document.h"
@@ -208,6 +209,8 @@ static int send_all(struct network *n, const struct doctor *d)
     n->rp_filter = rp_filter_drops() > drops;
     if (!error)
         error = second_round(n, d);
+    if (!error)
+        error = relay_ask(n, d);
     if (n->tapped)
         read_tap(n, d->snapshot, tap);
     tap_close(tap);
@@ -306,6 +309,8 @@ void network_free(struct network *n)
             free(t->trials[kind]); /* `session` is one of them */
         free(t->own);
         free(t->stranger);
+        free(t->relay[0]);
+        free(t->relay[1]);
     }
     free(n->targets);
     free(n);

@@ -39,6 +39,7 @@ struct target {
     struct probe
         *trials[PROXY_KINDS]; /* as sessions, with each kind of header; that of the pool is `session` */
     struct probe *stranger;   /* with a header, from an address that is no gateway's */
+    struct probe *relay[2];   /* the relay test: as a stranger, from the trusted address */
 };
 
 struct network {
