@@ -19,6 +19,7 @@
 #include "gateway_admin.h"
 #include "gateway_http.h"
 #include "gateway_relay.h"
+#include "gateway_sources.h"
 #include "gateway_state.h"
 #include "log.h"
 #include "path/worker.h"
@@ -280,6 +281,7 @@ static int give_all(struct gateway_upgrade *u)
         error = give(u, HAND_FD_ADMIN_TCP, -1, gateway_admin_fd(u->admin, true));
     if (!error)
         error = give(u, HAND_FD_HTTP, -1, gateway_http_fd(u->http));
+    gateway_sources_save(u->seen); /* it reads the file */
     int state = gateway_state_fd(u->state);
     if (!error)
         error = give(u, HAND_FD_STATE, -1, state);

@@ -44,6 +44,9 @@ const struct doctor_check doctor_checks[] = {
     {"gateway-trust", "no backend relays for this gateway's own addresses", SENDS, check_trust},
     {"relay", "no backend relays for strangers", SENDS, check_relaying},
     {"path-mtu", "packets of full size reach the backends", SENDS, check_path_mtu},
+    {"vip-names", "names of VIPs are confirmed, and servers greet with names that exist", NEEDS_CONFIG,
+        check_vip_names},
+    {"dnsbl", "no block list has a VIP", NEEDS_CONFIG, check_dnsbl},
     {"outside", "the world reaches the VIPs", NEEDS_CONFIG, check_outside},
     /* what makes it slower, or hides something */
     {"forwarding", "sessions can dissolve", NEEDS_CONFIG, check_forwarding},
