@@ -56,4 +56,22 @@ enum return_counter {
     RETURN_COUNTERS,
 };
 
+/*
+ * admit: sources whose SYNs disappear -> until when, in nanoseconds of CLOCK_MONOTONIC. A source is an
+ * address cut to the prefix that the daemon has set. Of more sources than have a place the one that has not
+ * been heard of for the longest makes room.
+ */
+struct admit_key {
+    __u32 family;
+    __u32 addr[4]; /* network order, IPv4 in the first, the rest zero */
+};
+_Static_assert(sizeof(struct admit_key) == 20, "admit_key is a map key");
+
+#define ADMIT_SOURCES_MAX 16384
+
+enum admit_counter {
+    ADMIT_DROPPED, /* a SYN of a source that is over its limit */
+    ADMIT_COUNTERS,
+};
+
 #endif

@@ -18,7 +18,7 @@
 #include <linux/types.h>
 
 /* Of everything in this header; part of the pins' directory name. */
-#define DISSOLVE_LAYOUT 1
+#define DISSOLVE_LAYOUT 2
 #define DISSOLVE_WORKERS_MAX 64
 
 /* The two ways of a session: by what a packet's sender is. Socket F faces the client, K the backend. */
@@ -45,7 +45,6 @@ enum dissolve_state {
 #define DISSOLVE_POISONED 256u                 /* `seen` could not be kept: never to be switched */
 #define DISSOLVE_NOTICE_LOST 512u              /* a notice found its ring full: look at `state` */
 #define DISSOLVE_RECORD_LOST 1024u             /* a record found its ring full */
-
 /* dissolve_entry.flags, [p] at the switch. */
 #define DISSOLVE_TIMESTAMPS 1u
 #define DISSOLVE_SACK 2u
@@ -55,8 +54,8 @@ struct dissolve_way {
     __u64 last_ns; /* [p] CLOCK_MONOTONIC (coarse) of the last packet translated; [d] writes 0, or the
                     * moment of an installation from a record */
     __u64 packets; /* [p] since the switch; segments, not GSO packets */
-    __u64 bytes; /* [d] until ARMED: payload wholly handed to the other socket, PROXY header left out; its low
-                  * half must equal the receiving socket's bytes_received or nothing switches.
+    __u64 bytes; /* [d] until ARMED: payload wholly handed to the other socket, no PROXY header; the low half
+                  * (F's: with header_bytes) must equal the socket's bytes_received to switch.
                   * [p] from DISSOLVED on: adds new payload, repetitions left out */
     __u32 seen;  /* [p] highest sequence end handed to the stack, or translated; 0: none, [d] writes
                   * 0, or as a record has it */
@@ -77,7 +76,7 @@ struct dissolve_addr {
 };
 
 /*
- * 256 bytes, the line of addresses last; the daemon takes and frees indexes as it likes, 0 included.
+ * 320 bytes, the addresses last; the daemon takes and frees indexes as it likes, 0 included.
  * A way's deltas are added to its sequence numbers (TSval); the other way's are taken from its
  * acknowledgements and SACK blocks (TSecr).
  */
@@ -95,14 +94,17 @@ struct dissolve_entry {
     __u16 smtp_code;             /* [d] of the greeting */
     __u8 retries;                /* [d] */
     __u8 daemon_flags;           /* [d] as the daemon likes */
-    __u32 spare4;
-    __u8 worker; /* [d] whose ring gets the notices; may change when adopted */
+    __u32 header_bytes;          /* [d] of the PROXY header that socket F has received; 0: of none */
+    __u8 worker;                 /* [d] whose ring gets the notices; may change when adopted */
     __u8 spare[3];
     __u64 start_ms; /* [d] CLOCK_REALTIME of the accept */
     struct dissolve_way way[DISSOLVE_WAYS];
     struct dissolve_addr client, vip, source, backend; /* [d] source: ours towards the backend */
+    struct dissolve_addr named;                        /* [d] by the header; `client` is the upstream then */
+    __be16 named_port;                                 /* [d] */
+    __u8 more[46];
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct dissolve_entry) == 256, "four cache lines");
+_Static_assert(sizeof(struct dissolve_entry) == 320, "five cache lines");
 _Static_assert(__builtin_offsetof(struct dissolve_entry, way) == 64, "the ways have their own lines");
 _Static_assert(__builtin_offsetof(struct dissolve_entry, client) == 192, "and so have the addresses");
 

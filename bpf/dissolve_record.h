@@ -20,7 +20,7 @@
 
 #include "dissolve_abi.h"
 
-#define DISSOLVE_RECORD_VERSION 1
+#define DISSOLVE_RECORD_VERSION 2
 
 enum dissolve_record_kind { DISSOLVE_RECORD_SWITCHED, DISSOLVE_RECORD_ENDED };
 
@@ -30,7 +30,7 @@ struct dissolve_record {
     __u8 version;
     __u8 kind;
     __u32 marks;
-    struct dissolve_addr client, vip, source, backend;
+    struct dissolve_addr client, vip, source, backend, named;
     __be16 client_port, vip_port, source_port, backend_port;
     __u32 seq_delta[DISSOLVE_WAYS], ts_delta[DISSOLVE_WAYS];
     __u32 session[DISSOLVE_WAYS];
@@ -38,11 +38,13 @@ struct dissolve_record {
     __u16 connect_ms, banner_ms, smtp_code;
     __u8 retries;
     __u8 window_shift[DISSOLVE_WAYS];
-    __u8 flags, spare[6];
+    __u8 flags, spare[2];
+    __u16 header_bytes;
+    __be16 named_port;
     __u64 start_ms;
     __u64 packets[DISSOLVE_WAYS], bytes[DISSOLVE_WAYS]; /* at the moment of writing */
 };
-_Static_assert(sizeof(struct dissolve_record) == 168, "dissolve_record goes to other gateways");
+_Static_assert(sizeof(struct dissolve_record) == 184, "dissolve_record goes to other gateways");
 
 static inline void dissolve_record_make(
     struct dissolve_record *r, const struct dissolve_entry *e, enum dissolve_record_kind kind)
@@ -56,6 +58,7 @@ static inline void dissolve_record_make(
         .vip = e->vip,
         .source = e->source,
         .backend = e->backend,
+        .named = e->named,
         .client_port = e->client_port,
         .vip_port = e->vip_port,
         .source_port = e->source_port,
@@ -70,6 +73,8 @@ static inline void dissolve_record_make(
         .retries = e->retries,
         .window_shift = {e->window_shift[0], e->window_shift[1]},
         .flags = e->flags,
+        .header_bytes = (__u16)e->header_bytes,
+        .named_port = e->named_port,
         .start_ms = e->start_ms,
         .packets = {e->way[0].packets, e->way[1].packets},
         .bytes = {e->way[0].bytes, e->way[1].bytes},
@@ -96,6 +101,7 @@ static inline void dissolve_record_install(const struct dissolve_record *r, stru
         .vip = r->vip,
         .source = r->source,
         .backend = r->backend,
+        .named = r->named,
         .client_port = r->client_port,
         .vip_port = r->vip_port,
         .source_port = r->source_port,
@@ -108,6 +114,8 @@ static inline void dissolve_record_install(const struct dissolve_record *r, stru
         .retries = r->retries,
         .window_shift = {r->window_shift[0], r->window_shift[1]},
         .flags = r->flags,
+        .header_bytes = r->header_bytes,
+        .named_port = r->named_port,
         .start_ms = r->start_ms,
     };
 

@@ -28,7 +28,8 @@ __noinline int judge(struct __sk_buff *skb, struct dissolve_entry *e, struct pac
         reason = DISSOLVE_poisoned;
     if (reason == DISSOLVE_none && (!order_load(&e->way[0].seen) || !order_load(&e->way[1].seen)))
         reason = DISSOLVE_unseen;
-    if (reason == DISSOLVE_none && (!side_is_settled(&f, order_load(&e->way[0].seen), e->way[0].bytes) ||
+    __u32 received = (__u32)e->way[0].bytes + e->header_bytes;
+    if (reason == DISSOLVE_none && (!side_is_settled(&f, order_load(&e->way[0].seen), received) ||
                                        !side_is_settled(&k, order_load(&e->way[1].seen), e->way[1].bytes)))
         reason = DISSOLVE_unsettled;
     if (reason == DISSOLVE_none)

@@ -18,17 +18,10 @@
  *
  * Attached (tcx ingress) to the interfaces towards the backends: Ethernet, VLAN or without link header alike.
  */
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
 #include "abi.h"
+#include "headers.h"
 
 #define PROTOCOL_ICMP 1
-#define PROTOCOL_TCP 6
 #define PROTOCOL_ICMPV6 58
 
 /* The errors; <linux/icmp.h> wants a C library, which this target has not. */
@@ -38,12 +31,7 @@
 #define ICMPV6_FIRST_ERROR 1
 #define ICMPV6_LAST_ERROR 4
 
-#define FRAGMENT_OFFSET_MASK 0x1fff
 #define TCP_STATE_LISTEN 10
-#define GO_ON (-1) /* TCX_NEXT, by its number: Debian 12's headers do not name it */
-
-/* The longest headers up to a quote's ports, with a link header and two tags. */
-#define HEADERS_MAX 160
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -92,18 +80,6 @@ static __always_inline void count(__u32 which)
         *value += 1;
 }
 
-/* Reads from the network header on. The helper sees the linear part only; some drivers leave headers outside.
- */
-static __always_inline int load(struct __sk_buff *skb, __u32 offset, void *to, __u32 len)
-{
-    if (!bpf_skb_load_bytes_relative(skb, offset, to, len, BPF_HDR_START_NET))
-        return 0;
-    __u32 want = skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX;
-    if (bpf_skb_pull_data(skb, want))
-        return -1;
-    return bpf_skb_load_bytes_relative(skb, offset, to, len, BPF_HDR_START_NET);
-}
-
 /* Everything below ends here: is there a connection of ours with this backend's endpoint? */
 static __always_inline void mark_if_ours(
     struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u32 tuple_size, enum return_counter marked)
@@ -150,12 +126,6 @@ static __always_inline void decide_v6(struct __sk_buff *skb, const struct in6_ad
     tuple.ipv6.sport = backend_port;
     tuple.ipv6.dport = client_port;
     mark_if_ours(skb, &tuple, sizeof(tuple.ipv6), marked);
-}
-
-/* Whether ports follow this header, if it is TCP's. */
-static __always_inline int is_start_v4(const struct iphdr *ip)
-{
-    return ip->version == 4 && ip->ihl >= 5 && !(ip->frag_off & bpf_htons(FRAGMENT_OFFSET_MASK));
 }
 
 static __always_inline void on_icmp_v4(struct __sk_buff *skb, const struct iphdr *ip)

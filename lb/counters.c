@@ -147,3 +147,16 @@ struct listener_sum counters_listener(const struct counters *all, uint32_t worke
     }
     return sum;
 }
+
+struct class_sum counters_class(const struct counters *all, uint32_t workers, uint32_t class)
+{
+    struct class_sum sum = {0};
+    for (uint32_t i = 0; i < workers; i++) {
+        const struct class_counters *c = &all[i].classes[class];
+        sum.begun += atomic_load_explicit(&c->begun, memory_order_relaxed);
+        sum.refused += atomic_load_explicit(&c->refused, memory_order_relaxed);
+        sum.observed += atomic_load_explicit(&c->observed, memory_order_relaxed);
+        sum.sessions += counter_get(&c->sessions);
+    }
+    return sum;
+}

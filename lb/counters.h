@@ -59,6 +59,7 @@ struct counters {
     struct backend_counters backends[SNAPSHOT_BACKENDS_MAX];
     struct times times[SNAPSHOT_POOLS_MAX][TIMES_KINDS];
     struct listener_counters listeners[SNAPSHOT_LISTENERS_MAX];
+    struct class_counters classes[SNAPSHOT_CLASSES_MAX];
 };
 
 /* The counters of so many workers, all zero; NULL: no memory. Pages come with use. */
@@ -138,5 +139,11 @@ struct listener_sum {
     uint32_t sessions;
 };
 struct listener_sum counters_listener(const struct counters *all, uint32_t workers, uint32_t listener);
+
+struct class_sum {
+    uint64_t begun, refused, observed;
+    uint32_t sessions;
+};
+struct class_sum counters_class(const struct counters *all, uint32_t workers, uint32_t class);
 
 #endif

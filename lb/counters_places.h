@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a worker counts by place: at each backend, and at each listener. A part of counters.h. */
+/* What a worker counts by place: at each backend, at each listener, of each class of sources. A part of
+ * counters.h. */
 #ifndef POSTERN_COUNTERS_PLACES_H
 #define POSTERN_COUNTERS_PLACES_H
 
@@ -34,6 +35,14 @@ struct listener_counters {
     _Atomic uint64_t accepted;            /* connections, those included that there was no place for */
     _Atomic uint64_t bytes_in, bytes_out; /* from and to clients, of sessions that have ended */
     _Atomic uint32_t sessions;            /* now, dissolved ones too */
+};
+
+/* What a worker has met of one class of sources. */
+struct class_counters {
+    _Atomic uint64_t begun;    /* sessions that were let in */
+    _Atomic uint64_t refused;  /* or not, because of a limit of their source */
+    _Atomic uint64_t observed; /* let in, though over a limit */
+    _Atomic uint32_t sessions; /* now, dissolved ones too */
 };
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "control/kernel/admit_load.h"
 #include "control/kernel/bpf_load.h"
 #include "control/checks/checks.h"
 #include "control/kernel/dissolve_left.h"
@@ -59,8 +60,10 @@ static int start_workers(struct gateway *g)
 
     g->counters = counters_new(n);
     g->loads = aligned_alloc(64, SNAPSHOT_BACKENDS_MAX * sizeof(*g->loads));
+    g->tops = source_tops_new(n);
+    g->sources = source_meter_new(s->max_sessions, s->limits.prefix_v4, s->limits.prefix_v6);
     g->workers = calloc(n, sizeof(*g->workers));
-    if (!g->counters || !g->loads || !g->workers)
+    if (!g->counters || !g->loads || !g->sources || !g->tops || !g->workers)
         return fail("no memory for the workers", -ENOMEM);
     g->serving.publication.workers = g->workers;
     g->serving.loads = g->loads;
@@ -70,6 +73,9 @@ static int start_workers(struct gateway *g)
         .table = dissolve_table(g->serving.kernel.dissolve),
         .counters = g->counters,
         .loads = g->loads,
+        .sources = g->sources,
+        .tops = g->tops,
+        .syn_drop_fd = admit_sources_fd(g->serving.kernel.admit),
         .workers = g->workers,
         .idle_fd = g->idle_fd,
         .wait = gateway_is_heir(&g->inherited),
@@ -259,6 +265,8 @@ static int gateway_start(struct gateway *g)
     g->serving.prepare_arg = g;
     g->admin.on_change = on_operator;
     g->admin.arg = g;
+    g->admin.tops = g->tops;
+    g->admin.sources = g->sources;
     error = gateway_admin_start(&g->admin, &g->health, g->inquiries, &g->inherited, g->started_ms);
     if (error)
         return error;
@@ -316,7 +324,7 @@ static void gateway_stop(struct gateway *g)
         worker_close(&g->workers[i]);
     inquiries_free(g->inquiries);
     if (g->started_ms) {
-        gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
+        gateway_log_counters(g->counters, g->n_workers, &g->serving.kernel);
         log_event(LOG_LEVEL_INFO, "stop", "uptime=%llu",
             (unsigned long long)(clock_now_ms() - g->started_ms) / 1000);
     }
@@ -336,6 +344,8 @@ static void gateway_stop(struct gateway *g)
     counters_free(g->counters, current(g) ? current(g)->workers : 0);
     serving_close(&g->serving);
     free(g->loads);
+    source_meter_free(g->sources);
+    source_tops_free(g->tops, current(g) ? current(g)->workers : 0);
     fd_close(&g->idle_fd);
 }
 

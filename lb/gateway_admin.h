@@ -15,12 +15,16 @@ struct admin_socket;
 struct config;
 struct gateway_health;
 struct inquiries;
+struct source_meter;
+struct source_tops;
 
 struct gateway_admin {
     /* Given. */
     struct admin_orders orders;          /* whom the clients' orders go to */
     const struct reload_result *upgrade; /* what has become of the last one */
-    void (*on_change)(void *arg);        /* an operator has changed something */
+    const struct source_tops *tops;      /* of all workers, as is: */
+    const struct source_meter *sources;
+    void (*on_change)(void *arg); /* an operator has changed something */
     void *arg;
     /* Its own. */
     struct gateway_health *health;

@@ -7,8 +7,10 @@
 
 #include "bpf/abi.h"
 #include "bpf/dissolve_reasons.h"
+#include "control/kernel/admit_load.h"
 #include "control/kernel/bpf_load.h"
 #include "control/kernel/dissolve_load.h"
+#include "control/kernel/kernel.h"
 #include "counters.h"
 #include "log.h"
 
@@ -21,12 +23,32 @@ static size_t append(char *text, size_t size, size_t at, const char *name, uint6
     return n > 0 ? at + (size_t)n : at;
 }
 
-void gateway_log_counters(
-    const struct counters *all, uint32_t workers, const struct bpf *bpf, const struct dissolve *dissolve)
+/* Those of the programs. */
+static size_t append_kernel(char *text, size_t size, size_t at, const struct kernel *k)
+{
+    uint64_t catch[CATCH_COUNTERS], back[RETURN_COUNTERS], admit[ADMIT_COUNTERS], dissolve[DISSOLVE_REASONS];
+
+    if (dissolve_counters(k->dissolve, dissolve) == 0)
+        for (int i = 0; i < DISSOLVE_REASONS; i++) {
+            char name[64];
+            snprintf(name, sizeof(name), "program_%s", relay_reason_name((enum relay_reason)i));
+            at = dissolve[i] ? append(text, size, at, name, dissolve[i]) : at;
+        }
+    if (bpf_counters(k->bpf, catch, back) == 0) {
+        for (int i = 0; i < CATCH_COUNTERS; i++)
+            at = catch[i] ? append(text, size, at, bpf_catch_names[i], catch[i]) : at;
+        for (int i = 0; i < RETURN_COUNTERS; i++)
+            at = back[i] ? append(text, size, at, bpf_return_names[i], back[i]) : at;
+    }
+    if (admit_counters(k->admit, admit) == 0 && admit[ADMIT_DROPPED])
+        at = append(text, size, at, "admit_dropped", admit[ADMIT_DROPPED]);
+    return at;
+}
+
+void gateway_log_counters(const struct counters *all, uint32_t workers, const struct kernel *kernel)
 {
     char text[LOG_EVENT_BYTES - 100] = "";
     size_t at = 0;
-    uint64_t catch[CATCH_COUNTERS] = {0}, back[RETURN_COUNTERS] = {0};
 
     at = append(text, sizeof(text), at, "sessions", counters_sessions(all, workers));
     at = append(text, sizeof(text), at, "sessions_dissolved", counters_dissolved(all, workers));
@@ -48,18 +70,6 @@ void gateway_log_counters(
         snprintf(name, sizeof(name), "relayed_%s", relay_reason_name(why));
         at = v ? append(text, sizeof(text), at, name, v) : at;
     }
-    uint64_t program[DISSOLVE_REASONS];
-    if (dissolve_counters(dissolve, program) == 0)
-        for (int i = 0; i < DISSOLVE_REASONS; i++) {
-            char name[64];
-            snprintf(name, sizeof(name), "program_%s", relay_reason_name((enum relay_reason)i));
-            at = program[i] ? append(text, sizeof(text), at, name, program[i]) : at;
-        }
-    if (bpf_counters(bpf, catch, back) == 0) {
-        for (int i = 0; i < CATCH_COUNTERS; i++)
-            at = catch[i] ? append(text, sizeof(text), at, bpf_catch_names[i], catch[i]) : at;
-        for (int i = 0; i < RETURN_COUNTERS; i++)
-            at = back[i] ? append(text, sizeof(text), at, bpf_return_names[i], back[i]) : at;
-    }
+    (void)append_kernel(text, sizeof(text), at, kernel);
     log_event(LOG_LEVEL_INFO, "counters", "pid=%d %s", getpid(), text + 1);
 }

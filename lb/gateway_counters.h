@@ -5,12 +5,10 @@
 
 #include <stdint.h>
 
-struct bpf;
 struct counters;
-struct dissolve;
+struct kernel;
 
 /* Logs event=counters; `all` are the counters of `workers` workers. */
-void gateway_log_counters(
-    const struct counters *all, uint32_t workers, const struct bpf *bpf, const struct dissolve *dissolve);
+void gateway_log_counters(const struct counters *all, uint32_t workers, const struct kernel *kernel);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "control/checks/checks.h"
+#include "control/checks/relay_tests.h"
 #include "control/discovery/discovery.h"
 #include "control/kernel/dissolve_load.h"
 #include "control/checks/experience.h"
@@ -52,10 +53,45 @@ static void on_health(void *arg)
     struct roster *r = h->serving->roster;
     bool changed = false;
 
-    for (uint16_t i = 0; i < r->n_backends; i++)
+    for (uint16_t i = 0; i < r->n_backends; i++) {
+        bool was_down = r->backends[i].said.down;
         changed |= roster_heed(r, i, checks_said(h->checks, i), clock_now_ms());
+        if (was_down && !r->backends[i].said.down && h->relay_tests)
+            relay_tests_wake(h->relay_tests, i);
+    }
     if (changed)
         (void)serving_publish(h->serving); /* has said what failed */
+}
+
+/* What relay tests have shown opens and shuts gates. */
+static void on_relay(void *arg)
+{
+    struct gateway_health *h = arg;
+    struct roster *r = h->serving->roster;
+    bool changed = false;
+
+    for (uint16_t i = 0; i < r->n_backends; i++)
+        changed |= roster_heed_relay(r, i, relay_tests_verdict(h->relay_tests, i));
+    if (changed)
+        (void)serving_publish(h->serving); /* has said what failed */
+}
+
+/* Who is to be tested, and what is known of those that stay. */
+static void follow_with_relay_tests(struct gateway_health *h)
+{
+    if (!h->relay_tests)
+        return;
+    if (relay_tests_apply(h->relay_tests, h->serving->roster))
+        log_event(LOG_LEVEL_ERROR, "relay_test_skipped", "error=\"%s\"", strerror(ENOMEM));
+    on_relay(h);
+}
+
+void gateway_health_tell(struct gateway_health *h)
+{
+    if (h->checks)
+        checks_tell(h->checks);
+    if (h->relay_tests)
+        relay_tests_tell(h->relay_tests);
 }
 
 /* What sessions have met becomes weights and limits. */
@@ -80,6 +116,7 @@ static void follow_change(struct gateway_health *h)
     if (checks_apply(h->checks, serving_snapshot(h->serving)))
         log_event(LOG_LEVEL_ERROR, "check_skipped", "error=\"%s\"", strerror(ENOMEM));
     on_health(h);
+    follow_with_relay_tests(h);
     rates_follow(h->rates);
     h->on_change(h->arg);
 }
@@ -142,6 +179,15 @@ static int start_checks(struct gateway_health *h)
     return error ? error : checks_apply(h->checks, serving_snapshot(h->serving));
 }
 
+static int start_relay_tests(struct gateway_health *h)
+{
+    const struct relay_tests_given given = {
+        .loop = h->loop, .on_change = on_relay, .arg = h, .seed = clock_now_ms() ^ (uint64_t)getpid() << 32};
+
+    int error = relay_tests_new(&given, &h->relay_tests);
+    return error ? error : relay_tests_apply(h->relay_tests, h->serving->roster);
+}
+
 static uint64_t busy_ns(void *arg)
 {
     const struct gateway_health *h = arg;
@@ -175,6 +221,8 @@ int gateway_health_start(struct gateway_health *h)
 {
     int error = start_checks(h);
 
+    if (!error)
+        error = start_relay_tests(h);
     h->experience = experience_new(h->counters, workers(h), h->loads);
     if (!error && !h->experience)
         error = -ENOMEM;
@@ -186,7 +234,9 @@ int gateway_health_start(struct gateway_health *h)
 void gateway_health_settle(struct gateway_health *h)
 {
     discovery_free(h->discovery);
+    relay_tests_free(h->relay_tests);
     h->discovery = NULL;
+    h->relay_tests = NULL;
 }
 
 void gateway_health_stop(struct gateway_health *h)

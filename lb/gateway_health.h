@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which backends there are and how they fare: checks, what sessions have met, discovery; and what follows
- * from that for the roster, and from its changes for them. Thread: control.
+ * Which backends there are and how they fare: checks, relay tests, what sessions have met, discovery; and
+ * what follows from that for the roster, and from its changes for them. Thread: control.
  */
 #ifndef POSTERN_GATEWAY_HEALTH_H
 #define POSTERN_GATEWAY_HEALTH_H
@@ -11,6 +11,8 @@
 #include "serving.h"
 
 #include <systemd/sd-event.h>
+
+struct relay_tests;
 
 struct gateway_health {
     /* Given; not owned. */
@@ -22,6 +24,7 @@ struct gateway_health {
     void *arg;
     /* Its own. */
     struct checks *checks;
+    struct relay_tests *relay_tests; /* NULL once no backend comes any more */
     struct experience *experience;
     uint64_t experience_ms; /* when to look again at what sessions have met */
     struct discovery *discovery;
@@ -32,6 +35,9 @@ struct gateway_health {
  */
 int gateway_health_start(struct gateway_health *h);
 void gateway_health_stop(struct gateway_health *h);
+
+/* Logs what checks and relay tests have changed; to be called when it is in force. */
+void gateway_health_tell(struct gateway_health *h);
 
 /* No backend comes any more. */
 void gateway_health_settle(struct gateway_health *h);

@@ -7,6 +7,7 @@
 #include "gateway_life.h"
 
 #include "base/clock.h"
+#include "control/kernel/admit_load.h"
 #include "control/kernel/bpf_load.h"
 #include "control/checks/checks.h"
 #include "control/kernel/dissolve_left.h"
@@ -221,7 +222,7 @@ int gateway_on_signal(sd_event_source *source, const struct signalfd_siginfo *in
         (void)gateway_upgrade_start(&g->upgrade, g->phase == PHASE_SERVING); /* has said what failed */
         break;
     case SIGUSR1:
-        gateway_log_counters(g->counters, g->n_workers, g->serving.kernel.bpf, g->serving.kernel.dissolve);
+        gateway_log_counters(g->counters, g->n_workers, &g->serving.kernel);
         break;
     case SIGHUP:
         if (wait)
@@ -241,6 +242,7 @@ int gateway_on_routes(sd_event_source *source, int fd, uint32_t events, void *ar
         (void)dissolve_follow(g->serving.kernel.dissolve); /* has said what failed */
         gateway_limit_mss(&g->serving);
     }
+    (void)admit_follow(g->serving.kernel.admit, current(g)); /* the same */
     int error = routes_on_event(g->serving.kernel.routes);
     if (error)
         log_event(LOG_LEVEL_ERROR, "routes_failed", "error=\"%s\"", strerror(-error));
@@ -269,8 +271,8 @@ void gateway_tend(struct gateway *g)
         if (!g->serving.reloading) /* in force everywhere, or refused */
             notify_reloaded(&g->notify);
     }
-    if (g->health.checks && (g->phase != PHASE_SERVING || serving_is_settled(&g->serving)))
-        checks_tell(g->health.checks);
+    if (g->phase != PHASE_SERVING || serving_is_settled(&g->serving))
+        gateway_health_tell(&g->health);
     gateway_upgrade_look(&g->upgrade);
     if (g->phase == PHASE_HANDSHAKES)
         await_handshakes(g);

@@ -27,6 +27,8 @@ struct gateway {
     struct serving serving;
     struct counters *counters;
     struct load *loads;
+    struct source_meter *sources; /* what each source has */
+    struct source_tops *tops;     /* which have most */
     struct gateway_health health;
     struct gateway_admin admin;
     struct gateway_http http;

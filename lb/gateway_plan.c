@@ -5,6 +5,7 @@
  */
 #include "gateway.h"
 
+#include "control/kernel/admit_load.h"
 #include "control/kernel/dissolve_left.h"
 #include "control/kernel/host.h"
 #include "control/kernel/preflight.h"
@@ -47,6 +48,7 @@ int gateway_print_plan(const struct snapshot *s, FILE *out)
             "%-6s  bpf link: sk_lookup on this network namespace  # catches connections to the VIPs\n",
             "add");
         routes_each_interface(routes, print_interface, out);
+        admit_print_plan(s, out);
         dissolve_print_plan(s, out);
     }
     host_close(host);

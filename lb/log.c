@@ -320,6 +320,10 @@ static void format_session(char *line, size_t size, const struct session_record 
         add_text(&t, " relayed=", relay_reason_name(r->relayed));
     add_text(&t, " end=", reason->end);
     add_text(&t, " reason=", reason->name);
+    if (r->upstream.sa.sa_family != AF_UNSPEC)
+        add_addr(&t, " upstream=", &r->upstream);
+    if (r->header && r->header[0])
+        add_text(&t, " header=", r->header);
     if (r->sample > 1)
         add_number(&t, " sample=", r->sample);
     if (r->error) {

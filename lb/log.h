@@ -22,10 +22,13 @@ enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6 
 /* One ended session, as the worker knows it; the strings are copied by log_session(). */
 struct session_record {
     uint64_t id;
-    union addr client;
+    union addr client;   /* AF_UNSPEC: nobody has named it */
+    union addr upstream; /* the balancer between it and us; AF_UNSPEC: none */
     union addr vip;
     union addr source;  /* our end towards the backend; AF_UNSPEC when none was reached */
     union addr backend; /* the backend's end */
+    const char
+        *header; /* what was wrong with the upstream's PROXY header; NULL and "": nothing. Of a table */
     const char *listener;
     const char *pool;
     const char *backend_name;

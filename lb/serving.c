@@ -154,6 +154,9 @@ static const char *needs_process(const struct serving *v, const struct config *a
         return "gateway.workers has changed";
     if (v->config->gateway.max_sessions != after->gateway.max_sessions)
         return "gateway.max_sessions has changed";
+    if (v->config->source_limits.prefix_v4 != after->source_limits.prefix_v4 ||
+        v->config->source_limits.prefix_v6 != after->source_limits.prefix_v6)
+        return "source_limits.prefix_v4 or prefix_v6 has changed";
     if (dissolves(after) && !dissolve_table(v->kernel.dissolve)->entries)
         return "sessions are to dissolve, and no pool had that before";
     return NULL;

@@ -18,12 +18,13 @@
 
 /* SESSION_STATE(name): as operators see it; conn.h has the worker's own states. */
 #define SESSION_STATE_LIST(X)                                                                                \
-    X(queued)     /* waits for a backend below its max_sessions */                                           \
-    X(connecting) /* to a backend, for the first time or again */                                            \
-    X(greeting)   /* the backend is connected, the client has had no byte */                                 \
-    X(relayed)    /* by the worker */                                                                        \
-    X(dissolved)  /* by the kernel */                                                                        \
-    X(closing)    /* nothing more is passed on */
+    X(introducing) /* its upstream is to name the client in a PROXY header */                                \
+    X(queued)      /* waits for a backend below its max_sessions */                                          \
+    X(connecting)  /* to a backend, for the first time or again */                                           \
+    X(greeting)    /* the backend is connected, the client has had no byte */                                \
+    X(relayed)     /* by the worker */                                                                       \
+    X(dissolved)   /* by the kernel */                                                                       \
+    X(closing)     /* nothing more is passed on */
 
 enum session_state {
 #define X(name) SESSION_##name,
@@ -36,6 +37,7 @@ enum session_state {
 struct session_view {
     uint64_t id;
     union addr client, vip;
+    union addr upstream;                /* the balancer that has named the client; AF_UNSPEC: none */
     union addr source, backend_address; /* AF_UNSPEC: none yet */
     uint64_t age_ms;
     uint64_t idle_ms; /* since a byte last passed; of dissolved ones, a packet */

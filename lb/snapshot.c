@@ -96,6 +96,14 @@ void snapshot_sum_weights(struct snapshot *s)
     }
 }
 
+bool snapshot_is_upstream(const struct snapshot_listener *l, const union addr *peer)
+{
+    for (uint16_t i = 0; i < l->n_upstreams; i++)
+        if (addr_in_prefix(peer, &l->upstreams[i]))
+            return true;
+    return false;
+}
+
 void snapshot_free(struct snapshot *s)
 {
     if (s)

@@ -13,6 +13,7 @@
 
 #include "base/addr.h"
 #include "base/prefix_trie.h"
+#include "snapshot_limits.h"
 #include "snapshot_pool.h"
 
 #include <stdbool.h>
@@ -29,6 +30,13 @@ enum vip_state {
     VIP_REFUSED, /* nobody could serve it: connections are refused at once */
     VIP_LEAVING, /* no longer configured: it takes no connection, sessions may still live on it */
 };
+/*
+ * A source's class: its place among all sources that this process has known, as those of pools are. Of more
+ * than there is place for, the rest count among the others.
+ */
+#define SNAPSHOT_CLASSES_MAX 256
+enum { CLASS_NONE /* not let in */, CLASS_OTHERS /* in no source */, CLASS_FIRST };
+
 enum backend_state { BACKEND_READY, BACKEND_DRAIN, BACKEND_MAINT };
 
 /* One address or prefix of a listener. Ordered by snapshot_sort_vips(). */
@@ -48,7 +56,9 @@ struct snapshot_route {
 struct snapshot_listener {
     const char *name;
     const struct snapshot_route *routes; /* the first that fits counts */
+    const struct addr_prefix *upstreams; /* from here, a PROXY header names the client */
     uint16_t n_routes;
+    uint16_t n_upstreams;
     uint16_t pool;         /* index into pools: of all other clients */
     uint32_t max_sessions; /* over all workers; 0: no limit of its own */
 };
@@ -87,10 +97,16 @@ struct snapshot {
     struct snapshot_pool *pools;
     struct snapshot_backend *backends;
     struct snapshot_route *routes;
+    struct addr_prefix *upstreams;
     struct prefix_trie *sources; /* a reference of its own; NULL: none are configured, as with: */
     const char **source_names;
     uint16_t n_sources;
+    uint8_t source_classes[PREFIX_LISTS_MAX]; /* by source */
+    struct snapshot_limits limits;
 };
+
+/* Whether the listener's clients are named by who has this address. */
+bool snapshot_is_upstream(const struct snapshot_listener *l, const union addr *peer);
 
 /* The backend's address for a family, or NULL when it has none. */
 static inline const union addr *snapshot_backend_addr(const struct snapshot_backend *b, sa_family_t family)

@@ -65,6 +65,17 @@ bool addr_prefix_within(const struct addr_prefix *inner, const struct addr_prefi
            same_bits(inner->bytes, outer->bytes, outer->len);
 }
 
+union addr addr_of_prefix(const struct addr_prefix *p)
+{
+    union addr a = {.sa.sa_family = p->family};
+
+    if (p->family == AF_INET6)
+        memcpy(&a.v6.sin6_addr, p->bytes, sizeof(a.v6.sin6_addr));
+    else
+        memcpy(&a.v4.sin_addr, p->bytes, sizeof(a.v4.sin_addr));
+    return a;
+}
+
 void addr_prefix_shorten(struct addr_prefix *p, uint8_t len)
 {
     p->len = len;

@@ -56,6 +56,9 @@ bool addr_in_prefix(const union addr *a, const struct addr_prefix *p);
 /* True when all of `inner` lies in `outer`. */
 bool addr_prefix_within(const struct addr_prefix *inner, const struct addr_prefix *outer);
 
+/* Its first address, with port 0. */
+union addr addr_of_prefix(const struct addr_prefix *p);
+
 /* Cuts it to its first `len` bits. */
 void addr_prefix_shorten(struct addr_prefix *p, uint8_t len);
 

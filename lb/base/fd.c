@@ -31,3 +31,19 @@ int fd_set_option(int fd, int level, int option, int value)
 {
     return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
+
+int fd_bind_source(int fd, const union addr *from, bool transparent)
+{
+    int error = 0;
+
+    if (transparent)
+        error = from->sa.sa_family == AF_INET6 ? fd_set_option(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1)
+                                               : fd_set_option(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
+    if (!error)
+        error = fd_set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (!error && addr_port(from) == 0)
+        error = fd_set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1); /* on IPv6 sockets too */
+    if (!error && bind(fd, &from->sa, addr_len(from)) < 0)
+        error = -errno;
+    return error;
+}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * accept -> whose listener is it? -> admit -> a slot -> connect_start. Refusals close with RST, so that a
- * sender's next MX gets its turn. Out of descriptors: accepting pauses until a session ends or
- * ACCEPT_PAUSE_MS have passed; the kernel's backlog holds the clients.
+ * accept -> whose listener is it? -> a slot -> the client is known: admit -> connect_start. An upstream
+ * balancer has to name the client first: introduce_start. Refusals close with RST, so that a sender's next MX
+ * gets its turn. Out of descriptors: accepting pauses until a session ends or ACCEPT_PAUSE_MS have passed;
+ * the kernel's backlog holds the clients.
  */
 #include "path/accept.h"
 
@@ -11,6 +12,9 @@
 #include "path/close.h"
 #include "path/connect.h"
 #include "path/dissolve.h"
+#include "path/farewell.h"
+#include "path/introduce.h"
+#include "path/source_limit.h"
 #include "path/worker.h"
 
 #include <errno.h>
@@ -65,25 +69,17 @@ static bool has_room(const struct worker *w, const struct snapshot_listener *l)
            counters_listener(w->all_counters, workers, listener).sessions < l->max_sessions;
 }
 
-static void session_begin(struct worker *w, int fd)
+/* Whose listener is it, and is there room for one more? The slot of the session; NULL: it is refused. */
+static struct conn *session_begin(struct worker *w, int fd)
 {
     union addr client = {0}, vip = {0};
 
     counter_inc(w->counters, COUNTER_sessions_accepted);
     int error = read_addresses(fd, &client, &vip);
-    if (error) {
-        refuse(w, fd, &client, &vip, REASON_client_reset, -error);
-        return;
-    }
-    const struct snapshot_listener *listener = snapshot_find_listener(w->snapshot, &vip);
+    const struct snapshot_listener *listener = error ? NULL : snapshot_find_listener(w->snapshot, &vip);
     if (!listener) {
-        refuse(w, fd, &client, &vip, REASON_no_listener, 0);
-        return;
-    }
-    struct admission admission = admit(w->snapshot, listener, &client);
-    if (admission.refused) {
-        refuse(w, fd, &client, &vip, REASON_no_backend, 0);
-        return;
+        refuse(w, fd, &client, &vip, error ? REASON_client_reset : REASON_no_listener, -error);
+        return NULL;
     }
     struct listener_counters *counters = &w->counters->listeners[listener - w->snapshot->listeners];
     counter_bump(&counters->accepted);
@@ -93,7 +89,7 @@ static void session_begin(struct worker *w, int fd)
         c = conn_new(&w->table);
     if (!c) {
         refuse(w, fd, &client, &vip, REASON_session_limit, 0);
-        return;
+        return NULL;
     }
     counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) + 1);
     listener_entered(counters);
@@ -102,10 +98,38 @@ static void session_begin(struct worker *w, int fd)
     c->client = client;
     c->vip = vip;
     c->listener = (uint16_t)(listener - w->snapshot->listeners);
-    c->pool = admission.pool;
+    c->pool = listener->pool;
     c->accepted_ms = c->active_ms = w->now_ms;
-    dissolve_accepted(w, c);
-    connect_start(w, c);
+    return c;
+}
+
+void accept_admit(struct worker *w, struct conn *c)
+{
+    const struct source_load load = source_enter(w, &c->client);
+    const struct admission a = admit(w->snapshot, &w->snapshot->listeners[c->listener], &c->client, &load);
+
+    c->metered = true;
+    c->pool = a.pool;
+    if (a.action != LIMIT_OBSERVE && a.reason != REASON_no_backend)
+        source_refused(w, &c->client, &a);
+    switch (a.action) {
+    case LIMIT_OBSERVE:
+        c->class = source_let_in(w, &c->client, &a, load.sessions);
+        dissolve_accepted(w, c);
+        connect_start(w, c);
+        break;
+    case LIMIT_TELL:
+        c->refused = true;
+        farewell_start(w, c, a.reason, 0);
+        break;
+    case LIMIT_DROP:
+        source_over_limit(w, &c->client);
+        session_refuse(w, c, a.reason);
+        break;
+    case LIMIT_REFUSE:
+        session_refuse(w, c, a.reason);
+        break;
+    }
 }
 
 static void accept_failed(struct worker *w, int error)
@@ -134,6 +158,11 @@ void on_accept(struct worker *w, sa_family_t family, const struct io_uring_cqe *
     else if (w->stopping) {
         int fd = cqe->res;
         fd_close_reset(&fd);
-    } else
-        session_begin(w, cqe->res);
+    } else {
+        struct conn *c = session_begin(w, cqe->res);
+        if (c && snapshot_is_upstream(&w->snapshot->listeners[c->listener], &c->client))
+            introduce_start(w, c);
+        else if (c)
+            accept_admit(w, c);
+    }
 }

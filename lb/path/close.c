@@ -6,11 +6,13 @@
 #include "path/close.h"
 
 #include "base/fd.h"
+#include "base/proxy_parse.h"
 #include "log.h"
 #include "path/admit.h"
 #include "path/dissolve.h"
 #include "path/queue.h"
 #include "path/repute.h"
+#include "path/source_limit.h"
 #include "path/worker.h"
 
 #include <assert.h>
@@ -50,6 +52,9 @@ static void reserved_leave(struct worker *w, struct conn *c)
     c->next_backend = CONN_NO_BACKEND;
 }
 
+#define UPSTREAM_CHECKS                                                                                      \
+    64 /* of an upstream's checks, one has its line: they come every few seconds, for ever */
+
 /* Nobody would look for it: everything went as it should, at the first backend. */
 static bool is_orderly(const struct session_record *r)
 {
@@ -59,10 +64,11 @@ static bool is_orderly(const struct session_record *r)
 
 void session_log_record(struct worker *w, struct session_record *r)
 {
-    uint32_t sample = w->snapshot->log_sample;
+    bool check = r->reason == REASON_upstream_check;
+    uint32_t sample = check ? UPSTREAM_CHECKS : w->snapshot->log_sample;
 
-    if (sample > 1 && is_orderly(r)) {
-        if (w->orderly++ % sample != 0) {
+    if (sample > 1 && (check || is_orderly(r))) {
+        if ((*(check ? &w->upstream_checks : &w->orderly))++ % sample != 0) {
             counter_inc(w->counters, COUNTER_log_sampled);
             return;
         }
@@ -78,6 +84,8 @@ static void session_log(struct worker *w, const struct conn *c)
     struct session_record r = {
         .id = c->id,
         .client = c->client,
+        .upstream = c->introduction.upstream,
+        .header = proxy_violation_name(c->introduction.violation),
         .vip = c->vip,
         .source = c->source,
         .listener = w->snapshot->listeners[c->listener].name,
@@ -102,7 +110,8 @@ static void session_log(struct worker *w, const struct conn *c)
         r.backend = *snapshot_backend_dialled(c->source_mode, b, c->client.sa.sa_family);
         repute_ended(w, c->backend, &r);
     }
-    repute_lasted(w, c->pool, r.duration_ms);
+    if (c->metered && !c->refused)
+        repute_lasted(w, c->pool, r.duration_ms);
     listener_left(&w->counters->listeners[c->listener], r.bytes_in, r.bytes_out);
     counter_bump(&w->counters->relayed[c->relayed]);
     session_log_record(w, &r);
@@ -162,7 +171,7 @@ static void accept_again(struct worker *w)
 static void session_finish(struct worker *w, struct conn *c)
 {
     /* Whoever was told why hears no reset, which would take the words away again. */
-    bool reset = close_reasons[c->reason].how == CLOSE_RST && !c->told;
+    bool reset = (close_reasons[c->reason].how == CLOSE_RST || c->refused) && !c->told;
 
     for (enum side s = SIDE_CLIENT; s < SIDES; s++) {
         flow_give_back(w, &c->flow[s]);
@@ -176,6 +185,8 @@ static void session_finish(struct worker *w, struct conn *c)
     backend_leave(w, c);
     reserved_leave(w, c);
     dissolve_forget(w, c);
+    if (c->metered)
+        source_leave(w, &c->client, c->class);
     session_count_end(w, c->reason);
     session_log(w, c);
     conn_free(&w->table, c);
@@ -212,6 +223,12 @@ void session_close(struct worker *w, struct conn *c, enum close_reason reason, i
     deadline_clear(&w->deadlines, c->slot);
     session_cancel_ops(w, c);
     session_close_step(w, c);
+}
+
+void session_refuse(struct worker *w, struct conn *c, enum close_reason reason)
+{
+    c->refused = true;
+    session_close(w, c, reason, 0);
 }
 
 void session_close_step(struct worker *w, struct conn *c)

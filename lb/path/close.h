@@ -15,6 +15,9 @@ struct worker;
  */
 void session_close(struct worker *w, struct conn *c, enum close_reason reason, int error);
 
+/* Ends a session that has not been admitted: with RST, whatever the reason's own way is. */
+void session_refuse(struct worker *w, struct conn *c, enum close_reason reason);
+
 /* An operation of a closing session has ended and given back what it carried; frees the session after the
  * last one. */
 void session_close_step(struct worker *w, struct conn *c);

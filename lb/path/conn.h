@@ -6,8 +6,10 @@
  *               |        ^      |         |            `-> DISSOLVED -> FREE
  *             QUEUED ----'      |      RETRYING -> CONNECTING ...
  *               `----------- FAREWELL ----'  `---> QUEUED ...
+ *            (INTRODUCING)
  *
  *   ACCEPTED    the client is connected; a listener, a pool and a backend are being found
+ *   INTRODUCING the peer is an upstream balancer: first of all its PROXY header names the client
  *   CONNECTING  one operation waits: the connection to a backend (again for each retry)
  *   QUEUED      waits for a backend below its max_sessions; the client is watched
  *   GREETING    both flows run; the client has had no byte: those of the backend are held, if there are any,
@@ -27,6 +29,7 @@
 #include "counters.h"
 #include "path/choose.h"
 #include "path/greeting.h"
+#include "path/introduce.h"
 #include "path/relay_step.h"
 #include "snapshot.h"
 
@@ -39,6 +42,7 @@
 enum conn_state {
     CONN_FREE,
     CONN_ACCEPTED,
+    CONN_INTRODUCING,
     CONN_QUEUED,
     CONN_CONNECTING,
     CONN_GREETING,
@@ -62,13 +66,14 @@ struct conn {
     uint32_t slot;
     uint32_t generation; /* changes with each session in this slot */
     int fd[SIDES];
-    uint16_t ops;   /* operations in the ring: a bit for each enum op_kind */
-    uint8_t state;  /* enum conn_state; conn_enter() writes it */
-    uint8_t reason; /* enum close_reason; the first one stands */
-    bool counted;   /* in the backend's live count */
-    bool port_changed;
-    bool may_dissolve;    /* nothing is known that forbids it */
-    bool over;            /* DISSOLVED: and ended since */
+    uint16_t ops;                    /* operations in the ring: a bit for each enum op_kind */
+    uint8_t state;                   /* enum conn_state; conn_enter() writes it */
+    uint8_t reason;                  /* enum close_reason; the first one stands */
+    bool refused;                    /* it was not admitted */
+    bool metered;                    /* in the count of its client's source */
+    bool counted;                    /* in the backend's live count */
+    bool port_changed, may_dissolve; /* the latter: nothing is known that forbids it */
+    bool over;                       /* DISSOLVED: and ended since */
     bool armed;           /* both sockets are in repair: the program may dissolve the session at any moment */
     uint8_t relayed;      /* enum relay_reason: why it did not dissolve */
     uint8_t client_scale; /* what the client shifts its windows by */
@@ -81,6 +86,7 @@ struct conn {
     int error; /* errno behind the reason */
     struct relay_flow flow[SIDES];
 
+    uint8_t class;           /* of its source, once it is let in */
     uint16_t listener, pool; /* indices into the snapshot: any, they keep them */
     uint16_t backend;        /* the one being tried or used */
     uint8_t source_mode;     /* enum pool_source, and... */
@@ -108,9 +114,10 @@ struct conn {
     uint64_t active_ms;     /* when a byte or FIN last passed */
     int32_t connect_ms;     /* after accepted_ms; -1 when never */
     int32_t banner_ms;
-    union addr client;
+    union addr client; /* AF_UNSPEC: not introduced yet */
     union addr vip;
     union addr source;
+    struct introduction introduction;
 };
 
 struct conn_table {

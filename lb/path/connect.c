@@ -190,11 +190,12 @@ void connect_start(struct worker *w, struct conn *c)
 static int send_header(struct worker *w, struct conn *c)
 {
     char header[PROXY_HEADER_MAX];
+    const union addr *vip = session_destination(c);
 
     if (c->proxy == PROXY_OFF)
         return 0;
-    int length = c->proxy == PROXY_V1 ? proxy_header_v1(&c->client, &c->vip, header)
-                                      : proxy_header_v2(&c->client, &c->vip, header);
+    int length = c->proxy == PROXY_V1 ? proxy_header_v1(&c->client, vip, header)
+                                      : proxy_header_v2(&c->client, vip, header);
     if (length < 0)
         return length;
     ssize_t sent = send(c->fd[SIDE_BACKEND], header, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);

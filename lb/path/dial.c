@@ -22,23 +22,6 @@
 
 #define CHOSEN_PORT_TRIES 128
 
-/* Port 0: the kernel's choice, made when it connects. 0 or -errno. */
-static int bind_source(int fd, const struct conn *c, const union addr *from)
-{
-    int error = 0;
-
-    if (c->source_mode == SOURCE_CLIENT)
-        error = from->sa.sa_family == AF_INET6 ? fd_set_option(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1)
-                                               : fd_set_option(fd, IPPROTO_IP, IP_TRANSPARENT, 1);
-    if (!error)
-        error = fd_set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (!error && addr_port(from) == 0)
-        error = fd_set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1); /* on IPv6 sockets too */
-    if (!error && bind(fd, &from->sa, addr_len(from)) < 0)
-        error = -errno;
-    return error;
-}
-
 /* `from` is NULL only where the gateway's own address is the source. A descriptor or -errno. */
 static int dial_from(const struct worker *w, const struct conn *c, const union addr *backend,
     const union addr *from, bool *ret_source_failed)
@@ -50,7 +33,7 @@ static int dial_from(const struct worker *w, const struct conn *c, const union a
         return -errno;
     assert(c->source_mode != SOURCE_CLIENT || (from && addr_same_host(from, &c->client)));
     if (from) {
-        error = bind_source(fd, c, from);
+        error = fd_bind_source(fd, from, c->source_mode == SOURCE_CLIENT);
         *ret_source_failed = error != 0;
     }
     if (!error)
@@ -136,10 +119,13 @@ static int dial_any_port(struct worker *w, struct conn *c, const union addr *bac
 
 int dial(struct worker *w, struct conn *c, const union addr *backend, bool *ret_source_failed)
 {
+    int fd = -EADDRNOTAVAIL;
+
     if (c->source_mode != SOURCE_CLIENT)
         return dial_any_port(w, c, backend, ret_source_failed);
     c->source = c->client;
-    int fd = dial_watched(w, c, backend, ret_source_failed);
+    if (addr_port(&c->client) != 0) /* an upstream may not know it */
+        fd = dial_watched(w, c, backend, ret_source_failed);
     if (!port_is_taken(fd))
         return fd;
     *ret_source_failed = false;

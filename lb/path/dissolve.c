@@ -105,7 +105,10 @@ static void fill_entry(struct worker *w, const struct conn *c, struct dissolve_e
 {
     const struct snapshot_backend *b = &w->snapshot->backends[c->backend];
 
-    entry_set_addr(&c->client, &e->client, &e->client_port);
+    entry_set_addr(session_peer(c), &e->client, &e->client_port);
+    e->header_bytes = c->introduction.bytes;
+    if (e->header_bytes > 0)
+        entry_set_addr(&c->client, &e->named, &e->named_port);
     entry_set_addr(&c->vip, &e->vip, &e->vip_port);
     entry_set_addr(&c->source, &e->source, &e->source_port);
     entry_set_addr(
@@ -120,7 +123,7 @@ int dissolve_watch(struct worker *w, struct conn *c)
 {
     if (!c->may_dissolve)
         return 0;
-    if (c->source.sa.sa_family != c->client.sa.sa_family) {
+    if (c->source.sa.sa_family != session_peer(c)->sa.sa_family) {
         give_up(w, c, RELAYED_mixed_family);
         return 0;
     }
@@ -273,7 +276,7 @@ void dissolve_on_switched(struct worker *w, uint32_t entry)
     deadline_clear(&w->deadlines, c->slot);
     linger(w, c);
     counter_inc(w->counters, COUNTER_dissolved);
-    dissolved_begin(w, entry, c->listener, c->backend);
+    dissolved_begin(w, entry, c->listener, c->backend, c->class);
 }
 
 void dissolve_on_ended(struct worker *w, uint32_t entry)

@@ -14,9 +14,11 @@
 #include "path/admit.h"
 #include "path/close.h"
 #include "path/dissolve.h"
+#include "path/entry_facts.h"
 #include "path/op.h"
 #include "path/queue.h"
 #include "path/repute.h"
+#include "path/source_limit.h"
 #include "path/worker.h"
 #include "sessions.h"
 
@@ -53,40 +55,12 @@ uint32_t dissolved_slot(const struct worker *w, uint32_t index)
 
 /* ---- what an entry tells ----------------------------------------------------------------------------- */
 
-/* 0: the very first one is still being worked on. */
-static uint64_t last_packet_ms(const struct dissolve_entry *e)
-{
-    uint64_t a = __atomic_load_n(&e->way[DISSOLVE_FROM_CLIENT].last_ns, __ATOMIC_RELAXED);
-    uint64_t b = __atomic_load_n(&e->way[DISSOLVE_FROM_BACKEND].last_ns, __ATOMIC_RELAXED);
-
-    return (a > b ? a : b) / 1000000;
-}
-
-static enum close_reason end_reason(const struct dissolve_entry *e)
-{
-    static const uint32_t closed =
-        DISSOLVE_FIN_ACKED(DISSOLVE_FROM_CLIENT) | DISSOLVE_FIN_ACKED(DISSOLVE_FROM_BACKEND);
-
-    if ((e->marks & closed) == closed) /* a reset after that is a late word to somebody who has forgotten */
-        return e->marks & DISSOLVE_FIN_FIRST(DISSOLVE_FROM_BACKEND) ? REASON_backend_fin : REASON_client_fin;
-    if (e->marks & DISSOLVE_RST(DISSOLVE_FROM_CLIENT))
-        return REASON_client_reset;
-    if (e->marks & DISSOLVE_RST(DISSOLVE_FROM_BACKEND))
-        return REASON_backend_reset;
-    return REASON_internal; /* ended, and by nobody */
-}
-
-static bool is_half_closed(const struct dissolve_entry *e)
-{
-    return (e->marks & (DISSOLVE_FIN(DISSOLVE_FROM_CLIENT) | DISSOLVE_FIN(DISSOLVE_FROM_BACKEND))) != 0;
-}
-
 static uint32_t duration_ms(const struct worker *w, const struct dissolve_entry *e, bool until_last_packet)
 {
     struct timespec ts;
     clock_gettime(CLOCK_REALTIME, &ts);
     uint64_t end = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-    uint64_t silent = w->now_ms - last_packet_ms(e);
+    uint64_t silent = w->now_ms - entry_last_packet_ms(e);
 
     if (until_last_packet && silent < end)
         end -= silent;
@@ -106,7 +80,8 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
     const struct snapshot_backend *b = backend == DISSOLVED_NO_PLACE ? NULL : &w->snapshot->backends[backend];
     struct session_record r = {
         .id = (uint64_t)in->session << 32 | out->session,
-        .client = entry_addr(&e->client, e->client_port),
+        .client = entry_client(e),
+        .upstream = entry_upstream(e),
         .vip = entry_addr(&e->vip, e->vip_port),
         .source = entry_addr(&e->source, e->source_port),
         .backend = entry_addr(&e->backend, e->backend_port),
@@ -133,8 +108,15 @@ static void log_end(struct worker *w, uint32_t index, enum close_reason reason)
     }
     if (listener != DISSOLVED_NO_PLACE)
         listener_left(&w->counters->listeners[listener], r.bytes_in, r.bytes_out);
-    r.port_changed = addr_same_host(&r.client, &r.source) && e->source_port != e->client_port;
+    r.port_changed = addr_same_host(&r.client, &r.source) && addr_port(&r.source) != addr_port(&r.client);
     session_log_record(w, &r);
+}
+
+static void leave_source(struct worker *w, uint32_t index)
+{
+    const union addr client = entry_client(entry_at(&w->entries, index));
+
+    source_leave(w, &client, note_of(w, index)->class);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------- */
@@ -153,6 +135,7 @@ static void account_end(struct worker *w, uint32_t index, enum close_reason reas
         load_leave(&w->loads[note->backend]);
         queue_on_left(w, note->backend);
     }
+    leave_source(w, index);
     counter_set(&w->counters->dissolved, counter_get(&w->counters->dissolved) - 1);
     counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) - 1);
     deadline_clear(&d->deadlines, index - w->entries.first);
@@ -249,11 +232,11 @@ static void check(struct worker *w, uint32_t index)
 
     switch ((enum dissolve_state)order_load(&e->state)) {
     case DISSOLVE_ENDED:
-        account_end(w, index, end_reason(e));
+        account_end(w, index, entry_end_reason(e));
         await_sweep(w, index);
         return;
     case DISSOLVE_REUSED:
-        account_end(w, index, end_reason(e));
+        account_end(w, index, entry_end_reason(e));
         sweep(w, index);
         return;
     case DISSOLVE_FREE:
@@ -268,15 +251,15 @@ static void check(struct worker *w, uint32_t index)
     }
     if (note->backend != DISSOLVED_NO_PLACE) {
         const struct snapshot_pool *p = &w->snapshot->pools[w->snapshot->backends[note->backend].pool];
-        limit_ms = is_half_closed(e) ? p->half_closed_timeout_ms : p->idle_timeout_ms;
+        limit_ms = entry_is_half_closed(e) ? p->half_closed_timeout_ms : p->idle_timeout_ms;
         look_ms = p->half_closed_timeout_ms; /* the program does not tell of the first FIN */
     }
-    uint64_t last = last_packet_ms(e), end = (last ? last : w->now_ms) + limit_ms;
+    uint64_t last = entry_last_packet_ms(e), end = (last ? last : w->now_ms) + limit_ms;
     uint64_t look = w->now_ms + look_ms;
     if (w->now_ms < end)
         deadline_set(&w->dissolved.deadlines, index - w->entries.first, look < end ? look : end);
     else
-        cut(w, index, is_half_closed(e) ? REASON_half_closed : REASON_idle);
+        cut(w, index, entry_is_half_closed(e) ? REASON_half_closed : REASON_idle);
 }
 
 static void sweep_ended(struct worker *w)
@@ -286,7 +269,7 @@ static void sweep_ended(struct worker *w)
     while (d->n_ended > 0) {
         uint32_t index = d->ended[d->head];
         struct dissolved_note *note = note_of(w, index);
-        uint64_t last = last_packet_ms(entry_at(&w->entries, index));
+        uint64_t last = entry_last_packet_ms(entry_at(&w->entries, index));
         if (note->ended_ms + AFTERLIFE_MS > w->now_ms)
             return;
         (void)pop_ended(w);
@@ -326,12 +309,13 @@ uint64_t dissolved_next_ms(const struct worker *w)
 
 /* ---- the beginning ----------------------------------------------------------------------------------- */
 
-void dissolved_begin(struct worker *w, uint32_t index, uint16_t listener, uint16_t backend)
+void dissolved_begin(struct worker *w, uint32_t index, uint16_t listener, uint16_t backend, uint8_t class)
 {
     struct dissolved_note *note = note_of(w, index);
 
     note->backend = backend;
     note->listener = listener;
+    note->class = class;
     note->life = LIFE_ALIVE;
     note->lists_begun = w->lists.begun;
     note->listed = note->slot == CONN_NONE ? 0 : lists_past(&w->lists, note->slot);
@@ -349,10 +333,11 @@ bool dissolved_view(const struct worker *w, uint32_t index, struct session_view 
     if (note->life != LIFE_ALIVE)
         return false;
     const struct dissolve_way *in = &e->way[DISSOLVE_FROM_CLIENT], *out = &e->way[DISSOLVE_FROM_BACKEND];
-    uint64_t last_ms = last_packet_ms(e);
+    uint64_t last_ms = entry_last_packet_ms(e);
     struct session_view v = {
         .id = (uint64_t)in->session << 32 | out->session,
-        .client = entry_addr(&e->client, e->client_port),
+        .client = entry_client(e),
+        .upstream = entry_upstream(e),
         .vip = entry_addr(&e->vip, e->vip_port),
         .source = entry_addr(&e->source, e->source_port),
         .backend_address = entry_addr(&e->backend, e->backend_port),
@@ -410,9 +395,9 @@ static uint16_t find_listener(const struct snapshot *s, const struct dissolve_en
 static uint16_t find_backend(const struct snapshot *s, const struct dissolve_entry *e, uint16_t listener)
 {
     const union addr address = entry_addr(&e->backend, e->backend_port);
-    const union addr client = entry_addr(&e->client, e->client_port);
+    const union addr client = entry_client(e);
     uint16_t pool =
-        listener == DISSOLVED_NO_PLACE ? listener : admit(s, &s->listeners[listener], &client).pool;
+        listener == DISSOLVED_NO_PLACE ? listener : admit_pool(s, &s->listeners[listener], &client);
     uint16_t found = DISSOLVED_NO_PLACE;
 
     for (uint16_t i = 0; i < s->n_backends; i++) {
@@ -440,6 +425,7 @@ static void adopt_session(struct worker *w, uint32_t index)
 {
     struct dissolve_entry *e = entry_at(&w->entries, index);
     uint16_t listener = find_listener(w->snapshot, e), backend = find_backend(w->snapshot, e, listener);
+    const union addr client = entry_client(e);
 
     e->worker = (uint8_t)w->index;
     /* A tuple that was opened anew belongs to another entry by now. */
@@ -454,7 +440,7 @@ static void adopt_session(struct worker *w, uint32_t index)
     if (listener != DISSOLVED_NO_PLACE)
         listener_entered(&w->counters->listeners[listener]);
     counter_inc(w->counters, COUNTER_adopted);
-    dissolved_begin(w, index, listener, backend);
+    dissolved_begin(w, index, listener, backend, source_adopt(w, &client));
 }
 
 static void adopt(struct worker *w)
@@ -501,6 +487,8 @@ void dissolved_release(struct worker *w)
         const struct dissolved_note *note = &d->notes[i];
         if (note->slot != CONN_NONE)
             w->table.conns[note->slot].entry = ENTRY_NONE; /* its sockets linger on */
+        if (note->life == LIFE_ALIVE)
+            leave_source(w, w->entries.first + i);
         if (note->life == LIFE_ALIVE && note->backend != DISSOLVED_NO_PLACE)
             load_leave(&w->loads[note->backend]);
         if (note->life == LIFE_ALIVE && note->listener != DISSOLVED_NO_PLACE)

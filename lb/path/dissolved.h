@@ -30,6 +30,7 @@ struct dissolved_note {
     uint16_t backend; /* index into the snapshot, or DISSOLVED_NO_PLACE, as is: */
     uint16_t listener;
     uint8_t life;         /* enum dissolved_life */
+    uint8_t class;        /* of its source */
     uint32_t lists_begun; /* inquiry.h: how many when it dissolved... */
     uint64_t listed;      /* ...and which of them had passed its slot */
     bool withdrawn;       /* no tuple leads to it any more: they may lead elsewhere */
@@ -73,7 +74,7 @@ void dissolved_set_slot(struct worker *w, uint32_t index, uint32_t slot);
 uint32_t dissolved_slot(const struct worker *w, uint32_t index);
 
 /* An entry has become a session of its own; the counts that its session had go over to it. */
-void dissolved_begin(struct worker *w, uint32_t index, uint16_t listener, uint16_t backend);
+void dissolved_begin(struct worker *w, uint32_t index, uint16_t listener, uint16_t backend, uint8_t class);
 
 /* Sweeps what has been silent or over for long enough. */
 void dissolved_run(struct worker *w);

@@ -42,12 +42,13 @@ static bool say(struct worker *w, struct conn *c, const void *text, size_t n)
 
 void farewell_start(struct worker *w, struct conn *c, enum close_reason reason, int error)
 {
-    const char *text = w->snapshot->unavailable;
+    bool limited = reason == REASON_source_sessions || reason == REASON_source_rate;
+    const char *text = limited ? w->snapshot->limits.told : w->snapshot->unavailable;
 
     c->failure = (uint8_t)reason;
     c->error = error;
     if (say(w, c, text, strlen(text)))
-        counter_inc(w->counters, COUNTER_told_unavailable);
+        counter_inc(w->counters, limited ? COUNTER_told_limited : COUNTER_told_unavailable);
     else
         session_close(w, c, reason, error);
 }

@@ -14,7 +14,8 @@
 
 struct worker;
 
-/* The gateway's own reply; the session ends for this reason. Nothing but a watch is in the ring. */
+/* The gateway's own reply, which is another for a limit; the session ends for this reason. Nothing but a
+ * watch is in the ring. */
 void farewell_start(struct worker *w, struct conn *c, enum close_reason reason, int error);
 
 /* What the last backend had said (c->held), before it failed (c->failure). */

@@ -21,6 +21,8 @@
 static enum session_state state_of(const struct conn *c)
 {
     switch ((enum conn_state)c->state) {
+    case CONN_INTRODUCING:
+        return SESSION_introducing;
     case CONN_QUEUED:
         return SESSION_queued;
     case CONN_ACCEPTED:
@@ -48,6 +50,7 @@ static struct session_view view(const struct worker *w, const struct conn *c)
     struct session_view v = {
         .id = c->id,
         .client = c->client,
+        .upstream = c->introduction.upstream,
         .vip = c->vip,
         .source = c->source,
         .age_ms = w->now_ms - c->accepted_ms,

@@ -19,6 +19,7 @@
 #include "path/failover.h"
 #include "path/farewell.h"
 #include "path/inquiry.h"
+#include "path/introduce.h"
 #include "path/op.h"
 #include "path/queue.h"
 #include "path/relay.h"
@@ -111,7 +112,10 @@ static void dispatch_session(
         on_connect(w, c, cqe->res);
         break;
     case OP_FLOW_CLIENT:
-        on_flow(w, c, SIDE_CLIENT, cqe);
+        if (c->state == CONN_INTRODUCING)
+            on_introduction(w, c, cqe);
+        else
+            on_flow(w, c, SIDE_CLIENT, cqe);
         break;
     case OP_FLOW_BACKEND:
         on_flow(w, c, SIDE_BACKEND, cqe);
@@ -183,7 +187,9 @@ static void run_deadlines(struct worker *w)
 
     while ((id = deadlines_pop(&w->deadlines, w->now_ms)) != DEADLINE_NONE) {
         struct conn *c = &w->table.conns[id];
-        if (c->state == CONN_CONNECTING)
+        if (c->state == CONN_INTRODUCING)
+            introduce_on_deadline(w, c);
+        else if (c->state == CONN_CONNECTING)
             connect_on_deadline(w, c);
         else if (c->state == CONN_QUEUED)
             queue_on_deadline(w, c);
@@ -357,6 +363,9 @@ int worker_start(struct worker *w, uint32_t index, const struct worker_resources
     w->all_counters = given->counters;
     w->counters = &given->counters[index];
     w->loads = given->loads;
+    w->sources = given->sources;
+    w->tops = given->tops;
+    w->syn_drop_fd = given->syn_drop_fd;
     w->workers = given->workers;
     w->entries.table = given->table;
     w->idle_fd = given->idle_fd;

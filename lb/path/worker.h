@@ -17,6 +17,8 @@
 #include "path/release.h"
 #include "path/ring.h"
 #include "snapshot.h"
+#include "source_meter.h"
+#include "source_tops.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -32,6 +34,9 @@ struct worker {
     struct counters *all_counters; /* of all workers */
     struct counters *counters;     /* its own */
     struct load *loads;            /* of all backends, shared by all workers */
+    struct source_meter *sources;  /* what each source has, shared by all workers */
+    struct source_tops *tops;      /* which have most: of all workers */
+    int syn_drop_fd;               /* not owned: the map of sources whose SYNs disappear */
     struct worker *workers;        /* all of them, by index */
     int listener_v4, listener_v6;  /* owned; the worker itself closes them when another process has them */
     int wake_fd;                   /* owned: the control thread writes, the worker reads */
@@ -48,10 +53,8 @@ struct worker {
 
     /* Read by the control thread: once draining, no session is left and no connection waits for accept. */
     _Atomic bool idle;
-
     _Atomic uint64_t turned_ms; /* when it last went round its loop; worker_wake() makes it do so */
-
-    _Atomic uint64_t version; /* of the snapshot that it looks at; older ones it will never see again */
+    _Atomic uint64_t version;   /* of the snapshot that it looks at; older ones it will never see again */
 
     /* The worker's own. */
     const struct snapshot *snapshot; /* for one turn of the loop: nothing of it is kept but indices */
@@ -72,7 +75,8 @@ struct worker {
     uint32_t linger_first, linger_last; /* slots of dissolved sessions, the oldest first; CONN_NONE */
     uint8_t backend_scale;              /* the smallest window scale seen of a backend */
     uint64_t next_session;
-    uint32_t orderly;               /* sessions that ended in order, for the sample */
+    uint32_t orderly; /* sessions that ended in order, for the sample, and: */
+    uint32_t upstream_checks;
     uint16_t port_first, port_last; /* what the kernel chooses ports from */
     uint64_t port_seed;
     uint64_t rest_ms;         /* when memory may be given back again */
@@ -88,6 +92,9 @@ struct worker_resources {
     const struct dissolve_table *table;
     struct counters *counters;    /* of all workers */
     struct load *loads;           /* SNAPSHOT_BACKENDS_MAX */
+    struct source_meter *sources; /* of all workers, as is: */
+    struct source_tops *tops;
+    int syn_drop_fd;
     struct worker *workers;       /* by index; the caller's storage */
     int listener_v4, listener_v6; /* open already, and the worker's from now on; -1: it opens its own */
     int idle_fd;

@@ -168,6 +168,7 @@ class Postern(Contestant):
 
     def configuration(self, lab):
         return f"""gateway: {{name: bench, workers: 1, max_sessions: {SESSIONS}}}
+source_limits: {{sessions: off}}   # all load has one address
 listeners:
   - {{name: mx, address: "{VIP}:25", pool: inbound}}
 pools:

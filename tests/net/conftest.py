@@ -6,6 +6,7 @@ Each story is one test function with a name that says what must hold. It takes `
 import hashlib
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,11 @@ from daemon import DISSOLVED, RELAY  # noqa: E402
 from lab import Lab  # noqa: E402
 
 LIMIT = 180  # seconds for a story, unless its mark `limit` says otherwise
+
+# What a story sees of the environment. Whatever else the caller has set (NO_COLOR, JOURNAL_STREAM, ...) must change no result.
+ENVIRONMENT = re.compile(r"PATH|HOME|SHELL|TMPDIR|LC_ALL|PYTHON\w*|PYTEST\w*|POSTERN_\w*")
+for variable in [name for name in os.environ if not ENVIRONMENT.fullmatch(name)]:
+    del os.environ[variable]
 
 
 def pytest_addoption(parser):

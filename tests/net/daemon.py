@@ -133,9 +133,16 @@ def listener(address=None, name="mx", to="inbound"):
     return {"name": name, "address": address or [hostport(VIP4, 25), hostport(VIP6, 25)], "pool": to}
 
 
-def configuration(pools, listeners=None, gateway=None):
-    """The text of a configuration file."""
-    lines = ["gateway: " + yaml_flow({"name": "gw1", **(gateway or {})}), "listeners:"]
+UNLIMITED = {"sessions": "off"}  # a story's many clients share a few addresses
+
+
+def configuration(pools, listeners=None, gateway=None, sources=None, limits=None):
+    """The text of a configuration file. Sources have no limits unless some are given; {}: those of the product."""
+    limits = UNLIMITED if limits is None else limits
+    lines = ["gateway: " + yaml_flow({"name": "gw1", **(gateway or {})})]
+    lines += ["sources: " + yaml_flow(sources)] * bool(sources)
+    lines += ["source_limits: " + yaml_flow(limits)] * bool(limits)
+    lines += ["listeners:"]
     lines += ["  - " + yaml_flow(entry) for entry in listeners or [listener()]]
     lines += ["pools:"]
     for p in pools:

@@ -140,6 +140,16 @@ class Message:
         return line
 
 
+def settle_all(postern, engine, sessions):
+    """Until all of these sessions, the only ones, have dissolved; or for a round trip."""
+    for _ in range(100):
+        for s in sessions:
+            converse(s, "NOOP", "250")
+        if not engine.dissolves or postern.counters()["sessions_dissolved"] == len(sessions):
+            return
+    raise AssertionError(f"not all sessions dissolve: {postern.counters()}")
+
+
 def message_hash(lab, backend, blocks):
     """The same message over a connection that no balancer has touched."""
     with lab.client.connect(backend.v4, 25) as s:

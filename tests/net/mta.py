@@ -289,6 +289,8 @@ MASTER_CF_SCREEN = f"""
 
 
 class Exim(Mta):
+    """`relay_from`: the networks that it relays for."""
+
     part = "exim"
     log_name = "mainlog"
     command = ("sh", "-euc", """
@@ -296,6 +298,10 @@ class Exim(Mta):
         chown Debian-exim: /var/spool/exim4 /mta/tls/key.pem /mta /mta/mainlog
         cp /mta/conf/exim4.conf /etc/exim4/
         exec exim4 -bdf""")
+
+    def __init__(self, namespace, directory, name="mx", relay_from=()):
+        super().__init__(namespace, directory, name)
+        self.relay_from = relay_from
 
     def configure(self):
         self.write("exim4.conf", f"""
@@ -318,6 +324,7 @@ class Exim(Mta):
             begin acl
             check_rcpt:
               accept domains = {DOMAIN}
+              accept hosts = <; {' ; '.join(self.relay_from)}
               deny message = relay not permitted
 
             begin routers
@@ -328,7 +335,10 @@ class Exim(Mta):
 
 
 class OpenSmtpd(Mta):
-    """Without TLS: Debian 12's fails every handshake, for it does not get along with OpenSSL 3."""
+    """
+    Without TLS: Debian 12's fails every handshake, for it does not get along with OpenSSL 3. `relay_from`: the networks that it
+    relays for.
+    """
 
     part = "opensmtpd"
     proxy_version = 2
@@ -338,26 +348,34 @@ class OpenSmtpd(Mta):
         cp /mta/conf/smtpd.conf /etc/
         exec smtpd -d -f /etc/smtpd.conf >>/mta/log 2>&1""")
 
+    def __init__(self, namespace, directory, name="mx", relay_from=()):
+        super().__init__(namespace, directory, name)
+        self.relay_from = relay_from
+
     def configure(self):
         listen = [f"listen on {host} port {port} hostname {self.name}{' proxy-v2' if proxied else ''}"
                   for host in self.hosts() for port, proxied in self.ports().items()]
         self.write("smtpd.conf", "\n".join([
             'table recipients { "@" = "nobody" }', *listen,
             'action "drop" mda "/bin/cat >/dev/null" virtual <recipients>',
+            *[f'match from src "{network}" for any action "drop"' for network in self.relay_from],
             f'match from any for domain "{DOMAIN}" action "drop"', ""]))
 
 
 class Haraka(Mta):
-    """One port: it expects a PROXY header from the addresses in `proxies`, and only from these."""
+    """
+    One port: it expects a PROXY header from the addresses in `proxies`, and only from these. `relay_from`: the networks that it
+    relays for.
+    """
 
     part = "haraka"
     command = ("sh", "-euc", """
         export YES_REALLY_DO_DISCARD=1
         exec node /opt/haraka/node_modules/Haraka/bin/haraka -c /mta/conf >>/mta/log 2>&1""")
 
-    def __init__(self, namespace, directory, name="mx", proxies=("10.2.0.1/32", "2001:db8:2::1/128")):
+    def __init__(self, namespace, directory, name="mx", proxies=("10.2.0.1/32", "2001:db8:2::1/128"), relay_from=()):
         super().__init__(namespace, directory, name)
-        self.proxies = proxies
+        self.proxies, self.relay_from = proxies, relay_from
 
     def ports(self):
         return {DIRECT: False}
@@ -369,7 +387,15 @@ class Haraka(Mta):
         self.write("me", f"{self.name}\n", config)
         self.write("loglevel", "info\n", config)
         self.write("host_list", f"{DOMAIN}\n", config)
-        self.write("plugins", "tls\nrcpt_to.in_host_list\nqueue/discard\n", config)
+        self.write("plugins", "tls\nrelay_from\nrcpt_to.in_host_list\nqueue/discard\n", config)
+        self.write("relay_from", "".join(f"{network}\n" for network in self.relay_from), config)
+        self.write("relay_from.js", """
+            const net_utils = require('haraka-net-utils')
+            exports.hook_connect = function (next, connection) {
+                connection.relaying = net_utils.ip_in_list(this.config.get('relay_from', 'list'), connection.remote.ip)
+                next()
+            }
+            """, self.conf / "plugins")
         # A setting that is left out of this file is not taken from Haraka's own.
         self.write("connection.ini", "[haproxy]\n" + "".join(f"hosts[]={host}\n" for host in self.proxies) + """
             [main]

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from daemon import Postern, backend_lines, configuration, pool
+from dissolving import settle_all
 from lab import VIP4, VIP6
 from load import client, serve, serve_all
 from peers import converse, expect_refused, expect_unavailable, receive, scripted_server, smtp_session
@@ -28,16 +29,6 @@ def held(postern, engine, count, to=VIP4):
     finally:
         for s in sessions:
             s.close()
-
-
-def settle_all(postern, engine, sessions):
-    """Until all of these sessions, the only ones, have dissolved; or for a round trip."""
-    for _ in range(100):
-        for s in sessions:
-            converse(s, "NOOP", "250")
-        if not engine.dissolves or postern.counters()["sessions_dissolved"] == len(sessions):
-            return
-    raise AssertionError(f"not all sessions dissolve: {postern.counters()}")
 
 
 @pytest.mark.topology(backends=3)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """PROXY headers, byte by byte: the whole header in one segment of its own, before anything of the client."""
 import contextlib
-import ipaddress
 import socket
 import struct
 
@@ -11,20 +10,10 @@ from daemon import Postern, backend_lines, configuration, pool
 from lab import VIP4, VIP6, endpoint, family_of
 from load import VIPS, client, serve
 from peers import receive, receive_all, scripted_server
+from proxy_headers import header
 
-SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 SOURCES = pytest.mark.parametrize("source", ["client", "gateway"])
 FAMILIES = pytest.mark.parametrize("vip", [VIP4, VIP6], ids=["ipv4", "ipv6"])
-
-
-def header(version, client_address, vip, port=25):
-    """The header as the protocol's text describes it, made from the addresses the story has chosen."""
-    (host, source_port), v6 = client_address[:2], ":" in vip
-    if version == "v1":
-        return f"PROXY TCP{6 if v6 else 4} {host} {vip} {source_port} {port}\r\n".encode()
-    addresses = ipaddress.ip_address(host).packed + ipaddress.ip_address(vip).packed
-    rest = addresses + struct.pack("!HH", source_port, port)
-    return SIGNATURE + bytes([0x21, 0x21 if v6 else 0x11]) + struct.pack("!H", len(rest)) + rest
 
 
 class Capture:

@@ -77,6 +77,41 @@ static const struct error_case cases[] = {
         "192.0.2.0/24\n"
         "    1 | sources: {a: {prefixes: [192.0.2.0/24, 192.0.2.1/24]}}\n"
         "      |                                        ^~~~~~~~~~~~\n"},
+    {"relay_gate_without_a_trusted_address",
+        "relay_test: {trusted: 192.0.2.10}\n"
+        "listeners: [{name: l, address: 192.0.2.1:25, pool: p, relay_test: gate}]\n"
+        "pools: [{name: p, backends: [{name: b, address: \"[2001:db8::7]:25\"}]}]\n",
+        "postern.yaml:2:67: error: relay_test: gate, but relay_test.trusted has no IPv6 address, and "
+        "backends of "
+        "pool \"p\" have one: no test of them could come out right, and no client would be served. Add to "
+        "relay_test.trusted an address that they relay for, or use warn\n"
+        "    2 | ...ers: [{name: l, address: 192.0.2.1:25, pool: p, relay_test: gate}]\n"
+        "      |                                                                ^~~~\n"},
+    {"relay_test_from_a_network", "relay_test: {trusted: 192.0.2.0/24}\n" LISTENER POOL,
+        "postern.yaml:1:23: error: trusted: 192.0.2.0/24 is a whole network; give the one address that the "
+        "test "
+        "asks from\n"
+        "    1 | relay_test: {trusted: 192.0.2.0/24}\n"
+        "      |                       ^~~~~~~~~~~~\n"},
+    {"relay_test_from_two_addresses", "relay_test: {untrusted: [192.0.2.1, 192.0.2.2]}\n" LISTENER POOL,
+        "postern.yaml:1:37: error: untrusted: a second IPv4 address; one of each family is asked from\n"
+        "    1 | relay_test: {untrusted: [192.0.2.1, 192.0.2.2]}\n"
+        "      |                                     ^~~~~~~~~\n"},
+    {"relay_test_from_loopback", "relay_test: {trusted: 127.0.0.1}\n" LISTENER POOL,
+        "postern.yaml:1:23: error: trusted: 127.0.0.1 is a loopback address: no backend could answer it\n"
+        "    1 | relay_test: {trusted: 127.0.0.1}\n"
+        "      |                       ^~~~~~~~~\n"},
+    {"relay_test_from_one_who_is_both", "relay_test: {trusted: 198.51.100.25}\n" LISTENER POOL,
+        "postern.yaml:1:23: error: trusted: 198.51.100.25 is the address from which the test asks as a "
+        "stranger; "
+        "the two must differ\n"
+        "    1 | relay_test: {trusted: 198.51.100.25}\n"
+        "      |                       ^~~~~~~~~~~~~\n"},
+    {"relay_test_for_nobody", "relay_test: {recipient: \"\"}\n" LISTENER POOL,
+        "postern.yaml:1:26: error: recipient: \"\" is not a mail address; write it like "
+        "postmaster@example.org\n"
+        "    1 | relay_test: {recipient: \"\"}\n"
+        "      |                          ^\n"},
     {"source_with_a_relative_file", "sources: {a: {file: list}}\n" LISTENER POOL,
         "postern.yaml:1:21: error: file: \"list\" is not the path of a file from the root; write it like "
         "/etc/postern/mta.list\n"
@@ -86,6 +121,28 @@ static const struct error_case cases[] = {
         "postern.yaml:1:12: error: \"a b\" is not a name; use letters, digits, '.', '_' and '-'\n"
         "    1 | sources: {\"a b\": {file: /a}}\n"
         "      |            ^~~\n"},
+    {"anybody_as_an_upstream",
+        "listeners:\n"
+        "  - name: l\n"
+        "    address: 192.0.2.1:25\n"
+        "    pool: p\n"
+        "    accept_proxy_from: [10.0.0.5, 0.0.0.0/0]\n" POOL,
+        "postern.yaml:5:35: error: accept_proxy_from with 0.0.0.0/0 would let strangers claim any address: "
+        "whoever connects from there is believed, and an MTA would take a spammer for a neighbour. Name the "
+        "balancers themselves, like 10.0.0.5; /8 is the largest prefix\n"
+        "    5 |     accept_proxy_from: [10.0.0.5, 0.0.0.0/0]\n"
+        "      |                                   ^~~~~~~~~\n"},
+    {"half_of_ipv6_as_an_upstream",
+        "listeners:\n"
+        "  - name: l\n"
+        "    address: 192.0.2.1:25\n"
+        "    pool: p\n"
+        "    accept_proxy_from: \"2000::/15\"\n" POOL,
+        "postern.yaml:5:25: error: accept_proxy_from with 2000::/15 would let strangers claim any address: "
+        "whoever connects from there is believed, and an MTA would take a spammer for a neighbour. Name the "
+        "balancers themselves, like 10.0.0.5; /16 is the largest prefix\n"
+        "    5 |     accept_proxy_from: \"2000::/15\"\n"
+        "      |                         ^~~~~~~~~\n"},
     {"listener_twice",
         "listeners:\n"
         "  - {name: l, address: 192.0.2.1:25, pool: p}\n"

@@ -20,7 +20,8 @@ static const struct error_case cases[] = {
         "      |     ^~~~\n"},
     {"unknown_top_level_key", "snmp: {listen: 127.0.0.1:161}\n" LISTENER POOL,
         "postern.yaml:1:1: error: unknown key \"snmp\" in the top level; the nearest known key is \"http\" "
-        "(known are: gateway, admin, http, log, listeners, sources, pools)\n"
+        "(known are: gateway, admin, http, log, relay_test, listeners, sources, "
+        "source_limits, pools)\n"
         "    1 | snmp: {listen: 127.0.0.1:161}\n"
         "      | ^~~~\n"},
     {"http_for_all", "http: {listen: 0.0.0.0:9125}\n" LISTENER POOL,

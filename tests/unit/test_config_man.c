@@ -33,65 +33,53 @@ static void put_words(FILE *out, const char *const *words)
         fprintf(out, "%s%s", i == 0 ? "" : words[i + 1] ? ", " : " or ", words[i]);
 }
 
+/* "limit, up to 50" */
+static void put_type(FILE *out, const struct config_key *key)
+{
+    static const char *const plain[] = {
+        [CONFIG_NAME] = "name",
+        [CONFIG_MAILBOX] = "mail address",
+        [CONFIG_HOST] = "DNS name",
+        [CONFIG_PATH] = "absolute path",
+        [CONFIG_LOOPBACK] = "loopback address",
+        [CONFIG_RESOLVER] = "address",
+        [CONFIG_VIPS] = "address or list of addresses",
+        [CONFIG_BACKEND] = "address or list of addresses",
+        [CONFIG_PREFIXES] = "prefix or list of prefixes",
+        [CONFIG_PATHS] = "absolute path or list of them",
+        [CONFIG_NAMES] = "name or list of names",
+        [CONFIG_NAMED] = "map of names",
+        [CONFIG_MAP] = "map",
+        [CONFIG_LIST] = "list",
+    };
+    char min[16], max[16];
+
+    if (key->type == CONFIG_PATTERN || key->type == CONFIG_TEXT)
+        fprintf(out, "%s, %u to %u characters", key->type == CONFIG_TEXT ? "text" : "pattern", key->min,
+            key->max);
+    else if (key->type == CONFIG_NUMBER)
+        fprintf(out, "number, %u to %u", key->min, key->max);
+    else if (key->type == CONFIG_LIMIT)
+        fprintf(out, "limit, up to %u", key->max);
+    else if (key->type == CONFIG_RATE)
+        fprintf(out, "rate, up to %u/min", key->max);
+    else if (key->type == CONFIG_DURATION)
+        fprintf(out, "duration, %s to %s", config_duration_format(key->min, min),
+            config_duration_format(key->max, max));
+    else if (key->type == CONFIG_WORD)
+        put_words(out, key->words);
+    else
+        fputs(plain[key->type], out);
+}
+
 /* The line that introduces a key, as the page must have it. The caller frees. */
 static char *introduction(const struct config_key *key)
 {
-    char *text, min[16], max[16];
+    char *text;
     size_t size;
     FILE *out = open_memstream(&text, &size);
     fprintf(out, "\n*%s* (", key->name);
-    switch (key->type) {
-    case CONFIG_NAME:
-        fputs("name", out);
-        break;
-    case CONFIG_PATTERN:
-        fprintf(out, "pattern, %u to %u characters", key->min, key->max);
-        break;
-    case CONFIG_NUMBER:
-        fprintf(out, "number, %u to %u", key->min, key->max);
-        break;
-    case CONFIG_DURATION:
-        fprintf(out, "duration, %s to %s", config_duration_format(key->min, min),
-            config_duration_format(key->max, max));
-        break;
-    case CONFIG_WORD:
-        put_words(out, key->words);
-        break;
-    case CONFIG_MAILBOX:
-        fputs("mail address", out);
-        break;
-    case CONFIG_HOST:
-        fputs("DNS name", out);
-        break;
-    case CONFIG_PATH:
-        fputs("absolute path", out);
-        break;
-    case CONFIG_LOOPBACK:
-        fputs("loopback address", out);
-        break;
-    case CONFIG_RESOLVER:
-        fputs("address", out);
-        break;
-    case CONFIG_VIPS:
-    case CONFIG_BACKEND:
-        fputs("address or list of addresses", out);
-        break;
-    case CONFIG_PREFIXES:
-        fputs("prefix or list of prefixes", out);
-        break;
-    case CONFIG_PATHS:
-        fputs("absolute path or list of them", out);
-        break;
-    case CONFIG_NAMED:
-        fputs("map of names", out);
-        break;
-    case CONFIG_MAP:
-        fputs("map", out);
-        break;
-    case CONFIG_LIST:
-        fputs("list", out);
-        break;
-    }
+    put_type(out, key);
     if (key->required)
         fputs("; required", out);
     else if (key->fallback)

@@ -11,16 +11,17 @@ static void only_the_moves_of_the_table_are_allowed(void **state)
 {
     /* A row for each state, a column for each state it may move to, in the order of enum conn_state. */
     static const char *const allowed[CONN_STATES] = {
-        ".x........", /* FREE */
-        "..xx....xx", /* ACCEPTED */
-        "..xx....xx", /* QUEUED: what it was given failed at once */
-        "..xxx...xx", /* CONNECTING: a retry connects again */
-        ".....xx..x", /* GREETING */
-        "..xx....xx", /* RETRYING */
-        ".......x.x", /* RELAYING: the client has had a byte, there is no way back */
-        "x.........", /* DISSOLVED: there is nothing left to be closed in order */
-        ".........x", /* FAREWELL */
-        "x.........", /* CLOSING */
+        ".x.........", /* FREE */
+        "..xxx....xx", /* ACCEPTED */
+        "...xx....xx", /* INTRODUCING */
+        "...xx....xx", /* QUEUED: what it was given failed at once */
+        "...xxx...xx", /* CONNECTING: a retry connects again */
+        "......xx..x", /* GREETING */
+        "...xx....xx", /* RETRYING */
+        "........x.x", /* RELAYING: the client has had a byte, there is no way back */
+        "x..........", /* DISSOLVED: there is nothing left to be closed in order */
+        "..........x", /* FAREWELL */
+        "x..........", /* CLOSING */
     };
     for (enum conn_state from = 0; from < CONN_STATES; from++)
         for (enum conn_state to = 0; to < CONN_STATES; to++)

@@ -16,6 +16,7 @@ static struct dissolve_entry entry(void)
         bytes[i] = (uint8_t)(i * 7 + 1);
     e.window_shift[0] = 0;
     e.window_shift[1] = 14;
+    e.header_bytes = 28;
     e.marks = DISSOLVE_FIN(DISSOLVE_FROM_BACKEND);
     return e;
 }
@@ -51,6 +52,9 @@ static void an_entry_survives_the_way_to_another_gateway(void **state)
     assert_memory_equal(to.ts_delta, from.ts_delta, sizeof(to.ts_delta));
     assert_memory_equal(to.window_shift, from.window_shift, sizeof(to.window_shift));
     assert_int_equal(to.flags, from.flags);
+    assert_int_equal(to.header_bytes, from.header_bytes);
+    assert_int_equal(to.named_port, from.named_port);
+    assert_memory_equal(&to.named, &from.named, sizeof(to.named));
     assert_int_equal(to.marks, from.marks);
     assert_int_equal(to.smtp_code, from.smtp_code);
     assert_int_equal(to.start_ms, from.start_ms);

@@ -288,6 +288,59 @@ static void who_leaves_and_comes_back_has_nothing_set(void **state)
     roster_free(r);
 }
 
+#define GATED(mode)                                                                                          \
+    "relay_test: {trusted: [192.0.2.9, \"2001:db8:9::9\"]}\nlisteners: [{name: l, address: 192.0.2.1:25, "   \
+    "pool: p, "                                                                                              \
+    "relay_test: " mode "}, {name: m, address: 192.0.2.2:25, pool: p}]\n"
+
+static void a_gate_is_shut_until_the_relay_test_is_right(void **state)
+{
+    struct roster *r = follow(NULL, GATED("gate") POOL_OF("", ONE ", " TWO), 1);
+    assert_true(roster_is_gated(r, 0));
+    assert_int_equal(r->backends[0].weight + r->backends[0].reserve, 0);
+    assert_true(roster_heed_relay(r, 0, RELAY_RIGHT));
+    assert_false(roster_heed_relay(r, 1, RELAY_INCONCLUSIVE));
+    (void)roster_weigh(r, 1);
+    assert_true(r->backends[0].weight > 0);
+    assert_int_equal(r->backends[1].weight + r->backends[1].reserve, 0);
+    assert_false(roster_heed_relay(r, 0, RELAY_RIGHT));
+    assert_true(roster_heed_relay(r, 0, RELAY_OPEN));
+    (void)roster_weigh(r, 1);
+    assert_int_equal(r->backends[0].weight + r->backends[0].reserve, 0);
+
+    /* What is known lasts over reloads, and matters only to a gate. */
+    r = follow(r, GATED("warn") POOL_OF("", ONE ", " TWO), 2);
+    assert_true(r->backends[0].weight > 0 && r->backends[1].weight > 0);
+    assert_int_equal(r->pools[0].relay_test, RELAY_TEST_WARN);
+    assert_false(roster_heed_relay(r, 0, RELAY_RIGHT));
+    r = follow(r, GATED("gate") POOL_OF("", ONE ", " TWO), 3);
+    assert_false(roster_is_gated(r, 0));
+    assert_true(roster_is_gated(r, 1));
+
+    /* Who leaves and comes back has to prove it again. */
+    r = follow(r, GATED("gate") POOL_OF("", TWO), 4);
+    r = follow(r, GATED("gate") POOL_OF("", ONE ", " TWO), 5);
+    assert_true(roster_is_gated(r, 0));
+    r = follow(r, HEAD POOL_OF("", ONE ", " TWO), 6);
+    assert_int_equal(r->pools[0].relay_test, RELAY_TEST_OFF);
+    assert_false(roster_is_gated(r, 0));
+    roster_free(r);
+}
+
+static void a_gate_is_that_of_the_pools_of_its_routes_too(void **state)
+{
+    struct roster *r = follow(NULL,
+        "relay_test: {trusted: 192.0.2.9}\nsources: {a: {prefixes: 192.0.2.0/24}}\n"
+        "listeners: [{name: l, address: 192.0.2.1:25, pool: p, relay_test: gate, route: [{from: a, pool: "
+        "q}]},"
+        " {name: m, address: 192.0.2.2:25, pool: q, relay_test: warn}]\n"
+        "pools: [{name: p, backends: [" ONE "]}, {name: q, backends: [" TWO "]}]\n",
+        1);
+    assert_int_equal(r->pools[0].relay_test, RELAY_TEST_GATE);
+    assert_int_equal(r->pools[1].relay_test, RELAY_TEST_GATE);
+    roster_free(r);
+}
+
 #define TEST(function) cmocka_unit_test_teardown(function, tear_down)
 
 int main(void)
@@ -306,6 +359,8 @@ int main(void)
         TEST(what_was_set_lasts_until_the_configuration_says_something_else),
         TEST(who_leaves_and_comes_back_has_nothing_set),
         TEST(differences_are_told_key_by_key),
+        TEST(a_gate_is_shut_until_the_relay_test_is_right),
+        TEST(a_gate_is_that_of_the_pools_of_its_routes_too),
     };
     return cmocka_run_group_tests(tests, set_up_files, tear_down_files);
 }

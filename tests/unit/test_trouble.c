@@ -13,6 +13,13 @@
     "{\"pools\": [{\"name\": \"in\", \"usable\": " usable more ", \"backends\": [" backends "]}]}"
 #define DOWN(why) POOL("1", "", BACKEND("down", why, ""))
 
+#define RELAY(mode, verdict, gated, families)                                                                \
+    ", \"relay\": {\"mode\": \"" mode "\", \"verdict\": \"" verdict "\", \"gated\": " gated                  \
+    ", \"families\": [" families "]}"
+#define FAMILY(verdict, holds, stranger, trusted, why)                                                       \
+    "{\"clients\": \"ipv4\", \"verdict\": \"" verdict "\", \"holds\": \"" holds                              \
+    "\", \"stranger\": \"" stranger "\", \"trusted\": \"" trusted "\", \"why\": \"" why "\"}"
+
 /* Of each document all that is told: severity, about, and a part of what, why and do, between bars. */
 static const struct {
     const char *document, *told;
@@ -55,6 +62,45 @@ static const struct {
         "warning|pool in|3 sessions wait|at their limit|max_sessions"},
     {POOL("1", ", \"waiting\": 95, \"waiting_max\": 100", BACKEND("up", "", "")),
         "error|pool in|95 sessions wait|100 may wait|max_sessions"},
+    {POOL("1", "",
+         BACKEND("up", "", RELAY("off", "right", "false", FAMILY("right", "right", "554 no", "250 ok", "")))),
+        ""},
+    {POOL("1", "",
+         BACKEND("up", "",
+             RELAY("off", "inconclusive", "false",
+                 FAMILY("inconclusive", "inconclusive", "450 later", "", "y")))),
+        ""},
+    {POOL("1", "",
+         BACKEND("up", "", RELAY("warn", "open", "false", FAMILY("open", "open", "250 ok", "", "x")))),
+        "error|backend in/one|strangers can send mail|ipv4: asked as a stranger it said: 250 ok|mynetworks"},
+    {POOL("1", "",
+         BACKEND("down", "z", RELAY("gate", "open", "true", FAMILY("open", "open", "250 ok", "", "x")))),
+        "error|backend in/one|gets no session|250 ok|mynetworks"},
+    {POOL("1", "", BACKEND("down", "z", RELAY("gate", "untested", "true", ""))),
+        "warning|backend in/one|before its relay test|gate|under way"},
+    {POOL("1", "",
+         BACKEND("up", "",
+             RELAY("warn", "right", "false",
+                 FAMILY("inconclusive", "right", "RCPT 450 4.2.0 later", "", "not answered")))),
+        "warning|backend in/one|proves nothing|ipv4: not answered (RCPT 450 4.2.0 later)|greylisting"},
+    {POOL("1", "",
+         BACKEND("up", "",
+             RELAY("warn", "inconclusive", "false",
+                 FAMILY("inconclusive", "inconclusive", "554 no", "554 no",
+                     "it refuses the trusted address as well")))),
+        "warning|backend in/one|proves nothing|as well (554 no)|relay_test.recipient"},
+    {POOL("1", "",
+         BACKEND("up", "",
+             RELAY("warn", "inconclusive", "false",
+                 FAMILY("inconclusive", "inconclusive", "554 no", "",
+                     "no trusted address of this family is configured")))),
+        "warning|backend in/one|proves nothing|(554 no)|add to relay_test.trusted"},
+    {POOL("1", "",
+         BACKEND("down", "",
+             RELAY("gate", "inconclusive", "true",
+                 FAMILY("inconclusive", "inconclusive", "no connection in 15s", "", "x")))),
+        "warning|backend in/one|gets no session: its relay test proves nothing|no connection|come back to "
+        "this gateway"},
     {DOWN("connection refused"), "warning|backend in/one|down|connection refused|listens at its address"},
     {DOWN("no connection in 4s"), "warning|backend in/one|down|no connection|see that in/one can be reached"},
     {DOWN("greeting: no reply in 15s"), "warning|backend in/one|down|no reply|in/one takes connections"},

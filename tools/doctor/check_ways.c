@@ -4,7 +4,7 @@
  * come by, the programs. Called by doctor.c.
  */
 #include "bpf/abi.h"
-#include "control/kernel/dissolve_load.h"
+#include "control/kernel/tcx_links.h"
 #include "control/kernel/host.h"
 #include "control/kernel/routes.h"
 #include "tools/doctor/check_host.h"
@@ -191,5 +191,5 @@ void check_programs(struct doctor *d)
         return;
     (void)routes_look(d->snapshot, look_at_interface, d);
     if (setup_dissolves(d->snapshot))
-        (void)dissolve_each_interface(look_at_dissolve, d);
+        (void)tcx_each_interface(look_at_dissolve, d);
 }

@@ -12,7 +12,7 @@
 
 #define SENDS (NEEDS_CONFIG | NEEDS_ROOT)
 
-const struct check doctor_checks[] = {
+const struct doctor_check doctor_checks[] = {
     /* without these postern does not start */
     {"config", "the configuration is good", 0, check_config},
     {"access", "nobody else can change the configuration, and postern can read it", 0, check_access},
@@ -60,7 +60,7 @@ const struct check doctor_checks[] = {
 };
 const size_t n_doctor_checks = sizeof(doctor_checks) / sizeof(doctor_checks[0]);
 
-const struct check *doctor_find_check(const char *id, size_t n)
+const struct doctor_check *doctor_find_check(const char *id, size_t n)
 {
     for (size_t i = 0; i < n_doctor_checks; i++)
         if (strlen(doctor_checks[i].id) == n && memcmp(doctor_checks[i].id, id, n) == 0)

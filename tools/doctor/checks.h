@@ -5,10 +5,10 @@
 
 #include "tools/doctor/doctor.h"
 
-extern const struct check doctor_checks[];
+extern const struct doctor_check doctor_checks[];
 extern const size_t n_doctor_checks;
 
 /* NULL: there is none of this name, of `n` bytes. */
-const struct check *doctor_find_check(const char *id, size_t n);
+const struct doctor_check *doctor_find_check(const char *id, size_t n);
 
 #endif

@@ -41,7 +41,7 @@ struct doctor {
     bool is_draft, is_changed;
     struct network *network; /* what sending has shown (network.h); NULL until a check has asked for it */
     struct findings findings;
-    const struct check *now; /* the check that runs */
+    const struct doctor_check *now; /* the check that runs */
 };
 
 /* What a check cannot do without; else it is skipped, and says so. */
@@ -55,7 +55,7 @@ enum check_needs {
  * A check. It adds a finding for each thing that is wrong, and, if it has something to tell, one that is OK
  * for all that is right; one that adds nothing is OK.
  */
-struct check {
+struct doctor_check {
     const char *id;    /* "rp-filter": letters and dashes */
     const char *title; /* "reverse path filters": what --list and a check without findings say */
     unsigned needs;    /* of enum check_needs */

@@ -31,7 +31,7 @@ const char *finding_part_name(enum finding_part part)
 }
 
 struct finding *findings_add(
-    struct findings *all, const struct check *check, enum verdict verdict, const char *about)
+    struct findings *all, const struct doctor_check *check, enum verdict verdict, const char *about)
 {
     struct finding *f = must(calloc(1, sizeof(*f)));
 
@@ -74,7 +74,7 @@ void finding_say(struct finding *f, enum finding_part part, const char *fmt, ...
     *to = whole;
 }
 
-enum verdict findings_verdict(const struct findings *all, const struct check *check)
+enum verdict findings_verdict(const struct findings *all, const struct doctor_check *check)
 {
     enum verdict gravest = VERDICT_OK;
 

@@ -19,10 +19,10 @@ enum finding_part {
     FINDING_PARTS
 };
 
-struct check;
+struct doctor_check;
 
 struct finding {
-    const struct check *check;
+    const struct doctor_check *check;
     enum verdict verdict;
     char *about;               /* "backend inbound/mta1 (10.2.0.11:25)"; "" is this host */
     char *part[FINDING_PARTS]; /* "" where nothing was said */
@@ -35,7 +35,7 @@ struct findings {
 
 /* Begins a finding of a check. It stays the list's; valid until findings_done(). */
 struct finding *findings_add(
-    struct findings *all, const struct check *check, enum verdict verdict, const char *about);
+    struct findings *all, const struct doctor_check *check, enum verdict verdict, const char *about);
 void findings_done(struct findings *all);
 
 /* Adds a line to one of the texts. Control characters become '?': servers' words may be among them. */
@@ -47,7 +47,7 @@ const char *verdict_name(enum verdict verdict);
 const char *finding_part_name(enum finding_part part);
 
 /* The gravest verdict of a check, or of all (NULL). OK when there is none. */
-enum verdict findings_verdict(const struct findings *all, const struct check *check);
+enum verdict findings_verdict(const struct findings *all, const struct doctor_check *check);
 
 /* How many have this verdict. */
 size_t findings_count(const struct findings *all, enum verdict verdict);

@@ -20,7 +20,7 @@ _posternctl()
     case $previous in
     -s | --socket) [[ -n $command ]] || words=$(compgen -f -- "$current") ;;
     -b | --backend) words=$(posternctl "${socket[@]}" backends 2>/dev/null | cut -d' ' -f1) ;;
-    --state) words='queued connecting greeting relayed dissolved closing' ;;
+    --state) words='introducing queued connecting greeting relayed dissolved closing' ;;
     --client | -c | --older | --idle) ;;
     -f | --file) words=$(compgen -f -- "$current") ;;
     --only) words=$(posternctl doctor --list | cut -d' ' -f1) ;;

@@ -44,7 +44,7 @@ const char *argp_program_version = "posternctl " POSTERN_VERSION;
     {"client", KEY_CLIENT, "PREFIX", 0, "Of clients in PREFIX: 192.0.2.0/24, or an address", 0},             \
         {"backend", KEY_BACKEND, "POOL/BACKEND", 0, "At this backend", 0},                                   \
         {"state", KEY_STATE, "STATE", 0,                                                                     \
-            "In this state: queued, connecting, greeting, relayed, dissolved or closing", 0},                \
+            "In this state: introducing, queued, connecting, greeting, relayed, dissolved or closing", 0},   \
         {"older", KEY_OLDER, "TIME", 0, "That began at least TIME ago: 30s, 5m, 2h", 0},                     \
     {                                                                                                        \
         "idle", KEY_IDLE, "TIME", 0, "Without a byte for at least TIME", 0                                   \

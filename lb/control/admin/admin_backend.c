@@ -5,6 +5,7 @@
  */
 #include "control/admin/admin_backend.h"
 
+#include "control/admin/admin_id.h"
 #include "base/clock.h"
 #include "control/checks/checks.h"
 
@@ -89,7 +90,7 @@ const char *admin_status(const struct admin_world *w, uint16_t backend)
 
     if (state == BACKEND_MAINT || v.agent_state.admin == AGENT_MAINT)
         return "MAINT";
-    if (v.down || v.agent_state.down)
+    if (v.down || v.agent_state.down || roster_is_gated(r, backend))
         return "DOWN";
     if (state == BACKEND_DRAIN || v.agent_state.admin == AGENT_DRAIN ||
         roster_value(r, backend, OVERRIDE_WEIGHT) == 0 || v.agent_state.percent == 0)

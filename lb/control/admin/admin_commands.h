@@ -10,6 +10,7 @@
 #include "control/roster/roster.h"
 #include "counters.h"
 #include "loads.h"
+#include "source_tops.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,7 +25,6 @@ struct admin_orders;
 struct checks;
 struct discovery;
 struct inquiries;
-struct rates;
 struct status_daemon;
 
 enum admin_level { ADMIN_USER, ADMIN_OPERATOR, ADMIN_ADMIN };
@@ -48,8 +48,11 @@ struct admin_world {
     const struct counters *counters;
     uint32_t workers;
     struct load *loads;
-    struct discovery *const *discovery; /* or NULL */
-    struct checks *checks;              /* or NULL, as is: */
+    const struct source_tops *tops; /* of all workers; NULL: there are none */
+    const struct source_meter *meter;
+    struct discovery *const *discovery;     /* or NULL */
+    struct checks *checks;                  /* or NULL, as is: */
+    struct relay_tests *const *relay_tests; /* or NULL, or of NULL */
     struct rates *rates;
     struct inquiries *inquiries; /* of sessions; NULL: there are no workers */
     struct admin_base *bases;    /* one for each place of a backend */
@@ -134,17 +137,6 @@ const char *admin_word(const struct admin_call *c, unsigned i);
 static inline const struct roster *admin_roster(const struct admin_call *c)
 {
     return *c->world->roster;
-}
-
-/* The numbers under which tools know listeners and pools: stable, and none stands for both. */
-static inline unsigned admin_listener_id(uint32_t listener)
-{
-    return 2 * listener + 2;
-}
-
-static inline unsigned admin_pool_id(uint32_t pool)
-{
-    return 2 * pool + 3;
 }
 
 #endif

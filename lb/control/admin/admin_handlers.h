@@ -13,8 +13,12 @@ void admin_show_version(const struct admin_call *c);
 void admin_show_backend(const struct admin_call *c);
 void admin_show_servers_conn(const struct admin_call *c);
 void admin_show_servers_state(const struct admin_call *c);
-void admin_show_table(const struct admin_call *c);
 void admin_show_errors(const struct admin_call *c);
+
+/* admin_sources.c */
+void admin_show_table(const struct admin_call *c);
+void admin_show_sources(const struct admin_call *c);
+void admin_clear_table(const struct admin_call *c);
 
 /* admin_own.c */
 void admin_show_status(const struct admin_call *c);
@@ -41,6 +45,10 @@ void admin_enable_agent(const struct admin_call *c);
 void admin_disable_agent(const struct admin_call *c);
 void admin_set_maxconn_frontend(const struct admin_call *c);
 void admin_clear_counters(const struct admin_call *c);
+
+/* admin_relay.c */
+void admin_show_relay(const struct admin_call *c);
+void admin_relay_test(const struct admin_call *c);
 
 /* admin_orders.c */
 void admin_reload(const struct admin_call *c);

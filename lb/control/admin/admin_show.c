@@ -5,6 +5,7 @@
  */
 #include "control/admin/admin_backend.h"
 #include "control/admin/admin_commands.h"
+#include "control/admin/admin_id.h"
 #include "control/admin/admin_handlers.h"
 #include "control/admin/admin_value.h"
 #include "control/checks/checks.h"
@@ -214,12 +215,6 @@ void admin_show_servers_state(const struct admin_call *c)
     for (uint16_t i = 0; i < r->n_backends; i++)
         if (is_shown(r, i, only))
             add_server_state(c, i);
-}
-
-void admin_show_table(const struct admin_call *c)
-{
-    if (admin_word(c, 0)[0])
-        admin_say(c, LOG_ERR, "No such table");
 }
 
 void admin_show_errors(const struct admin_call *c)

@@ -5,6 +5,7 @@
  */
 #include "control/admin/admin_backend.h"
 #include "control/admin/admin_commands.h"
+#include "control/admin/admin_id.h"
 #include "control/admin/admin_handlers.h"
 #include "control/admin/admin_value.h"
 #include "control/checks/checks.h"

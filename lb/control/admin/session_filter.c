@@ -74,7 +74,7 @@ static const struct {
 } keys[] = {
     {"client", read_client, "an address or a prefix, like client=192.0.2.0/24 or client=2001:db8::/32"},
     {"backend", read_backend, "a pool and a backend of it, like backend=inbound/mta1"},
-    {"state", read_state, "one of queued, connecting, greeting, relayed, dissolved, closing"},
+    {"state", read_state, "one of introducing, queued, connecting, greeting, relayed, dissolved, closing"},
     {"older", read_older, "a duration, like older=10m"},
     {"idle", read_idle, "a duration, like idle=30s"},
 };

@@ -6,6 +6,7 @@
 #include "control/admin/session_text.h"
 
 #include "control/admin/admin_commands.h"
+#include "control/admin/admin_id.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -116,6 +117,8 @@ void session_text_whole(const struct roster *r, const struct session_view *v, st
         human_time(v->idle_ms, idle), (unsigned long long)v->bytes_in, (unsigned long long)v->bytes_out);
     admin_reply_print(reply, "  frontend=%s (id=%u mode=tcp) addr=%s\n", or_none(n.listener),
         n.listener ? admin_listener_id(v->listener) : 0, endpoint(&v->vip, text));
+    if (v->upstream.sa.sa_family != AF_UNSPEC)
+        admin_reply_print(reply, "  upstream=%s\n", endpoint(&v->upstream, text));
     admin_reply_print(reply, "  backend=%s (id=%u mode=tcp) addr=%s\n", pool_or_none(n.pool),
         n.pool ? admin_pool_id(v->pool) : 0, endpoint(&v->source, text));
     admin_reply_print(reply, "  server=%s (id=%u) addr=%s\n", or_none(n.backend),
@@ -130,14 +133,16 @@ static const char *address(const union addr *a, char buf[ADDR_TEXT_MAX])
 
 void session_text_json(const struct roster *r, const struct session_view *v, struct admin_reply *reply)
 {
-    char client[ADDR_TEXT_MAX], vip[ADDR_TEXT_MAX], source[ADDR_TEXT_MAX], backend[ADDR_TEXT_MAX], id[17];
+    char client[ADDR_TEXT_MAX], upstream[ADDR_TEXT_MAX], vip[ADDR_TEXT_MAX], source[ADDR_TEXT_MAX],
+        backend[ADDR_TEXT_MAX], id[17];
     struct names n = names_of(r, v);
 
     snprintf(id, sizeof(id), "%016llx", (unsigned long long)v->id);
-    json_t *o = json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?}", "id", id, "client",
-        address(&v->client, client), "vip", address(&v->vip, vip), "source", address(&v->source, source),
-        "backend_address", address(&v->backend_address, backend), "listener", n.listener, "pool", n.pool,
-        "backend", n.backend, "zone", n.zone);
+    json_t *o = json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?}", "id", id, "client",
+        address(&v->client, client), "upstream", address(&v->upstream, upstream), "vip",
+        address(&v->vip, vip), "source", address(&v->source, source), "backend_address",
+        address(&v->backend_address, backend), "listener", n.listener, "pool", n.pool, "backend", n.backend,
+        "zone", n.zone);
     json_t *rest = json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:i}", "worker", v->worker, "state",
         session_state_name(v->state), "age_ms", (json_int_t)v->age_ms, "idle_ms", (json_int_t)v->idle_ms,
         "bytes_in", (json_int_t)v->bytes_in, "bytes_out", (json_int_t)v->bytes_out, "retries", v->retries);

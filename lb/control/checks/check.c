@@ -10,11 +10,11 @@ enum check_verdict check_fail(struct check *c, const char *fmt, ...)
 {
     va_list args;
     if (c->reason[0])
-        return CHECK_FAILED;
+        return check_known(c);
     va_start(args, fmt);
     vsnprintf(c->reason, sizeof(c->reason), fmt, args);
     va_end(args);
-    return CHECK_FAILED;
+    return check_known(c);
 }
 
 char *check_error_text(int error, char buf[CHECK_ERROR_MAX])

@@ -20,9 +20,10 @@
 
 /* What to ask for. */
 struct check_plan {
-    bool starttls;                /* must be offered */
-    char host[CHECK_HOST_MAX];    /* ours, for EHLO */
-    char rcpt[CHECK_ADDRESS_MAX]; /* must be accepted; "": not asked */
+    bool starttls;                  /* must be offered */
+    char host[CHECK_HOST_MAX];      /* ours, for EHLO */
+    char sender[CHECK_ADDRESS_MAX]; /* "": the null sender */
+    char rcpt[CHECK_ADDRESS_MAX];   /* who is asked for; "": nobody */
 };
 
 enum check_verdict { CHECK_GOES_ON, CHECK_PASSED, CHECK_FAILED };
@@ -31,7 +32,9 @@ struct check {
     const struct check_plan *plan;
     uint8_t step;
     bool offered;  /* STARTTLS was */
-    bool quitting; /* the verdict is known: it failed; the farewell is left */
+    bool answered; /* what was asked is known: it passes, however the farewell goes */
+    bool accepted; /* the answer was yes */
+    bool quitting; /* the verdict is known, and the farewell is left */
     struct smtp_reply reply;
     struct agent_state agent; /* of the agent so far, then as it is now */
     char say[CHECK_SAY_MAX];  /* what to send now; "": nothing */
@@ -47,10 +50,17 @@ struct check_kind {
 };
 
 extern const struct check_kind check_smtp;
+extern const struct check_kind check_relay; /* passes when it has an answer; the reason is its text */
 extern const struct check_kind check_tcp;
 extern const struct check_kind check_agent;
 
-/* Sets the reason, unless there is one already: the first failure counts. Returns CHECK_FAILED. */
+/* Passed where what was asked is known; else failed. */
+static inline enum check_verdict check_known(const struct check *c)
+{
+    return c->answered ? CHECK_PASSED : CHECK_FAILED;
+}
+
+/* Sets the reason, unless there is one already: the first failure counts. Returns check_known(). */
 enum check_verdict check_fail(struct check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* "connection refused": as strerror() has it, but in the middle of a sentence. Returns buf. */

@@ -5,7 +5,7 @@
  * reading on until the server's FIN, for closing with bytes unread would be a reset.
  * Failure paths: a socket's error or end goes to the conversation; the timeout ends it with what was awaited.
  * A server that does not close is left after LINGER_MS, one that does not stop talking after LINGER_BYTES.
- * Called by checks.c on the control thread; it waits for nothing but the loop.
+ * Called by checks.c and relay_tests.c on the control thread; it waits for nothing but the loop.
  */
 #include "control/checks/check_probe.h"
 
@@ -58,6 +58,7 @@ static void finish(struct check_probe *p)
 {
     const struct check_result result = {
         .ok = p->verdict == CHECK_PASSED,
+        .accepted = p->check.accepted,
         .reason = p->check.reason,
         .ms = p->ms,
         .agent = p->check.agent,
@@ -101,17 +102,28 @@ static void fail(struct check_probe *p, const char *what, int error)
 static const char local_v2[16] = {
     '\r', '\n', '\r', '\n', '\0', '\r', '\n', 'Q', 'U', 'I', 'T', '\n', 0x20, 0, 0, 0};
 
+static bool is_somebody(const struct check_probe *p)
+{
+    return p->task.as.sa.sa_family != AF_UNSPEC;
+}
+
 /* Version 1 has no LOCAL that every server takes: there the probe is its own client. */
 static int header(struct check_probe *p, char buf[PROXY_HEADER_MAX])
 {
-    union addr own;
+    union addr own, client;
     socklen_t len = sizeof(own);
+    if (getsockname(p->fd, &own.sa, &len) < 0)
+        return -errno;
+    client = is_somebody(p) ? p->task.as : own;
+    addr_set_port(&client, addr_port(&own));
     switch (p->task.proxy) {
     case PROXY_OFF:
         return 0;
     case PROXY_V1:
-        return getsockname(p->fd, &own.sa, &len) < 0 ? -errno : proxy_header_v1(&own, &p->task.to, buf);
+        return proxy_header_v1(&client, &p->task.to, buf);
     case PROXY_V2:
+        if (is_somebody(p))
+            return proxy_header_v2(&client, &p->task.to, buf);
         memcpy(buf, local_v2, sizeof(local_v2));
         return sizeof(local_v2);
     }
@@ -206,14 +218,21 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
     return 0;
 }
 
-/* Non-blocking connect; the kernel chooses the source, which is always an address of this host. */
+/* Non-blocking connect; the kernel chooses the source, an address of this host, unless it is somebody's. */
 static int dial(struct check_probe *p)
 {
+    union addr from = p->task.as;
     p->fd = socket(p->task.to.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (p->fd < 0)
         return -errno;
     /* A header must not wait for the acknowledgement of anything, and a command is one segment anyway. */
     (void)fd_set_option(p->fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (is_somebody(p) && p->task.source == SOURCE_CLIENT) {
+        addr_set_port(&from, 0);
+        int error = fd_bind_source(p->fd, &from, true);
+        if (error)
+            return error;
+    }
     return connect(p->fd, &p->task.to.sa, addr_len(&p->task.to)) < 0 && errno != EINPROGRESS ? -errno : 0;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One probe: a connection from this host's own address to one address of a backend, the PROXY header where
- * one is expected, one conversation, and a polite end. Thread: control.
+ * One probe: a connection to one address of a backend, the PROXY header where one is expected, one
+ * conversation, and a polite end. It comes from this host's own address, or as a session of somebody would.
+ * Thread: control.
  */
 #ifndef POSTERN_CONTROL_CHECK_PROBE_H
 #define POSTERN_CONTROL_CHECK_PROBE_H
@@ -20,12 +21,15 @@ struct check_task {
     const struct check_kind *kind;
     struct check_plan plan;
     struct agent_state agent; /* so far, when an agent is asked */
+    union addr as; /* the client of a session: its port does not matter; AF_UNSPEC: this host itself */
+    enum pool_source source; /* SOURCE_CLIENT: the connection comes from `as`, where that is given */
     enum pool_proxy proxy;
     uint32_t timeout_ms; /* for all of it */
 };
 
 struct check_result {
     bool ok;
+    bool accepted;      /* by check_relay */
     const char *reason; /* not ok: what failed */
     uint32_t ms;        /* until the verdict */
     struct agent_state agent;

@@ -3,7 +3,7 @@
  * Reads the replies of an SMTP server.
  * Happy path: "220-...", "220 ...", each line with CR LF or LF alone; the code of the last line counts, as it
  * does for senders. Failure paths: a line that does not begin as a reply, is too long, or one too many.
- * Called by check_smtp.c and the tests.
+ * Called by smtp_talk.c and the tests.
  */
 #include "control/checks/smtp_reply.h"
 

@@ -13,7 +13,9 @@
  */
 #include "control/config/config_check.h"
 #include "control/config/config_discover.h"
+#include "control/config/config_relay.h"
 #include "control/config/config_sources.h"
+#include "control/config/config_upstreams.h"
 #include "control/config/config_zones.h"
 #include "control/config/config_values.h"
 #include "control/config/config_yaml.h"
@@ -376,6 +378,8 @@ int config_check(struct config *c, struct config_report *r)
     report_twice(r, vips, n_vips, "a listener has the address");
     config_check_zones(c, r);
     config_check_sources(c, r);
+    config_check_upstreams(c, r);
+    config_check_relay(c, r);
     for (uint32_t i = 0; i < c->pools.n; i++) {
         const struct config_backend *backends = pools[i].backends.items;
         check_source(&pools[i], r);

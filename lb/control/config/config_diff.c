@@ -52,12 +52,19 @@ static const char *value_text(const struct config_key *key, const void *field, c
     switch (key->type) {
     case CONFIG_NAME:
     case CONFIG_PATTERN:
+    case CONFIG_TEXT:
     case CONFIG_MAILBOX:
     case CONFIG_HOST:
     case CONFIG_PATH:
     case CONFIG_RESOLVER:
     case CONFIG_LOOPBACK:
         return *(const char *const *)field;
+    case CONFIG_LIMIT:
+    case CONFIG_RATE:
+        if (*n == 0)
+            return "off";
+        snprintf(buf, VALUE_BYTES, key->type == CONFIG_RATE ? "%u/min" : "%u", *n);
+        return buf;
     case CONFIG_DURATION:
         return config_duration_format(*n, buf);
     case CONFIG_WORD:
@@ -100,6 +107,19 @@ static void diff_vips(
     }
 }
 
+static bool same_item(
+    enum config_type type, const struct config_array *a, const struct config_array *b, uint32_t i)
+{
+    const struct config_prefix *prefix_a = a->items, *prefix_b = b->items;
+    const struct config_path *path_a = a->items, *path_b = b->items;
+    const struct config_name *name_a = a->items, *name_b = b->items;
+
+    if (type == CONFIG_PREFIXES)
+        return memcmp(&prefix_a[i].prefix, &prefix_b[i].prefix, sizeof(prefix_a[i].prefix)) == 0;
+    return type == CONFIG_PATHS ? strcmp(path_a[i].path, path_b[i].path) == 0
+                                : strcmp(name_a[i].name, name_b[i].name) == 0;
+}
+
 /* A list of values without names, compared as texts in their order. */
 static void diff_texts(
     struct diff *d, const struct config_key *key, const struct config_array *a, const struct config_array *b)
@@ -108,11 +128,7 @@ static void diff_texts(
     bool same = a->n == b->n;
 
     for (uint32_t i = 0; same && i < a->n; i++)
-        same = key->type == CONFIG_PATHS ? strcmp(((const struct config_path *)a->items)[i].path,
-                                               ((const struct config_path *)b->items)[i].path) == 0
-                                         : memcmp(&((const struct config_prefix *)a->items)[i].prefix,
-                                               &((const struct config_prefix *)b->items)[i].prefix,
-                                               sizeof(struct addr_prefix)) == 0;
+        same = same_item(key->type, a, b, i);
     if (same)
         return;
     snprintf(before, sizeof(before), "%u entries", a->n);
@@ -193,7 +209,10 @@ static void diff_key(struct diff *d, const struct config_key *key, const void *a
     case CONFIG_PATTERN:
     case CONFIG_NUMBER:
     case CONFIG_DURATION:
+    case CONFIG_LIMIT:
+    case CONFIG_RATE:
     case CONFIG_WORD:
+    case CONFIG_TEXT:
     case CONFIG_MAILBOX:
     case CONFIG_HOST:
     case CONFIG_PATH:
@@ -207,6 +226,7 @@ static void diff_key(struct diff *d, const struct config_key *key, const void *a
         break;
     case CONFIG_PREFIXES:
     case CONFIG_PATHS:
+    case CONFIG_NAMES:
         diff_texts(d, key, a, b);
         break;
     case CONFIG_BACKEND:

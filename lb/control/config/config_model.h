@@ -20,6 +20,7 @@ struct config_node;
 #define CONFIG_VIPS_MAX 4096
 #define CONFIG_SOURCES_MAX 64
 #define CONFIG_ROUTES_MAX 4096     /* over all listeners */
+#define CONFIG_UPSTREAMS_MAX 64    /* of one listener */
 #define CONFIG_SOURCE_FILES_MAX 64 /* of one source */
 #define CONFIG_MAILBOX_MAX 254     /* RFC 5321, 4.5.3.1.3, without the angle brackets */
 #define CONFIG_ZONES_MAX 64
@@ -42,12 +43,17 @@ struct config_route {
     const char *pool;
 };
 
+/* What follows for a listener from the relay test of its backends. */
+enum relay_test_mode { RELAY_TEST_OFF, RELAY_TEST_WARN, RELAY_TEST_GATE };
+
 struct config_listener {
     const struct config_node *node;
     const char *name;
     struct config_array vips; /* struct config_vip */
     const char *pool;
-    struct config_array routes; /* struct config_route */
+    struct config_array routes;    /* struct config_route */
+    struct config_array upstreams; /* struct config_prefix: who names clients in a PROXY header */
+    uint32_t relay_test;           /* enum relay_test_mode */
 };
 
 struct config_prefix {
@@ -60,12 +66,33 @@ struct config_path {
     const char *path;
 };
 
+struct config_name {
+    const struct config_node *node;
+    const char *name;
+};
+
+/* What each client may have. */
+struct config_limits {
+    uint32_t sessions, rate; /* 0: no limit */
+};
+
+#define CONFIG_SOURCE_OTHER "other" /* stands for clients that are in none */
+
 /* A named list of prefixes. */
 struct config_source {
     const struct config_node *node;
     const char *name;
     struct config_array prefixes; /* struct config_prefix */
     struct config_array files;    /* struct config_path; read while postern runs */
+    struct config_limits limits;  /* what was not written is that of source_limits */
+};
+
+struct config_source_limits {
+    uint32_t prefix_v4, prefix_v6; /* how much of an address is one client */
+    struct config_limits each;
+    uint32_t action, rate_action; /* enum limit_action */
+    const char *text;
+    struct config_array exempt; /* struct config_name, of sources */
 };
 
 /* How many gateways stand in a zone. */
@@ -94,15 +121,25 @@ struct config_log {
     uint32_t sample; /* 1: every session has its line */
 };
 
+/* How the relay test asks; config_relay.h has its addresses. */
+struct config_relay_test {
+    struct config_array trusted, untrusted; /* struct config_prefix: whole addresses, one of each family */
+    const char *sender;                     /* "": the null sender */
+    const char *recipient;
+    uint32_t interval_ms;
+};
+
 struct config {
     struct config_gateway gateway;
     struct config_admin admin;
     struct config_http http;
     struct config_log log;
+    struct config_relay_test relay_test;
     struct config_array listeners; /* struct config_listener */
     struct config_array sources;   /* struct config_source */
-    struct config_array pools;     /* struct config_pool */
-    struct config_arena arena;     /* owns every pointer above */
+    struct config_source_limits source_limits;
+    struct config_array pools; /* struct config_pool */
+    struct config_arena arena; /* owns every pointer above */
 };
 
 #endif

@@ -114,9 +114,9 @@ static int read_value(
     struct parser *p, const struct config_key *key, const struct config_node *n, void *field)
 {
     char why[CONFIG_WHY_MAX];
-    bool is_text = key->type == CONFIG_NAME || key->type == CONFIG_PATTERN || key->type == CONFIG_MAILBOX ||
-                   key->type == CONFIG_HOST || key->type == CONFIG_PATH || key->type == CONFIG_RESOLVER ||
-                   key->type == CONFIG_LOOPBACK;
+    bool is_text = key->type == CONFIG_NAME || key->type == CONFIG_PATTERN || key->type == CONFIG_TEXT ||
+                   key->type == CONFIG_MAILBOX || key->type == CONFIG_HOST || key->type == CONFIG_PATH ||
+                   key->type == CONFIG_RESOLVER || key->type == CONFIG_LOOPBACK;
     if (!is_text)
         *(uint32_t *)field = CONFIG_UNKNOWN;
     /* An empty name in quotes is for the value's own check. */
@@ -166,6 +166,19 @@ static void read_prefix(struct parser *p, const struct config_node *n, void *fie
         config_report_error(p->report, n->place, "prefixes: %s", why);
     else
         prefixes->n++;
+}
+
+static void read_name(struct parser *p, const struct config_node *n, void *field)
+{
+    static const struct config_key name = {.type = CONFIG_NAME, .min = 1, .max = CONFIG_NAME_MAX};
+    char why[CONFIG_WHY_MAX];
+    struct config_array *names = field;
+    struct config_name *item = (struct config_name *)names->items + names->n;
+    item->node = n;
+    if (config_value_parse(&name, n->text, &item->name, why) < 0)
+        config_report_error(p->report, n->place, "%s", why);
+    else
+        names->n++;
 }
 
 static void read_path(struct parser *p, const struct config_node *n, void *field)
@@ -270,7 +283,10 @@ static int read_key(struct parser *p, const struct config_key *key, const struct
     case CONFIG_PATTERN:
     case CONFIG_NUMBER:
     case CONFIG_DURATION:
+    case CONFIG_LIMIT:
+    case CONFIG_RATE:
     case CONFIG_WORD:
+    case CONFIG_TEXT:
     case CONFIG_MAILBOX:
     case CONFIG_HOST:
     case CONFIG_PATH:
@@ -291,6 +307,11 @@ static int read_key(struct parser *p, const struct config_key *key, const struct
         if (take_items(p, n, sizeof(struct config_path), field) < 0)
             return -ENOMEM;
         each_value(p, key, n, field, read_path);
+        return 0;
+    case CONFIG_NAMES:
+        if (take_items(p, n, sizeof(struct config_name), field) < 0)
+            return -ENOMEM;
+        each_value(p, key, n, field, read_name);
         return 0;
     case CONFIG_BACKEND:
         each_value(p, key, n, field, read_backend_address);

@@ -8,6 +8,7 @@
 
 #include "control/roster/zones.h"
 #include "snapshot.h"
+#include "source_meter.h"
 
 #include <limits.h>
 #include <string.h>
@@ -26,9 +27,13 @@ static const char *const state_words[] = {"ready", "drain", "maint", NULL};
 static const char *const check_words[] = {"smtp", "tcp", "off", NULL};
 static const char *const discover_words[] = {"a", "srv", NULL};
 static const char *const name_words[] = {"haproxy", "postern", NULL};
+static const char *const action_words[] = {"421", "refuse", "drop", "observe", NULL};
+static const char *const relay_test_words[] = {"off", "warn", "gate", NULL};
 static const char *const starttls_words[] = {"off", "required", NULL};
+_Static_assert(LIMIT_TELL == 0 && LIMIT_REFUSE == 1 && LIMIT_DROP == 2 && LIMIT_OBSERVE == 3, "action_words");
 _Static_assert(POOL_CHECK_SMTP == 0 && POOL_CHECK_TCP == 1 && POOL_CHECK_OFF == 2, "check_words");
 _Static_assert(ADMIN_NAME_HAPROXY == 0 && ADMIN_NAME_POSTERN == 1, "name_words");
+_Static_assert(RELAY_TEST_OFF == 0 && RELAY_TEST_WARN == 1 && RELAY_TEST_GATE == 2, "relay_test_words");
 _Static_assert(DISCOVER_A == 0 && DISCOVER_SRV == 1, "discover_words");
 _Static_assert(SOURCE_CLIENT == 0 && SOURCE_GATEWAY == 1, "source_words");
 _Static_assert(BACKEND_READY == 0 && BACKEND_DRAIN == 1 && BACKEND_MAINT == 2, "state_words");
@@ -38,6 +43,7 @@ _Static_assert(
 _Static_assert(ZONES_PREFER_LOCAL == 0 && ZONES_BALANCED == 1 && ZONES_OFF == 2, "zones_words");
 _Static_assert(THEN_PASS == 0 && THEN_RETRY == 1, "then_words");
 
+#define SESSIONS_MAX 1000000u
 #define SECONDS 1000u
 #define MINUTES (60 * SECONDS)
 #define HOURS (60 * MINUTES)
@@ -82,7 +88,7 @@ static const struct config_key gateway_keys[] = {
         .help = "the DNS server that is asked for backends, instead of those in /etc/resolv.conf"},
     {"workers", CONFIG_NUMBER, AT(struct config_gateway, workers), .min = 1, .max = 64,
         .fallback = config_fallback_cpus, .help = "threads that carry sessions"},
-    {"max_sessions", CONFIG_NUMBER, AT(struct config_gateway, max_sessions), .min = 1, .max = 1000000,
+    {"max_sessions", CONFIG_NUMBER, AT(struct config_gateway, max_sessions), .min = 1, .max = SESSIONS_MAX,
         .fallback = "8000",
         .help = "sessions at a time, over all workers; memory for them is taken at start"},
     {"drain", CONFIG_MAP, AT(struct config_gateway, drain), .section = &drain_section,
@@ -100,11 +106,44 @@ static const struct config_key route_keys[] = {
 static const struct config_section route_section =
     SECTION("route", "this route", struct config_route, route_keys);
 
+static const struct config_key limits_keys[] = {
+    {"sessions", CONFIG_LIMIT, AT(struct config_limits, sessions), .max = SESSIONS_MAX,
+        .help = "sessions at a time of each client of this source"},
+    {"rate", CONFIG_RATE, AT(struct config_limits, rate), .max = METER_MINUTE_MAX,
+        .help = "new sessions a minute of each client of this source"},
+};
+static const struct config_section limits_section =
+    SECTION("limits", NULL, struct config_limits, limits_keys);
+
+static const struct config_key source_limits_keys[] = {
+    {"sessions", CONFIG_LIMIT, AT(struct config_source_limits, each.sessions), .max = SESSIONS_MAX,
+        .fallback = "50", .help = "sessions at a time of each client"},
+    {"action", CONFIG_WORD, AT(struct config_source_limits, action), .words = action_words, .fallback = "421",
+        .help = "what becomes of those beyond"},
+    {"rate", CONFIG_RATE, AT(struct config_source_limits, each.rate), .max = METER_MINUTE_MAX,
+        .fallback = "600/min", .help = "new sessions a minute of each client"},
+    {"rate_action", CONFIG_WORD, AT(struct config_source_limits, rate_action), .words = action_words,
+        .fallback = "observe", .help = "what becomes of those beyond"},
+    {"text", CONFIG_TEXT, AT(struct config_source_limits, text), .min = 1, .max = 200,
+        .fallback = "too many sessions from your address, try again later",
+        .help = "what a client is told then"},
+    {"exempt", CONFIG_NAMES, AT(struct config_source_limits, exempt),
+        .help = "sources whose clients have no limit"},
+    {"prefix_v4", CONFIG_NUMBER, AT(struct config_source_limits, prefix_v4), .min = 8, .max = 32,
+        .fallback = "32", .help = "how many bits of an IPv4 address make a client"},
+    {"prefix_v6", CONFIG_NUMBER, AT(struct config_source_limits, prefix_v6), .min = 16, .max = 128,
+        .fallback = "64", .help = "the same of an IPv6 address"},
+};
+static const struct config_section source_limits_section =
+    SECTION("source_limits", NULL, struct config_source_limits, source_limits_keys);
+
 static const struct config_key source_keys[] = {
     {"prefixes", CONFIG_PREFIXES, AT(struct config_source, prefixes),
         .help = "addresses and prefixes of clients: one, or a list of them"},
     {"file", CONFIG_PATHS, AT(struct config_source, files),
         .help = "a file with a prefix on each line, which is watched; or a list of files"},
+    {"limits", CONFIG_MAP, AT(struct config_source, limits), .section = &limits_section,
+        .help = "what each client of it may have, instead of what source_limits says"},
 };
 static const struct config_section source_section = {.title = "source",
     .unnamed = "this source",
@@ -122,6 +161,10 @@ static const struct config_key listener_keys[] = {
         .max = CONFIG_NAME_MAX, .help = "the name of the pool that serves it"},
     {"route", CONFIG_LIST, AT(struct config_listener, routes), .section = &route_section,
         .help = "which clients another pool serves, by source; the first that fits"},
+    {"accept_proxy_from", CONFIG_PREFIXES, AT(struct config_listener, upstreams),
+        .help = "balancers that name their clients in a PROXY header: addresses and prefixes"},
+    {"relay_test", CONFIG_WORD, AT(struct config_listener, relay_test), .words = relay_test_words,
+        .fallback = "off", .help = "what follows for its backends from the relay test"},
 };
 static const struct config_section listener_section =
     SECTION("listener", "this listener", struct config_listener, listener_keys);
@@ -236,7 +279,7 @@ static const struct config_key pool_keys[] = {
         .help = "further backends tried when the first fails before its greeting"},
     {"greeting", CONFIG_LIST, AT(struct config_pool, greeting), .section = &verdict_section,
         .help = "which replies of a backend make it be replaced by another"},
-    {"max_sessions", CONFIG_NUMBER, AT(struct config_pool, max_sessions), .min = 0, .max = 1000000,
+    {"max_sessions", CONFIG_NUMBER, AT(struct config_pool, max_sessions), .min = 0, .max = SESSIONS_MAX,
         .fallback = "0", .help = "sessions that each backend carries at a time; 0 sets no limit"},
     {"queue_length", CONFIG_NUMBER, AT(struct config_pool, queue_length), .min = 0, .max = 100000,
         .fallback = "200", .help = "sessions that wait while all backends are at max_sessions"},
@@ -275,6 +318,22 @@ static const struct config_key log_keys[] = {
 };
 static const struct config_section log_section = SECTION("log", NULL, struct config_log, log_keys);
 
+static const struct config_key relay_test_keys[] = {
+    {"trusted", CONFIG_PREFIXES, AT(struct config_relay_test, trusted),
+        .help = "an address that the backends relay for: one, or one of each family"},
+    {"untrusted", CONFIG_PREFIXES, AT(struct config_relay_test, untrusted),
+        .help = "the address that the test asks from as a stranger: one, or one of each family"},
+    {"sender", CONFIG_MAILBOX, AT(struct config_relay_test, sender), .max = CONFIG_MAILBOX_MAX,
+        .fallback = "", .help = "what it says in MAIL FROM"},
+    {"recipient", CONFIG_MAILBOX, AT(struct config_relay_test, recipient), .min = 1,
+        .max = CONFIG_MAILBOX_MAX, .fallback = "relay-test@example.org",
+        .help = "what it says in RCPT TO: nobody of the backends' own"},
+    {"interval", CONFIG_DURATION, AT(struct config_relay_test, interval_ms), .min = 1 * SECONDS,
+        .max = 24 * HOURS, .fallback = "1h", .help = "between two tests of a backend"},
+};
+static const struct config_section relay_test_section =
+    SECTION("relay_test", NULL, struct config_relay_test, relay_test_keys);
+
 static const struct config_key root_keys[] = {
     {"gateway", CONFIG_MAP, AT(struct config, gateway), .section = &gateway_section, .help = "this gateway"},
     {"admin", CONFIG_MAP, AT(struct config, admin), .section = &admin_section,
@@ -282,10 +341,14 @@ static const struct config_key root_keys[] = {
     {"http", CONFIG_MAP, AT(struct config, http), .section = &http_section,
         .help = "what monitoring and browsers are told"},
     {"log", CONFIG_MAP, AT(struct config, log), .section = &log_section, .help = "what is written down"},
+    {"relay_test", CONFIG_MAP, AT(struct config, relay_test), .section = &relay_test_section,
+        .help = "how backends are asked whether they relay for strangers"},
     {"listeners", CONFIG_LIST, .required = true, AT(struct config, listeners), .section = &listener_section,
         .help = "the addresses that clients connect to"},
     {"sources", CONFIG_NAMED, AT(struct config, sources), .section = &source_section,
         .help = "lists of prefixes that clients come from, each under its name"},
+    {"source_limits", CONFIG_MAP, AT(struct config, source_limits), .section = &source_limits_section,
+        .help = "what one client may have"},
     {"pools", CONFIG_LIST, .required = true, AT(struct config, pools), .section = &pool_section,
         .help = "groups of backends"},
 };

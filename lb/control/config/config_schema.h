@@ -18,7 +18,10 @@ enum config_type {
     CONFIG_PATTERN,  /* const char *; a glob */
     CONFIG_NUMBER,   /* uint32_t */
     CONFIG_DURATION, /* uint32_t, milliseconds */
+    CONFIG_LIMIT,    /* uint32_t; 0: no limit */
+    CONFIG_RATE,     /* uint32_t, a minute; 0: no limit */
     CONFIG_WORD,     /* uint32_t, index into words */
+    CONFIG_TEXT,     /* const char *; printable ASCII */
     CONFIG_MAILBOX,  /* const char *; "" when there is none */
     CONFIG_HOST,     /* const char *; a name of the DNS; "" when there is none */
     CONFIG_PATH,     /* const char *; absolute; "" when there is none */
@@ -27,6 +30,7 @@ enum config_type {
     CONFIG_VIPS,     /* struct config_array of struct config_vip: one or a list */
     CONFIG_PREFIXES, /* struct config_array of struct config_prefix: one or a list */
     CONFIG_PATHS,    /* struct config_array of struct config_path, absolute: one or a list */
+    CONFIG_NAMES,    /* struct config_array of struct config_name: one or a list */
     CONFIG_BACKEND,  /* struct config_endpoint[2]: one, or one per family */
     CONFIG_MAP,      /* the struct of its section */
     CONFIG_LIST,     /* struct config_array of the struct of its section */

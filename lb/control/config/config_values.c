@@ -119,6 +119,24 @@ static int parse_number(
     return 0;
 }
 
+static int parse_limit(
+    const struct config_key *key, const char *text, uint32_t *ret, char why[CONFIG_WHY_MAX])
+{
+    char quoted[CONFIG_QUOTE_MAX];
+    bool rate = key->type == CONFIG_RATE;
+    uint64_t n = 0;
+    const char *rest = "";
+    bool none = strcmp(text, "off") == 0 || strcmp(text, "0") == 0;
+    if (!none && (parse_digits(text, UINT32_MAX, &n, &rest) < 0 || strcmp(rest, rate ? "/min" : "") != 0))
+        return refuse(why, "%s is not a %s; write %s, or off", config_quote(text, quoted),
+            rate ? "rate" : "limit", rate ? "how many a minute, like 30/min" : "a whole number");
+    if (n > key->max)
+        return refuse(why, "%s is out of range; it may be up to %u%s, or off", config_quote(text, quoted),
+            key->max, rate ? "/min" : "");
+    *ret = (uint32_t)n;
+    return 0;
+}
+
 static int parse_word(const struct config_key *key, const char *text, uint32_t *ret, char why[CONFIG_WHY_MAX])
 {
     char quoted[CONFIG_QUOTE_MAX], all[128] = "";
@@ -178,6 +196,22 @@ static int parse_pattern(
     return 0;
 }
 
+/* It is sent as it stands, within a line. */
+static int parse_text(
+    const struct config_key *key, const char *text, const char **ret, char why[CONFIG_WHY_MAX])
+{
+    char quoted[CONFIG_QUOTE_MAX];
+    size_t len = strlen(text);
+    *ret = text;
+    if (len < key->min || len > key->max)
+        return refuse(why, "%s is too %s; it may have %u to %u characters", config_quote(text, quoted),
+            len < key->min ? "short" : "long", key->min, key->max);
+    for (const char *s = text; *s; s++)
+        if (*s < ' ' || *s > '~')
+            return refuse(why, "%s is not a line of printable ASCII", config_quote(text, quoted));
+    return 0;
+}
+
 /* It is sent as it stands: no blanks, no brackets, nothing that could be a command of its own. */
 static int parse_mailbox(
     const struct config_key *key, const char *text, const char **ret, char why[CONFIG_WHY_MAX])
@@ -192,7 +226,7 @@ static int parse_mailbox(
     bool printable = true;
     for (const char *s = text; *s; s++)
         printable &= *s > ' ' && *s <= '~' && !strchr("<>()[]\\,;:\"", *s);
-    if (len > 0 && (!printable || !at || at == text || !at[1] || strchr(at + 1, '@')))
+    if ((len > 0 || key->min > 0) && (!printable || !at || at == text || !at[1] || strchr(at + 1, '@')))
         return refuse(why, "%s is not a mail address; write it like postmaster@example.org",
             config_quote(text, quoted));
     return 0;
@@ -284,8 +318,13 @@ int config_value_parse(
         return parse_number(key, text, ret, ret_why);
     case CONFIG_DURATION:
         return parse_duration(key, text, ret, ret_why);
+    case CONFIG_LIMIT:
+    case CONFIG_RATE:
+        return parse_limit(key, text, ret, ret_why);
     case CONFIG_WORD:
         return parse_word(key, text, ret, ret_why);
+    case CONFIG_TEXT:
+        return parse_text(key, text, ret, ret_why);
     case CONFIG_MAILBOX:
         return parse_mailbox(key, text, ret, ret_why);
     case CONFIG_HOST:
@@ -299,6 +338,7 @@ int config_value_parse(
     case CONFIG_VIPS:
     case CONFIG_PREFIXES:
     case CONFIG_PATHS:
+    case CONFIG_NAMES:
     case CONFIG_BACKEND:
     case CONFIG_MAP:
     case CONFIG_LIST:

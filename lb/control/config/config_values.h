@@ -9,9 +9,9 @@
 #define CONFIG_WHY_MAX 256
 
 /*
- * Reads a value of type NAME, PATTERN, NUMBER, DURATION or WORD into `ret`: a const char * (which then points
- * to text), or a uint32_t. 0 or -EINVAL with the reason in ret_why. A name is set even when it is refused, so
- * that references to it still hold.
+ * Reads a value of type NAME, PATTERN, NUMBER, LIMIT, DURATION, WORD or the like into `ret`: a const char *
+ * (which then points to text), or a uint32_t. 0 or -EINVAL with the reason in ret_why. A name is set even
+ * when it is refused, so that references to it still hold.
  */
 int config_value_parse(
     const struct config_key *key, const char *text, void *ret, char ret_why[CONFIG_WHY_MAX]);

@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "bpf/abi.h"
 #include "catch.skel.h"
+#include "control/kernel/tcx_links.h"
 #include "return.skel.h"
 
 #include <bpf/bpf.h>
@@ -31,23 +32,14 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define TCX_INGRESS 46 /* BPF_TCX_INGRESS; Debian 12's headers lack the name */
-#define INTERFACES_MAX 256
-
 _Static_assert(2 * SNAPSHOT_BACKENDS_MAX <= POSTERN_BACKEND_ADDRS_MAX, "every backend address has a place");
-
-struct return_link {
-    int ifindex;
-    int fd;
-};
 
 struct bpf {
     struct catch_bpf *catch;
     struct return_bpf *ret;
     int catch_fd; /* the link to the network namespace; -1: not attached */
     uint64_t seed;
-    struct return_link links[INTERFACES_MAX];
-    uint32_t n_links;
+    struct tcx_links return_links;
 };
 
 /* What libbpf complained of first: the cause; the rest are consequences. libbpf's hook has no argument. */
@@ -272,8 +264,7 @@ void bpf_free(struct bpf *b)
     if (!b)
         return;
     bpf_catch_detach(b);
-    while (b->n_links)
-        bpf_return_detach(b, b->links[b->n_links - 1].ifindex);
+    tcx_links_detach_all(&b->return_links);
     catch_bpf__destroy(b->catch);
     return_bpf__destroy(b->ret);
     free(b);
@@ -288,6 +279,11 @@ int bpf_set_listener(struct bpf *b, sa_family_t family, uint32_t worker, int fd)
         return -EINVAL;
     return bpf_map_update_elem(bpf_map__fd(b->catch->maps.catch_sockets), &slot, &value, BPF_ANY) ? -errno
                                                                                                   : 0;
+}
+
+int bpf_catch_vips_fd(const struct bpf *b)
+{
+    return bpf_map__fd(b->catch->maps.catch_vips);
 }
 
 int bpf_catch_attach(struct bpf *b)
@@ -336,56 +332,19 @@ void bpf_catch_detach(struct bpf *b)
         fd_close(&b->catch_fd);
 }
 
-static struct return_link *find_link(const struct bpf *b, int ifindex)
-{
-    for (uint32_t i = 0; i < b->n_links; i++)
-        if (b->links[i].ifindex == ifindex)
-            return (struct return_link *)&b->links[i];
-    return NULL;
-}
-
-/*
- * The kernel lets go of a link when its interface is deleted; another interface may get the same number. A
- * link that has been let go tells interface 0. `xdp.ifindex` stands where newer headers have `tcx.ifindex`.
- */
-static bool link_alive(const struct return_link *l)
-{
-    struct bpf_link_info info = {0};
-    uint32_t size = sizeof(info);
-
-    return !bpf_obj_get_info_by_fd(l->fd, &info, &size) && (int)info.xdp.ifindex == l->ifindex;
-}
-
 bool bpf_return_attached(const struct bpf *b, int ifindex)
 {
-    const struct return_link *l = find_link(b, ifindex);
-
-    return l && link_alive(l);
+    return tcx_links_attached(&b->return_links, ifindex);
 }
 
 int bpf_return_attach(struct bpf *b, int ifindex)
 {
-    if (bpf_return_attached(b, ifindex))
-        return -EEXIST;
-    bpf_return_detach(b, ifindex);
-    if (b->n_links == INTERFACES_MAX)
-        return -ENOSPC;
-    int fd = bpf_link_create(
-        bpf_program__fd(b->ret->progs.return_path), ifindex, (enum bpf_attach_type)TCX_INGRESS, NULL);
-    if (fd < 0)
-        return -errno;
-    b->links[b->n_links++] = (struct return_link){.ifindex = ifindex, .fd = fd};
-    return 0;
+    return tcx_links_attach(&b->return_links, bpf_program__fd(b->ret->progs.return_path), ifindex);
 }
 
 void bpf_return_detach(struct bpf *b, int ifindex)
 {
-    struct return_link *l = find_link(b, ifindex);
-
-    if (!l)
-        return;
-    close(l->fd);
-    *l = b->links[--b->n_links];
+    tcx_links_detach(&b->return_links, ifindex);
 }
 
 int bpf_sum_counters(int map, uint32_t n, uint64_t ret_sums[])

@@ -26,6 +26,9 @@ int bpf_set_listener(struct bpf *b, sa_family_t family, uint32_t worker, int fd)
  * -errno. */
 int bpf_catch_vips(struct bpf *b, const struct snapshot *s);
 
+/* The map of them, for another program. */
+int bpf_catch_vips_fd(const struct bpf *b);
+
 /* Brings the backends that return knows in line with a snapshot. 0 or -errno. */
 int bpf_return_backends(struct bpf *b, const struct snapshot *s);
 

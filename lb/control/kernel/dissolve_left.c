@@ -10,6 +10,7 @@
 #include "bpf/dissolve_abi.h"
 #include "control/kernel/dissolve_load.h"
 #include "control/kernel/pins.h"
+#include "control/kernel/tcx_links.h"
 #include "log.h"
 
 #include <bpf/bpf.h>
@@ -169,7 +170,7 @@ void dissolve_print_plan(const struct snapshot *s, FILE *out)
     if (wanted || there) {
         fprintf(out, "%-6s  pinned: %s  # the table of dissolved sessions\n", there ? "keep" : "add",
             own.directory);
-        (void)dissolve_each_interface(print_interface, &p);
+        (void)tcx_each_interface(print_interface, &p);
     }
     (void)pins_each_other(&own, print_other, &p);
 }

@@ -16,25 +16,22 @@
 #include "bpf/dissolve_reasons.h"
 #include "control/kernel/bpf_load.h"
 #include "control/kernel/pins.h"
+#include "control/kernel/tcx_links.h"
 #include "dissolve.skel.h"
 #include "log.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define TCX_INGRESS 46        /* BPF_TCX_INGRESS; Debian 12's headers lack the name */
 #define ENTRIES_PER_SESSION 2 /* those that have ended stay for some seconds */
 #define ENTRIES_MIN 1024u
 #define ENTRIES_BATCH 128 /* on the stack: 32 KiB */
 #define NOTICES_BYTES (256 * 1024)
-#define INTERFACES_MAX 256
 
 struct dissolve {
     const struct snapshot *snapshot;
@@ -42,8 +39,8 @@ struct dissolve {
     struct dissolve_bpf *skeleton; /* NULL: no pool wants it, and nothing is pinned */
     struct dissolve_table table;
     struct dissolve_control *control;
-    int link_fd[INTERFACES_MAX];
-    int link_ifindex[INTERFACES_MAX];
+    int link_fd[TCX_INTERFACES_MAX];
+    int link_ifindex[TCX_INTERFACES_MAX];
     uint32_t n_links;
     bool fresh; /* this run has made the directory, and nobody was at the table yet */
 };
@@ -149,14 +146,6 @@ static int open_table(struct dissolve *d)
 
 /* ---- links ------------------------------------------------------------------------------------------- */
 
-/* The kernel lets go of a link when its interface goes; `xdp.ifindex` stands where `tcx.ifindex` is now. */
-static bool is_attached(int link_fd, int ifindex)
-{
-    struct bpf_link_info info = {0};
-    uint32_t size = sizeof(info);
-    return !bpf_obj_get_info_by_fd(link_fd, &info, &size) && (int)info.xdp.ifindex == ifindex;
-}
-
 static void keep_link(struct dissolve *d, int ifindex, int fd)
 {
     d->link_ifindex[d->n_links] = ifindex;
@@ -178,11 +167,12 @@ static int take_pinned_link(const char *name, void *arg)
     char path[PINS_PATH_MAX];
     int ifindex = 0;
 
-    if (sscanf(name, PINS_LINK "%d", &ifindex) != 1 || d->n_links == INTERFACES_MAX || has_link(d, ifindex))
+    if (sscanf(name, PINS_LINK "%d", &ifindex) != 1 || d->n_links == TCX_INTERFACES_MAX ||
+        has_link(d, ifindex))
         return 0;
     pins_path(&d->pins, name, path);
     int fd = bpf_obj_get(path);
-    if (fd >= 0 && is_attached(fd, ifindex) &&
+    if (fd >= 0 && tcx_link_is_at(fd, ifindex) &&
         bpf_link_update(fd, bpf_program__fd(d->skeleton->progs.dissolve), NULL) == 0) {
         keep_link(d, ifindex, fd);
         return 0;
@@ -197,7 +187,7 @@ static int attach(struct dissolve *d, int ifindex)
 {
     char name[32], path[PINS_PATH_MAX];
 
-    if (d->n_links == INTERFACES_MAX)
+    if (d->n_links == TCX_INTERFACES_MAX)
         return -ENOSPC;
     int fd = bpf_link_create(
         bpf_program__fd(d->skeleton->progs.dissolve), ifindex, (enum bpf_attach_type)TCX_INGRESS, NULL);
@@ -220,7 +210,7 @@ static void drop_dead_links(struct dissolve *d)
     char name[32];
 
     for (uint32_t i = 0; i < d->n_links;) {
-        if (is_attached(d->link_fd[i], d->link_ifindex[i])) {
+        if (tcx_link_is_at(d->link_fd[i], d->link_ifindex[i])) {
             i++;
             continue;
         }
@@ -231,34 +221,6 @@ static void drop_dead_links(struct dissolve *d)
         d->link_fd[i] = d->link_fd[d->n_links];
         d->link_ifindex[i] = d->link_ifindex[d->n_links];
     }
-}
-
-static bool is_loopback(const char *name)
-{
-    struct ifreq request = {0};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-    bool yes = fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0 && request.ifr_flags & IFF_LOOPBACK;
-    if (fd >= 0)
-        close(fd);
-    return yes;
-}
-
-/* Goes on after a failure and returns the first one. */
-int dissolve_each_interface(int (*each)(int ifindex, const char *name, void *arg), void *arg)
-{
-    struct if_nameindex *all = if_nameindex();
-    int first = 0;
-
-    if (!all)
-        return -errno;
-    for (const struct if_nameindex *i = all; i->if_index; i++) {
-        int error = is_loopback(i->if_name) ? 0 : each((int)i->if_index, i->if_name, arg);
-        first = first ? first : error;
-    }
-    if_freenameindex(all);
-    return first;
 }
 
 static int attach_missing(int ifindex, const char *name, void *arg)
@@ -325,7 +287,7 @@ int dissolve_follow(struct dissolve *d)
     if (!d->skeleton)
         return 0;
     drop_dead_links(d);
-    int error = dissolve_each_interface(attach_missing, d);
+    int error = tcx_each_interface(attach_missing, d);
     follow_path_mtu(d);
     uint32_t epoch = d->control->route_epoch + 1;
     __atomic_store_n(&d->control->route_epoch, epoch ? epoch : 1, __ATOMIC_RELEASE);

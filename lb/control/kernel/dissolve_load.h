@@ -64,9 +64,6 @@ int dissolve_each_vip(const struct dissolve *d, void (*each)(const union addr *v
 /* Where the table of this configuration is pinned. 0 or -errno. */
 int dissolve_pins(const struct snapshot *s, struct pins *ret);
 
-/* Calls `each` for every interface that carries (or would carry) the program. 0 or -errno. */
-int dissolve_each_interface(int (*each)(int ifindex, const char *name, void *arg), void *arg);
-
 /* Sums of the program's counters by enum dissolve_reason. 0 or -errno. */
 int dissolve_counters(const struct dissolve *d, uint64_t ret[]);
 

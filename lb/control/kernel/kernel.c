@@ -9,6 +9,7 @@
  */
 #include "control/kernel/kernel.h"
 
+#include "control/kernel/admit_load.h"
 #include "control/kernel/bpf_load.h"
 #include "control/kernel/dissolve_load.h"
 #include "control/kernel/host.h"
@@ -42,12 +43,17 @@ int kernel_open(struct kernel *k, const struct snapshot *s, uint64_t seed)
     k->s = s;
     int error = bpf_load(s, seed, &k->bpf, error_text, sizeof(error_text));
     if (!error)
+        error = admit_open(s, bpf_catch_vips_fd(k->bpf), &k->admit, error_text, sizeof(error_text));
+    if (!error)
         error = dissolve_open(s, &k->dissolve, error_text, sizeof(error_text));
     /* Before the return program, so that what it translates does not meet that. */
     if (!error && !k->shared && (error = kernel_take(k)))
         return error;
     if (!error)
         error = routes_open(s, k->bpf, &k->routes, error_text, sizeof(error_text));
+    if (!error && (error = admit_follow(k->admit, s)))
+        snprintf(error_text, sizeof(error_text), "cannot attach the admit program to every interface: %s",
+            strerror(-error));
     if (!error) {
         error = host_open(s, &k->host);
         if (!error)
@@ -82,6 +88,9 @@ static const char *follow(struct kernel *k, const struct snapshot *s, int *ret_e
     *ret_error = routes_change(k->routes, s);
     if (*ret_error)
         return "follow the routes to the backends";
+    *ret_error = admit_follow(k->admit, s);
+    if (*ret_error)
+        return "attach the admit program to every interface";
     dissolve_change(k->dissolve, s);
     *ret_error = change_host(k, s);
     return *ret_error ? "set up the host's rule and routes" : NULL;
@@ -141,6 +150,7 @@ uint32_t kernel_close(struct kernel *k)
             "hint=\"see what is left: ip rule; ip route show table all proto %d\"", HOST_PROTOCOL);
     host_close(k->host);
     routes_close(k->routes);
+    admit_close(k->admit);
     bpf_free(k->bpf);
     dissolve_close(k->dissolve, alive > 0 || (leave && !dissolve_is_fresh(k->dissolve)));
     *k = (struct kernel){0};

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct admit;
 struct bpf;
 struct dissolve;
 struct host;
@@ -20,6 +21,7 @@ struct routes;
 struct kernel {
     const struct snapshot *s; /* what is set up; NULL: nothing */
     struct bpf *bpf;
+    struct admit *admit;
     struct dissolve *dissolve;
     struct host *host;
     struct routes *routes;

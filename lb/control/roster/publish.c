@@ -5,6 +5,7 @@
  * What decides on weights (health, states, zones) does so here, so that choosing a backend stays one pure
  * function. Called by gateway.c and main.c, control thread only.
  */
+#include "control/config/config_sources.h"
 #include "control/roster/roster.h"
 #include "snapshot.h"
 
@@ -38,6 +39,9 @@ static const char *take_text(struct block *b, const char *text)
 /* RFC 5321, 4.2.3: 421 has the domain in it; 4.3.2 (RFC 3463): the system does not accept messages now. */
 #define UNAVAILABLE "421 4.3.2 %s Service not available, try again later\r\n"
 
+/* 4.7.0 (RFC 3463): refused for reasons of policy, for now. */
+#define LIMITED "421 4.7.0 %s %s\r\n"
+
 /* "All server ports are busy" says nothing of the client; any other reply does, or may. */
 static const struct snapshot_verdict default_verdicts[] = {{"421 4.3.*", THEN_RETRY}};
 
@@ -51,6 +55,11 @@ static const struct config_array *written_verdicts(const struct roster_pool *p)
 static size_t unavailable_bytes(const struct roster *r)
 {
     return (size_t)snprintf(NULL, 0, UNAVAILABLE, r->config->gateway.host_name) + 1;
+}
+
+static size_t limited_bytes(const struct config *c)
+{
+    return (size_t)snprintf(NULL, 0, LIMITED, c->gateway.host_name, c->source_limits.text) + 1;
 }
 
 static uint32_t count_verdicts(const struct roster *r)
@@ -85,7 +94,7 @@ static const char *source_name(const struct roster *r, uint32_t i)
 static size_t text_bytes(const struct roster *r)
 {
     size_t n = strlen(r->config->gateway.name) + strlen(r->config->gateway.zone) +
-               strlen(r->config->gateway.host_name) + 3 + unavailable_bytes(r);
+               strlen(r->config->gateway.host_name) + 3 + unavailable_bytes(r) + limited_bytes(r->config);
 
     for (uint32_t i = 0; i < r->n_listeners; i++)
         n += strlen(r->listeners[i].name) + 1;
@@ -154,7 +163,32 @@ static void fill_sources(const struct roster *r, struct snapshot *s, struct bloc
     s->sources = prefix_trie_ref(r->sources);
     for (uint32_t i = 0; i < r->config->sources.n; i++)
         s->source_names[s->n_sources++] = take_text(b, source_name(r, i));
+    memcpy(s->source_classes, r->classes, sizeof(s->source_classes));
     memcpy(s->routes, r->routes, r->n_routes * sizeof(*s->routes));
+    memcpy(s->upstreams, r->upstreams, r->n_upstreams * sizeof(*s->upstreams));
+}
+
+static void fill_limits(const struct config *c, struct snapshot *s, struct source_limit *of, struct block *b)
+{
+    const struct config_source_limits *from = &c->source_limits;
+    const struct config_source *sources = c->sources.items;
+    const struct config_name *exempt = from->exempt.items;
+    char *told = take(b, limited_bytes(c));
+
+    sprintf(told, LIMITED, c->gateway.host_name, from->text);
+    s->limits = (struct snapshot_limits){
+        .others = {from->each.sessions, from->each.rate},
+        .of = of,
+        .action = from->action,
+        .rate_action = from->rate_action,
+        .told = told,
+        .prefix_v4 = (uint8_t)from->prefix_v4,
+        .prefix_v6 = (uint8_t)from->prefix_v6,
+    };
+    for (uint32_t i = 0; i < c->sources.n; i++)
+        of[i] = (struct source_limit){sources[i].limits.sessions, sources[i].limits.rate};
+    for (uint32_t i = 0; i < from->exempt.n; i++)
+        s->limits.exempt |= UINT64_C(1) << config_find_source(c, exempt[i].name);
 }
 
 static void fill_listeners(const struct roster *r, struct snapshot *s, struct block *b)
@@ -165,6 +199,8 @@ static void fill_listeners(const struct roster *r, struct snapshot *s, struct bl
             .pool = r->listeners[i].pool,
             .routes = s->routes + r->listeners[i].first_route,
             .n_routes = r->listeners[i].n_routes,
+            .upstreams = s->upstreams + r->listeners[i].first_upstream,
+            .n_upstreams = r->listeners[i].n_upstreams,
             .max_sessions = r->listeners[i].max_sessions,
         };
     for (uint32_t i = 0; i < r->n_vips; i++) {
@@ -187,12 +223,15 @@ int roster_publish(struct roster *r, struct snapshot **ret)
                   r->n_pools * sizeof(struct snapshot_pool) +
                   count_verdicts(r) * sizeof(struct snapshot_verdict) +
                   r->n_backends * (sizeof(struct snapshot_backend) + sizeof(uint32_t) + sizeof(uint16_t)) +
-                  r->n_vips * sizeof(struct snapshot_vip) + r->config->sources.n * sizeof(char *) +
-                  r->n_routes * sizeof(struct snapshot_route) + text_bytes(r);
+                  r->n_vips * sizeof(struct snapshot_vip) +
+                  r->config->sources.n * (sizeof(char *) + sizeof(struct source_limit)) +
+                  r->n_routes * sizeof(struct snapshot_route) + r->n_upstreams * sizeof(struct addr_prefix) +
+                  text_bytes(r);
     struct snapshot *s = calloc(1, size);
     if (!s)
         return -ENOMEM;
-    /* In the order of their alignment: pointers, verdicts, VIPs, sums, members, routes, then texts. */
+    /* In the order of their alignment: pointers, verdicts, VIPs, limits, sums, members, routes and upstreams,
+     * then texts. */
     struct block b = {.next = (char *)(s + 1), .end = (char *)s + size};
     s->version = ++r->version;
     s->listeners = take(&b, r->n_listeners * sizeof(*s->listeners));
@@ -201,9 +240,11 @@ int roster_publish(struct roster *r, struct snapshot **ret)
     s->source_names = take(&b, r->config->sources.n * sizeof(*s->source_names));
     b.verdicts = take(&b, count_verdicts(r) * sizeof(*b.verdicts));
     s->vips = take(&b, r->n_vips * sizeof(*s->vips));
+    struct source_limit *limits = take(&b, r->config->sources.n * sizeof(*limits));
     b.sums = take(&b, r->n_backends * sizeof(*b.sums));
     b.members = take(&b, r->n_backends * sizeof(*b.members));
     s->routes = take(&b, r->n_routes * sizeof(*s->routes));
+    s->upstreams = take(&b, r->n_upstreams * sizeof(*s->upstreams));
     s->gateway_name = take_text(&b, r->config->gateway.name);
     s->host_name = take_text(&b, r->config->gateway.host_name);
     s->gateway_zone = take_text(&b, r->config->gateway.zone);
@@ -216,6 +257,7 @@ int roster_publish(struct roster *r, struct snapshot **ret)
     fill_backends(r, s, &b);
     fill_pools(r, s, &b);
     fill_sources(r, s, &b);
+    fill_limits(r->config, s, limits, &b);
     fill_listeners(r, s, &b);
     snapshot_sum_weights(s);
     assert(b.next == b.end);

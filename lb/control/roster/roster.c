@@ -135,6 +135,7 @@ static int apply_pool(struct roster *r, const struct config_pool *from, uint64_t
     }
     r->pools[at].config = from;
     r->pools[at].settings = settings_of(from);
+    r->pools[at].relay_test = RELAY_TEST_OFF;
     for (uint32_t i = 0; i < from->backends.n; i++) {
         struct backend_spec spec = roster_spec(&backends[i]);
         struct roster_home home = {0};
@@ -165,6 +166,25 @@ static struct roster_vip *find_vip(struct roster *r, const struct addr_prefix *p
     return NULL;
 }
 
+static int apply_upstreams(struct roster *r, struct roster_listener *l, const struct config_array *from)
+{
+    const struct config_prefix *prefixes = from->items;
+
+    if (from->n > ROSTER_UPSTREAMS_MAX - r->n_upstreams)
+        return -ENOSPC;
+    l->first_upstream = (uint16_t)r->n_upstreams;
+    l->n_upstreams = (uint16_t)from->n;
+    for (uint32_t i = 0; i < from->n; i++)
+        r->upstreams[r->n_upstreams++] = prefixes[i].prefix;
+    return 0;
+}
+
+static void want_relay_test(struct roster *r, uint16_t pool, enum relay_test_mode mode)
+{
+    if (mode > r->pools[pool].relay_test)
+        r->pools[pool].relay_test = mode;
+}
+
 static int apply_listener(struct roster *r, const struct config_listener *from)
 {
     const struct config_vip *vips = from->vips.items;
@@ -185,6 +205,9 @@ static int apply_listener(struct roster *r, const struct config_listener *from)
             .source = (uint8_t)config_find_source(r->config, routes[i].from),
             .pool = (uint16_t)find_pool(r, routes[i].pool),
         };
+    want_relay_test(r, r->listeners[at].pool, from->relay_test);
+    for (uint32_t i = 0; i < from->routes.n; i++)
+        want_relay_test(r, r->routes[r->listeners[at].first_route + i].pool, from->relay_test);
     for (uint32_t i = 0; i < from->vips.n; i++) {
         struct roster_vip *v = find_vip(r, &vips[i].prefix, vips[i].port);
         if (!v && r->n_vips == ROSTER_VIPS_MAX)
@@ -195,7 +218,7 @@ static int apply_listener(struct roster *r, const struct config_listener *from)
         v->listener = (uint16_t)at;
         v->leaving = false;
     }
-    return 0;
+    return apply_upstreams(r, &r->listeners[at], &from->upstreams);
 }
 
 struct roster *roster_copy(const struct roster *r)
@@ -237,11 +260,11 @@ int roster_next_found(const struct roster *before, const char *pool, const struc
 
 static void leave_all(struct roster *r)
 {
-    r->n_routes = 0;
+    r->n_routes = r->n_upstreams = 0;
     for (uint32_t i = 0; i < r->n_pools; i++)
         r->pools[i].config = NULL;
     for (uint32_t i = 0; i < r->n_listeners; i++)
-        r->listeners[i].n_routes = 0;
+        r->listeners[i].n_routes = r->listeners[i].n_upstreams = 0;
     for (uint32_t i = 0; i < r->n_vips; i++)
         r->vips[i].leaving = true;
     for (uint32_t i = 0; i < r->n_backends; i++) {
@@ -272,10 +295,27 @@ static void drop_covered_vips(struct roster *r)
     }
 }
 
+/* A source keeps the class of its name; one beyond all places is one of the others. */
+static uint8_t class_of(struct roster *r, const char *name)
+{
+    uint32_t at = CLASS_FIRST;
+
+    while (at < r->n_classes && strcmp(r->class_names[at], name) != 0)
+        at++;
+    if (at < r->n_classes)
+        return (uint8_t)at;
+    if (at >= SNAPSHOT_CLASSES_MAX)
+        return CLASS_OTHERS;
+    roster_set_name(r->class_names[at], name);
+    r->n_classes = at + 1;
+    return (uint8_t)at;
+}
+
 int roster_next(const struct roster *before, const struct config *c, uint64_t now_ms, struct roster **ret)
 {
     const struct config_pool *pools = c->pools.items;
     const struct config_listener *listeners = c->listeners.items;
+    const struct config_source *sources = c->sources.items;
     struct roster *r = before ? roster_copy(before) : calloc(1, sizeof(*r));
     int error = r ? 0 : -ENOMEM;
 
@@ -291,6 +331,8 @@ int roster_next(const struct roster *before, const struct config *c, uint64_t no
         roster_free(r);
         return error;
     }
+    for (uint32_t i = 0; i < c->sources.n; i++)
+        r->classes[i] = class_of(r, sources[i].name);
     drop_covered_vips(r);
     *ret = r;
     return 0;
@@ -366,4 +408,19 @@ bool roster_heed(struct roster *r, uint32_t backend, struct backend_said said, u
     if (was.down && !said.down)
         b->up_since_ms = now_ms;
     return was.down != said.down || was.percent != said.percent || was.max_sessions != said.max_sessions;
+}
+
+bool roster_is_gated(const struct roster *r, uint32_t backend)
+{
+    const struct roster_backend *b = &r->backends[backend];
+
+    return r->pools[b->pool].relay_test == RELAY_TEST_GATE && b->relay != RELAY_RIGHT;
+}
+
+bool roster_heed_relay(struct roster *r, uint32_t backend, enum relay_verdict verdict)
+{
+    bool was = roster_is_gated(r, backend);
+
+    r->backends[backend].relay = verdict;
+    return was != roster_is_gated(r, backend);
 }

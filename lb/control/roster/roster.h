@@ -69,6 +69,12 @@ uint64_t roster_weigh(struct roster *r, uint64_t now_ms);
 /* Takes note of what is said of a backend now. True when it was something else before. */
 bool roster_heed(struct roster *r, uint32_t backend, struct backend_said said, uint64_t now_ms);
 
+/* Takes note of what its relay tests have shown. True when that opens or shuts a gate. */
+bool roster_heed_relay(struct roster *r, uint32_t backend, enum relay_verdict verdict);
+
+/* A listener wants proof that it does not relay for strangers, and there is none: it gets no session. */
+bool roster_is_gated(const struct roster *r, uint32_t backend);
+
 /* What is configured, what holds, and setting it over what is configured. */
 uint32_t roster_configured(const struct roster *r, uint32_t backend, enum override_key key);
 uint32_t roster_value(const struct roster *r, uint32_t backend, enum override_key key);

@@ -44,16 +44,23 @@ static void note_absence(struct roster *r, uint16_t pool, int family, uint64_t n
     p->settings.deserted[family] = *since != UINT64_MAX && now_ms - *since >= ROSTER_NOBODY_MS;
 }
 
-/* All pools that may serve this VIP's clients are deserted. */
+static bool serves_nobody(const struct roster *r, const struct roster_listener *l, int family)
+{
+    bool nobody = r->pools[l->pool].settings.deserted[family];
+
+    for (uint32_t i = 0; i < l->n_routes; i++)
+        nobody &= r->pools[r->routes[l->first_route + i].pool].settings.deserted[family];
+    return nobody;
+}
+
+/* All pools that may serve this VIP's clients are deserted. Those that an upstream names may be of the other
+ * family than the VIP. */
 static bool is_refused(const struct roster *r, const struct roster_vip *v)
 {
     const struct roster_listener *l = &r->listeners[v->listener];
     int family = v->prefix.family == AF_INET6;
-    bool refused = r->pools[l->pool].settings.deserted[family];
 
-    for (uint32_t i = 0; i < l->n_routes; i++)
-        refused &= r->pools[r->routes[l->first_route + i].pool].settings.deserted[family];
-    return refused;
+    return serves_nobody(r, l, family) && (l->n_upstreams == 0 || serves_nobody(r, l, !family));
 }
 
 bool roster_judge_vips(struct roster *r, uint64_t now_ms)

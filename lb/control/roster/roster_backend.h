@@ -4,6 +4,7 @@
 #define POSTERN_CONTROL_ROSTER_BACKEND_H
 
 #include "base/addr.h"
+#include "control/checks/relay_verdict.h"
 #include "control/config/config_model.h"
 #include "control/roster/override.h"
 #include "snapshot.h"
@@ -53,6 +54,7 @@ struct roster_backend {
     bool member;                     /* false: it has left its pool, and waits for its last session */
     uint64_t left_at;                /* the version of the first snapshot without it */
     struct backend_said said;        /* by its checks and its agent */
+    enum relay_verdict relay;        /* what holds of its relay tests */
     struct override over[OVERRIDES]; /* by an operator */
     uint32_t braked;                 /* sessions that it may have while it is overloaded; 0: it is not */
     uint32_t factor;                 /* WEIGHTS_FACTOR_ONE; less while it greets far later than others */

@@ -80,6 +80,8 @@ int roster_join(struct roster *r, uint16_t pool, const struct backend_spec *spec
             b->over[key] = (struct override){.set = false};
     if (was_maint && roster_value(r, at, OVERRIDE_STATE) != BACKEND_MAINT)
         b->up_since_ms = now_ms;
+    if (!stays) /* nor what was proven of him */
+        b->relay = RELAY_UNTESTED;
     b->origin = origin;
     b->home.away = false;
     b->member = true;

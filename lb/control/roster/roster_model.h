@@ -13,6 +13,7 @@
 #define ROSTER_LISTENERS_MAX SNAPSHOT_LISTENERS_MAX
 #define ROSTER_POOLS_MAX SNAPSHOT_BACKENDS_MAX
 #define ROSTER_VIPS_MAX (2 * CONFIG_VIPS_MAX) /* those that leave included */
+#define ROSTER_UPSTREAMS_MAX 4096             /* over all listeners */
 #define ROSTER_NOBODY_MS 30000 /* 421 until then, RST from then on (RFC 5321, 5.1: the next MX) */
 
 struct roster_vip {
@@ -29,7 +30,8 @@ struct roster_listener {
     char name[ROSTER_NAME_BYTES];
     uint16_t pool;
     uint16_t first_route, n_routes; /* in the roster's routes */
-    uint32_t max_sessions;          /* set by an operator; 0: no limit of its own */
+    uint16_t first_upstream, n_upstreams;
+    uint32_t max_sessions; /* set by an operator; 0: no limit of its own */
 };
 
 struct roster_pool {
@@ -38,18 +40,23 @@ struct roster_pool {
     struct snapshot_pool settings;    /* without name, members and rcpt */
     uint64_t nobody_since_ms[2];      /* for IPv4 and IPv6 clients; UINT64_MAX: somebody is there */
     bool told[2];                     /* settings.deserted, as the log has it */
+    enum relay_test_mode relay_test;  /* the strictest of the listeners that lead here */
 };
 
 struct roster {
     const struct config *config; /* not owned; replaced by roster_apply() */
     uint64_t version;            /* of the last snapshot */
-    uint32_t n_listeners, n_pools, n_backends, n_vips, n_routes;
+    uint32_t n_listeners, n_pools, n_backends, n_vips, n_routes, n_upstreams;
     struct prefix_trie *sources; /* a reference of its own; NULL: none are configured */
+    char class_names[SNAPSHOT_CLASSES_MAX][ROSTER_NAME_BYTES]; /* of sources, from CLASS_FIRST on... */
+    uint32_t n_classes;                                        /* ...to before this one */
+    uint8_t classes[PREFIX_LISTS_MAX];                         /* by source of the configuration */
     struct roster_listener listeners[ROSTER_LISTENERS_MAX];
     struct roster_pool pools[ROSTER_POOLS_MAX];
     struct roster_backend backends[SNAPSHOT_BACKENDS_MAX];
     struct roster_vip vips[ROSTER_VIPS_MAX];
     struct snapshot_route routes[CONFIG_ROUTES_MAX];
+    struct addr_prefix upstreams[ROSTER_UPSTREAMS_MAX];
 };
 
 #endif

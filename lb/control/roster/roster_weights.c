@@ -68,7 +68,8 @@ static uint64_t weigh_pool(struct roster *r, uint16_t pool, uint64_t now_ms)
             .weight = roster_value(r, i, OVERRIDE_WEIGHT),
             .priority = b->spec.priority,
             .zone = zone_number(&zones, b->spec.zone),
-            .usable = !b->said.down && roster_value(r, i, OVERRIDE_STATE) == BACKEND_READY,
+            .usable = !b->said.down && !roster_is_gated(r, i) &&
+                      roster_value(r, i, OVERRIDE_STATE) == BACKEND_READY,
             .percent = b->said.percent,
             .factor = b->factor,
             .up_since_ms = b->up_since_ms,

@@ -194,6 +194,22 @@ static void backend_state(const struct page *p, const char *name)
     }
 }
 
+static void relay_verdict(const struct page *p, const char *name)
+{
+    const struct roster *r = *p->v->world->roster;
+
+    for (size_t i = 0; i < p->n_rows; i++) {
+        const struct roster_backend *b = &r->backends[p->rows[i].index];
+        if (p->rows[i].scope != SCOPE_BACKEND ||
+            (r->pools[b->pool].relay_test == RELAY_TEST_OFF && b->relay == RELAY_UNTESTED))
+            continue;
+        for (enum relay_verdict v = RELAY_UNTESTED; v <= RELAY_INCONCLUSIVE; v++) {
+            const char *const more[][2] = {{"verdict", relay_verdict_name(v)}};
+            labelled(p->out, name, p->rows[i].labels, more, 1, b->relay == v);
+        }
+    }
+}
+
 static void (*const own[METRICS])(const struct page *p, const char *name) = {
     [METRIC_build_info] = build_info,
     [METRIC_gateway_info] = gateway_info,
@@ -205,6 +221,7 @@ static void (*const own[METRICS])(const struct page *p, const char *name) = {
     [METRIC_return_packets_total] = return_packets,
     [METRIC_listener_addresses] = listener_addresses,
     [METRIC_backend_state] = backend_state,
+    [METRIC_backend_relay_verdict] = relay_verdict,
 };
 
 /* ---- the other tables --------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include "control/admin/admin_backend.h"
 #include "control/checks/checks.h"
 #include "control/watch/readiness.h"
+#include "control/watch/status_relay.h"
 #include "control/watch/status.h"
 
 #include <dirent.h>
@@ -156,6 +157,7 @@ static void fill_backend(struct metrics_row *row, const struct admin_world *w, u
     const struct admin_totals t = admin_totals(w, i);
     double *value = row->value;
     struct checks_view check = {0};
+    bool tested, conclusive = status_relay_is_conclusive(w, i, &tested);
 
     metrics_label(row->labels, "pool", r->pools[b->pool].name);
     metrics_label(row->labels, "backend", b->spec.name);
@@ -174,6 +176,8 @@ static void fill_backend(struct metrics_row *row, const struct admin_world *w, u
     value[METRIC_backend_greetings_total] = (double)t.greetings;
     value[METRIC_backend_from_clients_bytes_total] = (double)t.bytes_in;
     value[METRIC_backend_to_clients_bytes_total] = (double)t.bytes_out;
+    if (tested)
+        value[METRIC_backend_relay_test_conclusive] = conclusive;
     if (checks_look(w->checks, i, &check) && check.health)
         fill_check(value, &check);
 }

@@ -10,6 +10,7 @@
 #include "control/checks/checks.h"
 #include "control/discovery/discovery.h"
 #include "control/watch/rates.h"
+#include "control/watch/status_relay.h"
 #include "control/roster/weights.h"
 
 #include <stdio.h>
@@ -96,6 +97,10 @@ static const char *judge(const struct subject *s, char why[WHY_MAX])
     }
     if (s->v.down || agent->down) {
         snprintf(why, WHY_MAX, "%s", why_down(s));
+        return "down";
+    }
+    if (roster_is_gated(s->r, s->i)) {
+        status_relay_why(s->w, s->i, why, WHY_MAX);
         return "down";
     }
     if (state == BACKEND_DRAIN || agent->admin == AGENT_DRAIN) {
@@ -232,9 +237,9 @@ static json_t *health_status(const struct subject *s)
     char why[WHY_MAX];
     const char *state = judge(s, why);
 
-    return json_pack("{s:s, s:o, s:I, s:o, s:o}", "state", state, "why", status_text(why), "since_s",
+    return json_pack("{s:s, s:o, s:I, s:o, s:o, s:o}", "state", state, "why", status_text(why), "since_s",
         (json_int_t)(s->now_ms > since_ms ? s->now_ms - since_ms : 0) / 1000, "check", check_status(s),
-        "agent", agent_status(s));
+        "agent", agent_status(s), "relay", status_relay(s->w, s->i));
 }
 
 static json_t *backend_status(

@@ -265,6 +265,63 @@ static const char *hint(const char *why, const char *name, char act[TEXT_MAX])
     return put(act, "%.*s%s%s", (int)(at - hints[i].act), hints[i].act, name, at + 2);
 }
 
+/* What the reason of an inconclusive relay test hints at; the first that fits. */
+static const char *relay_hint(const json_t *family)
+{
+    static const struct {
+        const char *reason, *act;
+    } acts[] = {
+        {"no trusted address", "add to relay_test.trusted an address of this family that it relays for"},
+        {"the trusted address as well",
+            "see that it relays for the address of relay_test.trusted, and that it "
+            "would take mail for relay_test.recipient from there"},
+        {"no connection in", "see that its answers to the addresses of relay_test come back to this gateway"},
+        {"RCPT 4",
+            "it puts the question off: spare the addresses of relay_test its greylisting and its greet "
+            "tests"},
+        {"TLS", "it talks about mail in TLS only, which the test does not speak: relay_test: off for that "
+                "listener"},
+        {"", "look into its log, for the addresses of relay_test"},
+    };
+    size_t i = 0;
+
+    while (!strstr(text(family, "why"), acts[i].reason) &&
+           !strstr(text(family, "stranger"), acts[i].reason) &&
+           !strstr(text(family, "trusted"), acts[i].reason))
+        i++;
+    return acts[i].act;
+}
+
+static void look_at_relay(struct findings *f, const json_t *b, const char *about, bool alone)
+{
+    const json_t *relay = json_object_get(b, "relay");
+    bool gated = json_is_true(json_object_get(relay, "gated"));
+    const char *none =
+        gated ? "it gets no session: its relay test proves nothing" : "its relay test proves nothing";
+    char why[TEXT_MAX];
+    json_t *family;
+    size_t i;
+
+    if (is(relay, "verdict", "untested") && gated)
+        tell(f, alone ? ERROR : WARNING, about, "it gets no session before its relay test has ended",
+            "a listener of its pool has relay_test: gate", "nothing: the test is under way");
+    json_array_foreach (json_object_get(relay, "families"), i, family) {
+        const char *said = text(family, "trusted")[0] ? text(family, "trusted") : text(family, "stranger");
+        if (is(family, "holds", "open"))
+            tell(f, ERROR, about,
+                gated ? "it is an open relay, and gets no session"
+                      : "it is an open relay: strangers can send mail to anywhere through it",
+                put(why, "%s: asked as a stranger it said: %s", text(family, "clients"), said),
+                "correct whom it relays for (Postfix: mynetworks, smtpd_relay_restrictions); then say "
+                "\"relay "
+                "test\" at the admin socket");
+        else if (is(family, "verdict", "inconclusive") && !is(relay, "mode", "off"))
+            tell(f, gated && alone ? ERROR : WARNING, about, none,
+                put(why, "%s: %s (%s)", text(family, "clients"), text(family, "why"), said),
+                relay_hint(family));
+    }
+}
+
 static void look_at_backend(struct findings *f, const json_t *pool, const json_t *b)
 {
     const json_t *agent = json_object_get(b, "agent");
@@ -274,7 +331,8 @@ static void look_at_backend(struct findings *f, const json_t *pool, const json_t
 
     put(name, "%s/%s", text(pool, "name"), text(b, "name"));
     put(about, "backend %s", name);
-    if (is(b, "state", "down"))
+    look_at_relay(f, b, about, number(pool, "usable") == 0);
+    if (is(b, "state", "down") && !json_is_true(json_object_get(json_object_get(b, "relay"), "gated")))
         tell(f, number(pool, "usable") == 0 ? ERROR : WARNING, about, "it is down: it gets no session",
             text(b, "why"), hint(text(b, "why"), name, act));
     if (is(b, "state", "suspect"))
