@@ -172,6 +172,7 @@ static void on_handed_over(struct gateway *g)
     g->handed_over = true;
     g->tend_ms = UINT64_MAX;
     gateway_state_abandon(&g->state);
+    gateway_sources_stop(&g->seen, false);
     gateway_health_stop(&g->health);
     notify_stop(&g->notify);
     begin_drain(g, all ? 0 : HANDSHAKES_MS);
@@ -268,6 +269,7 @@ void gateway_tend(struct gateway *g)
         gateway_health_tend(&g->health, now);
         serving_tend(&g->serving, now);
         gateway_drain_tend(&g->drain, now);
+        gateway_upstreams_tend(&g->upstreams, g->counters, current(g), now);
         if (!g->serving.reloading) /* in force everywhere, or refused */
             notify_reloaded(&g->notify);
     }

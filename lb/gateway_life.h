@@ -12,8 +12,10 @@
 #include "gateway_drain.h"
 #include "gateway_health.h"
 #include "gateway_http.h"
+#include "gateway_sources.h"
 #include "gateway_state.h"
 #include "gateway_upgrade.h"
+#include "gateway_upstreams.h"
 #include "serving.h"
 
 #include <sys/signalfd.h>
@@ -32,9 +34,11 @@ struct gateway {
     struct gateway_health health;
     struct gateway_admin admin;
     struct gateway_http http;
+    struct gateway_sources seen; /* what is known of sources */
     struct gateway_state state;
     struct inquiries *inquiries;
     struct gateway_drain drain;
+    struct gateway_upstreams upstreams;
     struct notify notify;
     struct gateway_upgrade upgrade;
     struct inheritance inherited; /* what we take over; its socket is -1 as soon as we serve */

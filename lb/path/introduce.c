@@ -2,7 +2,8 @@
 /*
  * Happy path: recv -> the header is whole -> c->client is whom it names; what came behind it are early bytes
  * of the client -> admission.
- * A header that names nobody, or a connection closed without a byte: an upstream's check, ended in order.
+ * A header that names nobody or the upstream itself, or a connection closed without a byte: an upstream's
+ * check, ended in order.
  * Anything else, or no whole header within HEADER_MS: reset, so that the upstream, and the sender behind it,
  * know at once. Nothing of such a connection reaches a backend.
  */
@@ -12,10 +13,12 @@
 #include "path/accept.h"
 #include "path/close.h"
 #include "path/worker.h"
+#include "upstreams.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HEADER_MS 5000
 
@@ -40,6 +43,12 @@ void introduce_start(struct worker *w, struct conn *c)
     await_header(w, c);
 }
 
+static void wake_control(const struct worker *w)
+{
+    const uint64_t one = 1;
+    (void)!write(w->idle_fd, &one, sizeof(one));
+}
+
 static void refuse_header(struct worker *w, struct conn *c, enum proxy_violation why, int error)
 {
     c->introduction.violation = (uint8_t)why;
@@ -51,6 +60,10 @@ static void introduced(struct worker *w, struct conn *c, const struct proxy_pars
 {
     uint8_t *bytes = ring_buffer(&w->ring, c->early);
 
+    if (addr_same_host(&p->client, &c->introduction.upstream)) {
+        session_close(w, c, REASON_upstream_check, 0); /* version 1 has no LOCAL: it names itself */
+        return;
+    }
     if (snapshot_is_upstream(&w->snapshot->listeners[c->listener], &p->client)) {
         refuse_header(w, c, PROXY_VIOLATION_client_is_upstream, 0);
         return;
@@ -65,6 +78,8 @@ static void introduced(struct worker *w, struct conn *c, const struct proxy_pars
     deadline_clear(&w->deadlines, c->slot);
     c->active_ms = w->now_ms;
     counter_inc(w->counters, COUNTER_headers_read);
+    if (upstreams_note_header(w->counters, &c->introduction.upstream))
+        wake_control(w);
     accept_admit(w, c);
 }
 
@@ -122,10 +137,15 @@ void on_introduction(struct worker *w, struct conn *c, const struct io_uring_cqe
 
 void introduce_on_deadline(struct worker *w, struct conn *c)
 {
-    if (w->now_ms < c->accepted_ms + HEADER_MS)
+    if (w->now_ms < c->accepted_ms + HEADER_MS) {
         deadline_set(&w->deadlines, c->slot, c->accepted_ms + HEADER_MS);
-    else
-        session_close(w, c, REASON_header_missing, 0);
+        return;
+    }
+    if (c->early_bytes == 0) {
+        upstreams_note_silence(w->counters, &c->introduction.upstream, c->listener, w->now_ms);
+        wake_control(w);
+    }
+    session_close(w, c, REASON_header_missing, 0);
 }
 
 const union addr *session_peer(const struct conn *c)

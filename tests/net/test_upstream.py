@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An upstream balancer names the client in a PROXY header: it is believed to the letter, or not at all; nobody else is."""
 import contextlib
+import json
 import socket
 import time
 
@@ -147,8 +148,8 @@ BAD = {
     "another_version": (SIGNATURE + b"\x31\x11\x00\x0c" + V4_ENDS, "version"),
     "a_loopback_client": (header("v1", ("127.0.0.1", 4711), PUBLIC4), "client_not_unicast"),
     "a_multicast_client": (header("v2", ("ff02::1", 4711), PUBLIC6), "client_not_unicast"),
-    "itself_as_the_client": (header("v1", (UPSTREAM4, 4711), PUBLIC4), "client_is_upstream"),
-    "another_upstream_as_the_client": (header("v2", (UPSTREAM6, 4711), PUBLIC6), "client_is_upstream"),
+    "another_balancer_as_the_client": (header("v1", ("198.51.200.2", 4711), PUBLIC4), "client_is_upstream"),
+    "a_balancer_of_the_other_family": (header("v2", (UPSTREAM6, 4711), PUBLIC6), "client_is_upstream"),
 }
 
 
@@ -202,13 +203,43 @@ def test_silence_and_a_slow_drip_are_reset_after_five_seconds(lab):
         assert not postern.counters()["connects_ok"]
 
 
+@pytest.mark.topology(backends=1)
+def test_a_balancer_that_holds_its_header_back_is_named_until_it_sends_one(lab):
+    with AdminPostern(lab, introduced(lab, gateway={"workers": 1})) as postern, \
+            scripted_server(lab.backends[0]) as server, \
+            scripted_server(lab.backends[0], family=socket.AF_INET6) as server6:
+        def about_it():
+            status = json.loads(postern.ask("show status"))
+            return status["upstreams"], [t for t in status["trouble"] if "PROXY header" in t["what"]]
+
+        for count in (2, 1):
+            assert about_it() == ([], []) and not postern.lines(event="upstream_holds_header")
+            held = [lab.connect(VIP4, source=UPSTREAM4) for _ in range(count)] + [lab.connect(VIP6, source=UPSTREAM6)]
+            with announce(lab, VIP6, header("v1", NAMED6, PUBLIC6)), server6.accept()[0]:  # the other one does
+                for s in held:
+                    expect_reset(s)
+                    s.close()
+                with announce(lab, VIP6, header("v1", (NAMED6[0], 4713), PUBLIC6)), server6.accept()[0]:
+                    pass
+        line = postern.wait(event="upstream_holds_header")
+        assert (line["upstream"], line["listener"], line["connections"], line["level"]) == (UPSTREAM4, "mx", "3", "warning")
+        holding, trouble = about_it()
+        assert [(u["address"], u["listener"], u["silent"]) for u in holding] == [(UPSTREAM4, "mx", 3)]
+        assert [(t["severity"], t["about"]) for t in trouble] == [("warning", "listener mx")]
+        with announce(lab, VIP4, header("v1", NAMED4, PUBLIC4)), server.accept()[0]:
+            pass
+        assert postern.wait(event="upstream_holds_no_more")["upstream"] == UPSTREAM4
+        assert about_it() == ([], []) and len(postern.lines(event="upstream_holds_header")) == 1
+
+
 CHECKS = (SIGNATURE + b"\x20\x00\x00\x00", SIGNATURE + b"\x20\x11\x00\x0c" + V4_ENDS, SIGNATURE + b"\x21\x00\x00\x00",
-          b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN 192.0.2.77 203.0.113.99 4711 25\r\n", b"")
+          b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN 192.0.2.77 203.0.113.99 4711 25\r\n",
+          header("v1", (UPSTREAM4, 4711), VIP4), b"")
 
 
 @pytest.mark.topology(backends=1)
 def test_an_upstreams_checks_end_in_order_without_a_greeting_and_are_no_alarm(lab):
-    rounds = 13  # times six checks: more than 64
+    rounds = 13  # times seven checks: more than 64
     with Postern(lab, introduced(lab, gateway={"workers": 1})) as postern, scripted_server(lab.backends[0]):
         for _ in range(rounds):
             for words in CHECKS:

@@ -53,6 +53,7 @@ struct config_listener {
     const char *pool;
     struct config_array routes;    /* struct config_route */
     struct config_array upstreams; /* struct config_prefix: who names clients in a PROXY header */
+    uint32_t max_sessions;         /* 0: no limit of its own */
     uint32_t relay_test;           /* enum relay_test_mode */
 };
 
@@ -84,7 +85,11 @@ struct config_source {
     const char *name;
     struct config_array prefixes; /* struct config_prefix */
     struct config_array files;    /* struct config_path; read while postern runs */
-    struct config_limits limits;  /* what was not written is that of source_limits */
+    struct config_tlv {
+        uint32_t type;           /* less 0xe0 */
+        const char *value;       /* "": none */
+    } tlv;                       /* of v2 headers of its clients */
+    struct config_limits limits; /* what was not written is that of source_limits */
 };
 
 struct config_source_limits {
