@@ -7,13 +7,13 @@ import contextlib
 
 import pytest
 
-from daemon import backend_lines, configuration, listener, pool
+from daemon import backend_lines, configuration, listener, pool, yaml_flow
 from doctor import Doctor
 from lab import VIP4, VIP6, Lab, hostport
 from mta import DIRECT, DOMAIN, PROXY, Dovecot, Exim, Haraka, OpenSmtpd, Postfix
 from nsd import Nsd
 
-SENDS = "return-path,proxy-protocol,proxy-strangers,gateway-trust,path-mtu"
+SENDS = "return-path,proxy-protocol,proxy-strangers,gateway-trust,open-relay,path-mtu"
 QUICK = {"check": {"timeout": "7s"}, "timeouts": {"connect": "2s"}}
 GATEWAY4, GATEWAY6 = "10.2.0.1", "2001:db8:2::1"
 pytestmark = pytest.mark.together
@@ -181,7 +181,8 @@ WAYS_LOST = {
 @pytest.mark.parametrize("planted", WAYS_LOST)
 def test_a_way_that_is_lost_is_told_by_its_cause(lab, postfix, planted):
     plant, seen, mend = WAYS_LOST[planted]
-    patient = Patient(lab, inbound(lab.backends[:1], timeouts={"connect": "4s"}))
+    # The kernel takes three seconds to know that nobody on the link answers.
+    patient = Patient(lab, inbound(lab.backends[:1], timeouts={"connect": "4s" if plant is no_neighbour else "2s"}))
     with plant(lab):
         report = patient.report()
     assert [f["check"] for f in grave(report)] == ["return-path"], report["findings"]
@@ -327,6 +328,33 @@ def test_a_server_that_trusts_the_gateway_is_found(lab, servers, settings):
     assert [f["check"] for f in found] == ["gateway-trust"] * 2, found
     assert "this gateway's own address 10.2.0.1" in text(found[0], "tried") and "mynetworks" in text(found[0], "mend")
     assert "2001:db8:2::1" in text(found[1], "tried")
+
+
+def relaying(patient_config, **settings):
+    """The same configuration with the relay test's questions."""
+    return "relay_test: " + yaml_flow(settings) + "\n" + patient_config
+
+
+@pytest.mark.parametrize("settings", [OFF, NAMED_V2], ids=["plain", "v2"])
+def test_an_open_relay_is_found(lab, servers, settings):
+    backend = lab.backends[1]
+    patient = Patient(lab, inbound([backend], port=DIRECT if settings is OFF else PROXY, **settings))
+    servers(Postfix, mynetworks="198.51.100.0/24 [2001:db8::]/64")
+    with closed_to_strangers(backend):
+        found = grave(patient.report())
+    assert [f["check"] for f in found] == ["open-relay"] * 2, found
+    assert "as a session of 198.51.100.25" in text(found[0], "tried") and "mynetworks" in text(found[0], "mend")
+
+
+def test_who_refuses_strangers_and_serves_the_trusted_is_proved_right(lab, postfix, servers):
+    """Of the other one, who refuses both, that is not proved; it is no finding either."""
+    servers(Postfix, mynetworks="192.0.2.8/32 [2001:db8:a::8]/128")
+    patient = Patient(lab, inbound(lab.backends))
+    patient.postern.file.write_text(relaying(patient.postern.config, trusted=["192.0.2.8", "2001:db8:a::8"]))
+    seen = {f["about"].split()[1][:12]: text(f, "seen") for f in patient.assert_well()["findings"] if f["check"] == "open-relay" and f["about"]}
+    assert list(seen) == ["inbound/mta1"] and "it refuses the trusted address as well" in seen["inbound/mta1"], seen
+    told = next(f for f in patient.report()["findings"] if f["check"] == "open-relay" and f["verdict"] == "ok")
+    assert "2 backend addresses relay for relay_test.trusted, and for no stranger" in told["seen"]
 
 
 def test_a_path_that_swallows_large_packets_is_found(lab, postfix):
