@@ -4,10 +4,13 @@ posternctl doctor, the checks that send: each mistake that is planted is found, 
 and a right setup has no finding.
 """
 import contextlib
+import signal
+import subprocess
+import time
 
 import pytest
 
-from daemon import backend_lines, configuration, listener, pool, yaml_flow
+from daemon import DEADLINE, backend_lines, build_directory, configuration, listener, pool, yaml_flow
 from doctor import Doctor
 from lab import VIP4, VIP6, Lab, hostport
 from mta import DIRECT, DOMAIN, PROXY, Dovecot, Exim, Haraka, OpenSmtpd, Postfix
@@ -411,3 +414,29 @@ def test_names_that_are_right_and_lists_that_cannot_be_asked_are_no_finding(lab,
     skipped = {f["about"]: text(f, "seen") for f in report["findings"] if f["verdict"] == "skipped"}
     assert "127.255.255.x" in skipped["list refusing.test"] and "127.0.0.2" in skipped["list silent.test"], skipped
     assert set(skipped) == {"list refusing.test", "list silent.test", "list broken.test"}
+
+
+# ---- what it leaves ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_doctor_that_is_stopped_takes_away_what_it_had_set_up(lab, postfix):
+    patient = Patient(lab, inbound(lab.backends[:1], families=(4,), timeouts={"connect": "20s"}))
+    program = build_directory() / "tools" / "posternctl" / "posternctl"
+    before = lab.host_state()
+    end = time.monotonic() + DEADLINE
+    with firewall(lab.backends[0], "tcp dport 25 drop"):
+        doctor = lab.gateway.popen(program, "doctor", "-f", patient.postern.file, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        while lab.host_state() == before:
+            assert time.monotonic() < end and doctor.poll() is None
+        doctor.send_signal(signal.SIGTERM)
+        said = doctor.communicate(timeout=DEADLINE)[0]
+    assert doctor.returncode == -signal.SIGTERM and said == b"", said
+    assert lab.host_state() == before
+
+
+def test_what_a_killed_daemon_has_left_is_used_and_left_alone(lab, postfix):
+    patient = Patient(lab, inbound(lab.backends[:1]))
+    patient.postern.start()
+    patient.postern.kill()
+    patient.assert_well()  # which compares the host before and after
+    patient.postern.flush()
