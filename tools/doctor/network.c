@@ -201,19 +201,23 @@ static int second_round(struct network *n, const struct doctor *d)
 /* TCP only while sessions are begun: what comes later finds no socket, and says nothing. */
 static void read_tap(struct network *n, struct tap *tap, bool first)
 {
-    union addr *addresses = must(calloc(n->n + 1, sizeof(*addresses)));
+    struct tap_target *targets = must(calloc(n->n + 1, sizeof(*targets)));
     struct tap_seen *seen = must(calloc(n->n + 1, sizeof(*seen)));
 
-    for (size_t i = 0; i < n->n; i++)
-        addresses[i] = *n->targets[i].address;
-    tap_read(tap, addresses, seen, (unsigned)n->n);
+    for (size_t i = 0; i < n->n; i++) {
+        const struct target *t = &n->targets[i];
+        const struct probe *p = t->stranger ? t->stranger : t->session;
+        targets[i].backend = *t->address;
+        targets[i].port = p ? addr_port(&p->local) : 0;
+    }
+    tap_read(tap, targets, seen, (unsigned)n->n);
     for (size_t i = 0; i < n->n; i++) {
         if (first)
             n->targets[i].tap = seen[i];
         n->targets[i].tap.any |= seen[i].any;
         n->targets[i].tap.echo |= seen[i].echo;
     }
-    free(addresses);
+    free(targets);
     free(seen);
 }
 
