@@ -38,8 +38,8 @@ def by_proxy(lab):
 
 def by_links(lab):
     """A VIP on the link of the clients, a network of VIPs, sources, limits."""
-    settings = configuration([pool(backend_lines(lab.backends, families=(4,)))],
-                             [listener(["100.64.0.77:25", "203.0.113.0/28:587"])])
+    settings = configuration([pool(backend_lines(lab.backends))],
+                             [listener(["100.64.0.77:25", "203.0.113.0/28:587", "[fd00:c::77]:25"])])
     return "sources: {google: {prefixes: [192.0.2.0/24]}}\n" + settings
 
 
@@ -136,8 +136,12 @@ def have_the_vip_too(lab, doctor):
     lab.client.ip("addr add 100.64.0.77/32 dev lo")
 
 
+def have_the_vip_of_ipv6_too(lab, doctor):
+    lab.client.ip("-6 addr add fd00:c::77/128 dev c0 nodad")
+
+
 def vip_on_the_link(lab):
-    return configuration([pool(backend_lines(lab.backends))], [listener(["100.64.0.77:25"])])
+    return configuration([pool(backend_lines(lab.backends))], [listener(["100.64.0.77:25", "[fd00:c::77]:25"])])
 
 
 def backend_that_is_the_gateway(lab):
@@ -221,6 +225,12 @@ def raw_icmp6(namespace):
 WITHOUT_BPFFS = ("unshare", "--mount", "sh", "-c", 'umount -l /sys/fs/bpf && exec "$@"', "sh")
 WITHOUT_IO_URING = (sys.executable, os.path.join(os.path.dirname(__file__), "without_syscall.py"),
                     str(SYS_IO_URING_SETUP), "--")
+STALE = """# domain: google.com
+# looked: 2020-01-01T00:00:00Z
+# ttl: 300
+# serial: 1
+192.0.2.0/24
+"""
 RESTORED_MARK = "meta mark set ct mark"
 CONTAINER = "chain docker { iifname != docker0 tcp dport 25 dnat ip to 172.17.0.2:25; }"
 
@@ -248,6 +258,8 @@ MISTAKES = [
     Mistake("a route in the table of postern", "plan", "another route sits in table", ip(
         "route add 198.51.0.0/16 dev c0 table 28783")),
     Mistake("a neighbour with the VIP", "duplicates", "says that it does", have_the_vip_too, vip_on_the_link, mends=False),
+    Mistake("a neighbour with the VIP of IPv6", "duplicates", "says that it does", have_the_vip_of_ipv6_too, vip_on_the_link,
+            mends=False),
     Mistake("no route to a backend", "routes", "there is no route to it", ip("route del 10.2.0.11"), runs=False, mends=False),
     Mistake("a backend in a black hole", "routes", "of type blackhole", ip("-6 route replace blackhole 2001:db8:2::12"),
             runs=False, mends=False),
@@ -288,6 +300,7 @@ MISTAKES = [
     Mistake("a resolver that is silent", "resolver", "", config=looked_up, runs=False, mends=False),
     Mistake("a list that is not there", "sources", "No such file", with_list(None), runs=False, mends=False),
     Mistake("a list of names", "sources", "more than a tenth of its lines", with_list("google.com\nexample.net\n"), runs=False, mends=False),
+    Mistake("a list that nobody keeps", "sources", "hours ago", with_list(STALE), runs=False, mends=False),
     Mistake("no place for what operators set", "state-file", "No such file", with_state_file),
 ]
 
