@@ -4,47 +4,37 @@ posternctl doctor, the checks that send: each mistake that is planted is found, 
 and a right setup has no finding.
 """
 import contextlib
-import json
 
 import pytest
 
-from daemon import Postern, backend_lines, build_directory, configuration, listener, pool
+from daemon import backend_lines, configuration, listener, pool
+from doctor import Doctor
 from lab import VIP4, VIP6, Lab, hostport
 from mta import DIRECT, DOMAIN, PROXY, Dovecot, Exim, Haraka, OpenSmtpd, Postfix
 from nsd import Nsd
 
-GOOD, WRONG = 0, 2
 SENDING = "return-path,proxy-protocol,proxy-strangers,gateway-trust,path-mtu"
 QUICK = {"check": {"timeout": "7s"}, "timeouts": {"connect": "2s"}}
 GATEWAY4, GATEWAY6 = "10.2.0.1", "2001:db8:2::1"
-STRANGER4 = "198.51.100.25"
 pytestmark = pytest.mark.together
 
 
-class Patient:
-    """A gateway with a configuration, in which doctor looks around; it must leave the gateway as it found it."""
+class Patient(Doctor):
+    """A gateway in which doctor sends; it must leave the host as it found it."""
 
-    def __init__(self, lab, directory):
-        self.lab, self.file = lab, directory / "postern.yaml"
-
-    def configure(self, *pools, gateway=None):
+    def __init__(self, lab, *pools, gateway=None):
         listeners = [listener([hostport(VIP4, 25 + n), hostport(VIP6, 25 + n)], name=p["name"], to=p["name"])
                      for n, p in enumerate(pools)]
-        self.file.write_text(configuration(pools, listeners, gateway))
+        super().__init__(lab, configuration(pools, listeners, gateway))
 
-    def doctor(self, *options, only=SENDING, file=None):
-        program = build_directory() / "tools" / "posternctl" / "posternctl"
+    def report(self, *options, only=SENDING):
         before = self.lab.host_state()
-        done = self.lab.gateway.run(program, "doctor", "-f", file or self.file, "--json", "--only", only, *options,
-                                    check=False, timeout=120)
-        assert done.stderr == "" and done.returncode in (GOOD, WRONG), done
+        report = self.look("--only", only, *options)
         assert self.lab.host_state() == before
-        report = json.loads(done.stdout)
-        assert (report["first"] is None) == (done.returncode == GOOD), report
         return report
 
-    def assert_well(self, **kw):
-        report = self.doctor(**kw)
+    def assert_well(self, options=(), **kw):
+        report = self.report(*options, **kw)
         assert not grave(report), report["findings"]
         return report
 
@@ -71,11 +61,6 @@ def lab():
 def postfix(lab, tmp_path_factory):
     with Postfix(lab.backends[0], tmp_path_factory.mktemp("mta")) as mta:
         yield mta
-
-
-@pytest.fixture
-def patient(lab, tmp_path):
-    return Patient(lab, tmp_path)
 
 
 @contextlib.contextmanager
@@ -110,7 +95,7 @@ def no_default_route(lab, v6=False):
 
 def other_default_route(lab):
     b = lab.backends[0]
-    return changed(b, ["link add other type dummy", "link set other up", "route replace default dev other"],
+    return changed(b, ["link add other type veth peer name end", "link set other up", "link set end up", "route replace default dev other"],
                    ["link del other", f"route replace default via {GATEWAY4} src {b.v4}"])
 
 
@@ -129,15 +114,15 @@ def second_cable(lab):
 
 
 @contextlib.contextmanager
-def reverse_path_filter(lab):
-    """A rule that leads away from the backend what would answer it; and a filter that minds."""
-    with changed(lab.gateway, ["route add default dev c0 table 77", "rule add pref 99 from 198.51.100.0/24 ipproto tcp sport 25 lookup 77"],
-                 ["rule del pref 99", "route del default table 77"]):
-        lab.gateway.sysctl("net.ipv4.conf.b0.rp_filter", 1)
-        try:
-            yield
-        finally:
-            lab.gateway.sysctl("net.ipv4.conf.b0.rp_filter", 0)
+def marks_are_martians(lab):
+    """What wg-quick sets, beside what systemd sets."""
+    lab.gateway.sysctl("net.ipv4.conf.all.src_valid_mark", 1)
+    lab.gateway.sysctl("net.ipv4.conf.b0.rp_filter", 2)
+    try:
+        yield
+    finally:
+        lab.gateway.sysctl("net.ipv4.conf.all.src_valid_mark", 0)
+        lab.gateway.sysctl("net.ipv4.conf.b0.rp_filter", 0)
 
 
 def rule_before(lab):
@@ -149,14 +134,18 @@ def no_route(lab):
 
 
 def prohibited(lab):
-    return changed(lab.gateway, [f"route replace prohibit {lab.backends[0].v4}/32", f"route del {lab.backends[0].v4}/32 dev b0"],
-                   [f"route del prohibit {lab.backends[0].v4}/32", f"route add {lab.backends[0].v4}/32 dev b0"])
+    return changed(lab.gateway, [f"route replace prohibit {lab.backends[0].v4}/32"],
+                   [f"route replace {lab.backends[0].v4}/32 dev b0"])
 
 
+@contextlib.contextmanager
 def no_neighbour(lab):
     b = lab.backends[0]
-    return changed(b, [f"addr del {b.v4}/32 dev eth0"],
-                   [f"addr add {b.v4}/32 dev eth0", f"route replace default via {GATEWAY4} src {b.v4}"])
+    with changed(b, [f"addr del {b.v4}/32 dev eth0"],
+                 [f"addr add {b.v4}/32 dev eth0", f"route replace {GATEWAY4}/32 dev eth0", f"route replace default via {GATEWAY4} src {b.v4}"]):
+        lab.gateway.ip(f"neigh flush to {b.v4}")
+        yield
+    lab.gateway.ip(f"neigh flush to {b.v4}")
 
 
 def backend_firewall(*rules):
@@ -179,25 +168,207 @@ WAYS_LOST = {
                                   "nft insert rule inet filter input tcp dport 25 accept"),
     "backend-drops-all": (backend_firewall("ip saddr 0.0.0.0/0 tcp dport 25 drop"), "the SYN was not answered", "nft list ruleset"),
     "second-cable": (second_cable, "its answer came in by b9", "ip route replace 10.2.0.11 dev b9"),
-    "reverse-path-filter": (reverse_path_filter, "a reverse path filter dropped", "sysctl -w net.ipv4.conf.b0.rp_filter=0"),
-    "rule-before-ours": (rule_before, "this host sent it on by c0", "ip rule show"),
+    "marks-are-martians": (marks_are_martians, "src_valid_mark is on", "sysctl -w net.ipv4.conf.all.src_valid_mark=0"),
+    "rule-before-ours": (rule_before, "the rules of this host lead it on", "ip rule show"),
     "gateway-drops-answers": (lambda lab: firewall(lab.gateway, "iifname b0 ip version 4 tcp sport 25 drop"), "disappeared on this host",
                               "nft list ruleset"),
     "no-route": (no_route, "unreachable", "ip route add 10.2.0.11 dev INTERFACE"),
     "prohibited": (prohibited, "ermission denied", "ip route get 10.2.0.11"),
-    "no-neighbour": (no_neighbour, "o route to host", "ip neigh show to 10.2.0.11"),
+    "no-neighbour": (no_neighbour, "nobody on the link answers", "ip neigh show to 10.2.0.11"),
 }
 
 
 @pytest.mark.parametrize("planted", WAYS_LOST)
-def test_a_way_that_is_lost_is_told_by_its_cause(lab, postfix, patient, planted):
+def test_a_way_that_is_lost_is_told_by_its_cause(lab, postfix, planted):
     plant, seen, mend = WAYS_LOST[planted]
-    patient.configure(inbound(lab.backends[:1], timeouts={"connect": "4s"}))
+    patient = Patient(lab, inbound(lab.backends[:1], timeouts={"connect": "4s"}))
     with plant(lab):
-        report = patient.doctor()
-    found = grave(report)
-    assert [f["check"] for f in found] == ["return-path"] * len(found) and found, report["findings"]
-    first = report["first"]
-    assert seen in text(first, "seen") and mend in text(first, "mend"), first
-    assert len(found) == (2 if planted == "rule-before-ours" and "-6" in planted else 1), found
+        report = patient.report()
+    assert [f["check"] for f in grave(report)] == ["return-path"], report["findings"]
+    assert seen in text(report["first"], "seen") and mend in text(report["first"], "mend"), report["first"]
     patient.assert_well()
+
+
+def test_several_gateways_are_named_where_answers_may_go_to_another(lab, postfix):
+    zones = [{"name": "a", "gateways": 2}]
+    patient = Patient(lab, inbound(lab.backends[:1], families=(4,)), gateway={"zone": "a", "zones": zones})
+    with no_default_route(lab):
+        first = patient.report()["first"]
+    assert "with several gateways each needs its own address" in text(first, "mend"), first
+    assert "ip rule add from 10.2.0.11 lookup 100" in first["mend"]
+
+
+def test_a_server_that_does_not_run_is_not_taken_for_a_lost_way(lab, postfix):
+    first = Patient(lab, inbound(lab.backends[:1], port=2525)).report()["first"]
+    assert "RST" in text(first, "seen") and "ss -ltn 'sport = :2525'" in first["mend"]
+
+
+def test_beside_a_daemon_its_own_return_path_is_proved(lab, postfix):
+    patient = Patient(lab, inbound(lab.backends[:1]))
+    with patient.postern as postern:
+        report = patient.assert_well()
+        assert not any("set up for the time of the test" in text(f, "seen") for f in report["findings"])
+        with changed(lab.gateway, ["rule del fwmark 0x706f7374 pref 112"], []):
+            broken = patient.report()
+        assert "disappeared" in text(broken["first"], "seen") or "lead it on" in text(broken["first"], "seen"), broken["first"]
+        postern.before = None
+
+
+def test_a_backend_that_the_daemon_does_not_know_yet_is_proved_before_the_reload(lab, postfix):
+    """Its own return path is there for the time of the test, and the daemon's rule and route are left alone."""
+    patient, later = Patient(lab, inbound(lab.backends[1:], families=(4,))), Patient(lab, inbound(lab.backends[:1], families=(4,)))
+    with patient.postern:
+        report = later.assert_well()
+        assert any("set up for the time of the test" in text(f, "seen") for f in report["findings"])
+
+
+# ---- the header -----------------------------------------------------------------------------------------------------------------
+
+OFF, HEADER_V1, HEADER_V2 = {"proxy_protocol": "off"}, {"proxy_protocol": "v1"}, {"proxy_protocol": "v2"}
+NAMED_V1, NAMED_V2 = {"source": "gateway", **HEADER_V1}, {"source": "gateway", **HEADER_V2}
+
+# The server, the port, how the pool is configured; what it should be, and a part of the line that mends it at the server.
+HEADERS_WRONG = {
+    "postfix-waits-for-one": (Postfix, PROXY, OFF, "v2", "remove -o smtpd_upstream_proxy_protocol=haproxy"),
+    "postfix-knows-no-v1": (Postfix, DIRECT, NAMED_V1, "off", "smtpd_upstream_proxy_protocol=haproxy"),
+    "postfix-knows-no-v2": (Postfix, DIRECT, HEADER_V2, "off", "smtpd_upstream_proxy_protocol=haproxy"),
+    "exim-knows-none": (Exim, DIRECT, NAMED_V2, "off", "hosts_proxy = <; "),
+    "opensmtpd-waits-for-one": (OpenSmtpd, PROXY, OFF, "v2", "remove proxy-v2"),
+    "opensmtpd-wants-v2": (OpenSmtpd, PROXY, NAMED_V1, "v2", None),  # it cannot do otherwise
+    "opensmtpd-knows-none": (OpenSmtpd, DIRECT, NAMED_V2, "off", "proxy-v2 at the end"),
+    "haraka-wants-v1": (Haraka, DIRECT, NAMED_V2, "v1", None),
+    "haraka-does-not-know-the-sender": (Haraka, DIRECT, HEADER_V1, "off", "connection.ini"),
+    "dovecot-knows-none": (Dovecot, DIRECT, NAMED_V2, "off", "haproxy = yes"),
+}
+
+
+@pytest.fixture(scope="module")
+def servers(lab, tmp_path_factory):
+    """The second backend's server, of the kind that is asked for; the one before ends."""
+    with contextlib.ExitStack() as stack:
+        running = {}
+
+        def serve(kind, **kw):
+            wanted = (kind, *sorted(kw.items()))
+            if wanted not in running:
+                stack.close()
+                running.clear()
+                running[wanted] = stack.enter_context(kind(lab.backends[1], tmp_path_factory.mktemp("mta"), **kw))
+            return running[wanted]
+        yield serve
+
+
+@pytest.mark.parametrize("planted", HEADERS_WRONG)
+def test_a_header_that_does_not_agree_is_named_with_the_line_that_mends_it(lab, servers, planted):
+    kind, port, settings, right, line = HEADERS_WRONG[planted]
+    servers(kind)
+    report = Patient(lab, inbound(lab.backends[1:], port=port, **settings)).report()
+    assert [f["check"] for f in grave(report)] == ["proxy-protocol"] * 2, report["findings"]
+    for found in grave(report):
+        mend = text(found, "mend")
+        assert line is None or line in mend, found
+        # Without a header the gateway's address would hide the client's: that is never told to be the way out.
+        assert (f"proxy_protocol: {right}" in mend) == (right != "off" or settings.get("source") != "gateway"), found
+
+
+def closed_to_strangers(namespace, port=PROXY):
+    return firewall(namespace, f"ip saddr != 10.2.0.1 tcp dport {port} drop", f"ip6 saddr != 2001:db8:2::1 tcp dport {port} drop")
+
+
+@pytest.mark.parametrize("kind, port, settings", [
+    (Postfix, PROXY, NAMED_V1), (Postfix, PROXY, NAMED_V2), (Exim, DIRECT, OFF), (Exim, PROXY, NAMED_V2), (OpenSmtpd, DIRECT, OFF),
+    (OpenSmtpd, PROXY, NAMED_V2), (Haraka, DIRECT, OFF), (Haraka, DIRECT, NAMED_V1)],
+    ids=lambda value: value.__name__ if isinstance(value, type) else value["proxy_protocol"] if isinstance(value, dict) else str(value))
+def test_a_right_setup_has_no_finding(lab, servers, kind, port, settings):
+    servers(kind)
+    patient = Patient(lab, inbound(lab.backends[1:], port=port, **settings))
+    # Exim and Haraka know their gateways themselves.
+    with closed_to_strangers(lab.backends[1]) if kind in (Postfix, OpenSmtpd) else contextlib.nullcontext():
+        report = patient.assert_well()
+    told = {f["check"]: text(f, "seen") for f in report["findings"]}
+    assert "refused to relay" in told["gateway-trust"] and "greet, and understand" in told["proxy-protocol"], told
+
+
+def test_a_port_that_believes_strangers_headers_is_found_and_its_mend_closes_it(lab, postfix):
+    backend = lab.backends[0]
+    patient = Patient(lab, inbound([backend], port=PROXY, **NAMED_V2))
+    found = grave(patient.report())
+    assert [f["check"] for f in found] == ["proxy-strangers"] * 2
+    assert "it was believed" in text(found[0], "seen")
+    with firewall(backend):
+        for f in found:
+            backend.run("sh", "-c", text(f, "mend"))
+        report = patient.assert_well()
+    assert any("believe none of a stranger" in text(f, "seen") for f in report["findings"]), report["findings"]
+
+
+@pytest.mark.parametrize("settings", [OFF, NAMED_V2], ids=["plain", "v2"])
+def test_a_server_that_trusts_the_gateway_is_found(lab, servers, settings):
+    backend = lab.backends[1]
+    port = DIRECT if settings is OFF else PROXY
+    patient = Patient(lab, inbound([backend], port=port, **settings))
+    mta = servers(Postfix, mynetworks="10.2.0.0/24 [2001:db8:2::]/64")
+    mark = mta.log.mark()
+    with closed_to_strangers(backend):
+        found = grave(patient.report())
+    mta.log.wait_for(r"disconnect .* rcpt=1 rset=1 quit=1", since=mark)
+    assert not mta.log.find("data=", since=mark)
+    assert [f["check"] for f in found] == ["gateway-trust"] * 2, found
+    assert "this gateway's own address 10.2.0.1" in text(found[0], "tried") and "mynetworks" in text(found[0], "mend")
+    assert "2001:db8:2::1" in text(found[1], "tried")
+
+
+def test_a_path_that_swallows_large_packets_is_found(lab, postfix):
+    backend = lab.backends[0]
+    patient = Patient(lab, inbound([backend]))
+    with firewall(backend, "iifname eth0 ip version 4 meta length > 1300 drop", hook="prerouting"):
+        found = grave(patient.report())
+    assert [f["check"] for f in found] == ["path-mtu"], found
+    assert "never got this one" in text(found[0], "seen") and "tracepath 10.2.0.11" in found[0]["mend"]
+    patient.assert_well()
+
+
+# ---- names ----------------------------------------------------------------------------------------------------------------------
+
+REVERSE4, REVERSE6 = "113.0.203.in-addr.arpa", "5.2.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
+VIP4_PTR = [(f"25.{REVERSE4}.", "PTR", f"mail.{DOMAIN}.")]
+VIP6_PTR = [("5.2." + "0." * 18 + REVERSE6 + ".", "PTR", f"mail.{DOMAIN}.")]
+MAIL = [(f"mail.{DOMAIN}.", "A", VIP4), (f"mail.{DOMAIN}.", "AAAA", VIP6)]
+SERVER = [(f"mx.{DOMAIN}.", "A", "203.0.113.40")]
+LIST_TEST = [("2.0.0.127.bl.test.", "A", "127.0.0.2")]
+GOOD_NAMES = {REVERSE4: VIP4_PTR, REVERSE6: VIP6_PTR, DOMAIN: MAIL + SERVER, "bl.test": LIST_TEST}
+NAMES_WRONG = {
+    "no-ptr": ({REVERSE4: []}, "vip-names", "it has no name", "25.113.0.203.in-addr.arpa. IN PTR NAME."),
+    "no-ptr-v6": ({REVERSE6: []}, "vip-names", "it has no name", "IN PTR NAME."),
+    "not-confirmed": ({DOMAIN: MAIL[1:] + SERVER}, "vip-names", "does not lead back", f"mail.{DOMAIN}. IN A 203.0.113.25"),
+    "greets-with-no-name": ({DOMAIN: MAIL}, "vip-names", f"mx.{DOMAIN} has no address", "myhostname"),
+    "listed": ({"bl.test": [*LIST_TEST, ("25.113.0.203.bl.test.", "A", "127.0.0.4")]}, "dnsbl", "bl.test lists it: 127.0.0.4",
+               "dig +short TXT 25.113.0.203.bl.test"),
+}
+
+
+def names(lab, **zones):
+    return Nsd(lab.gateway, "127.0.0.1", {**GOOD_NAMES, **zones})
+
+
+def asking(lab, dns):
+    return Patient(lab, inbound(lab.backends[:1]), gateway={"resolver": dns.resolver})
+
+
+@pytest.mark.parametrize("planted", NAMES_WRONG)
+def test_a_name_that_is_not_right_is_found(lab, postfix, planted):
+    zones, check, seen, mend = NAMES_WRONG[planted]
+    with names(lab, **zones) as dns:
+        report = asking(lab, dns).report("--dnsbl", "bl.test", only="vip-names,dnsbl")
+    assert [f["check"] for f in grave(report)] == [check], report["findings"]
+    assert seen in text(report["first"], "seen") and mend in text(report["first"], "mend"), report["first"]
+
+
+def test_names_that_are_right_and_lists_that_cannot_be_asked_are_no_finding(lab, postfix):
+    refusing = [("2.0.0.127.refusing.test.", "A", "127.255.255.254"), ("25.113.0.203.refusing.test.", "A", "127.255.255.254")]
+    with names(lab, **{"refusing.test": refusing, "silent.test": [], "broken.test": None}) as dns:
+        lists = "bl.test,refusing.test,silent.test,broken.test"
+        report = asking(lab, dns).assert_well(only="vip-names,dnsbl", options=["--dnsbl", lists])
+    skipped = {f["about"]: text(f, "seen") for f in report["findings"] if f["verdict"] == "skipped"}
+    assert "127.255.255.x" in skipped["list refusing.test"] and "127.0.0.2" in skipped["list silent.test"], skipped
+    assert set(skipped) == {"list refusing.test", "list silent.test", "list broken.test"}

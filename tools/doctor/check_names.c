@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Zones, and the resolver that backends are looked up with. Called by doctor.c. */
-#include "base/clock.h"
-#include "base/resolver.h"
 #include "control/config/config.h"
 #include "control/config/config_discover.h"
-#include "control/config/config_values.h"
 #include "tools/doctor/check_host.h"
 #include "tools/doctor/doctor.h"
+#include "tools/doctor/lookup.h"
 
 #include <arpa/nameser.h>
-#include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <unbound.h>
-
-#define ANSWER_MS 5000
 
 /* ---- zones -------------------------------------------------------------------------------------------- */
 
@@ -60,44 +54,7 @@ void check_zones(struct doctor *d)
 
 /* ---- the resolver ------------------------------------------------------------------------------------- */
 
-struct question {
-    bool done;
-    char why[128]; /* "": there is an answer */
-    bool exists;
-};
-
-static void on_answer(void *arg, int error, struct ub_result *result)
-{
-    struct question *q = arg;
-    const char *why = resolver_failure(error, result);
-
-    q->done = true;
-    q->exists = !why && result->havedata;
-    snprintf(q->why, sizeof(q->why), "%s", why ? why : "");
-    ub_resolve_free(result);
-}
-
-static struct question ask(struct ub_ctx *ctx, const char *name, int type)
-{
-    struct question q = {.done = false};
-    uint64_t end_ms = clock_now_ms() + ANSWER_MS;
-    int id = 0;
-
-    if (ub_resolve_async(ctx, name, type, ns_c_in, &q, on_answer, &id))
-        snprintf(q.why, sizeof(q.why), "the question cannot be asked");
-    for (uint64_t now = clock_now_ms(); !q.done && !q.why[0] && now < end_ms; now = clock_now_ms()) {
-        struct pollfd wait = {.fd = ub_fd(ctx), .events = POLLIN};
-        if (poll(&wait, 1, (int)(end_ms - now)) > 0)
-            (void)ub_process(ctx);
-    }
-    if (!q.done && !q.why[0]) {
-        (void)ub_cancel(ctx, id);
-        snprintf(q.why, sizeof(q.why), "no answer within %d s", ANSWER_MS / 1000);
-    }
-    return q;
-}
-
-static void tell_answer(struct doctor *d, const char *name, const char *resolver, const struct question *q)
+static void tell_answer(struct doctor *d, const char *name, const char *resolver, const struct lookup *q)
 {
     struct finding *f = doctor_find(d, VERDICT_FAILED, "name %s", name);
 
@@ -125,11 +82,14 @@ static void look_up_pools(struct doctor *d, struct ub_ctx *ctx)
         if (!discover->dns[0])
             continue;
         bool srv = discover->type == DISCOVER_SRV;
-        struct question q = ask(ctx, discover->dns, srv ? ns_t_srv : ns_t_a);
-        if (!q.exists && !q.why[0] && !srv)
-            q = ask(ctx, discover->dns, ns_t_aaaa);
+        struct lookup q = lookup_ask(ctx, discover->dns, srv ? ns_t_srv : ns_t_a);
+        if (!q.exists && !q.why[0] && !srv) {
+            lookup_done(&q);
+            q = lookup_ask(ctx, discover->dns, ns_t_aaaa);
+        }
         if (!q.exists)
             tell_answer(d, discover->dns, resolver, &q);
+        lookup_done(&q);
     }
 }
 
@@ -145,16 +105,13 @@ static bool looks_up(const struct config *c)
 
 void check_resolver(struct doctor *d)
 {
-    const char *resolver = d->config->gateway.resolver;
     struct ub_ctx *ctx = NULL;
-    union addr server;
 
     if (!looks_up(d->config)) {
         doctor_note(d, VERDICT_SKIPPED, "no pool looks names up");
         return;
     }
-    bool given = resolver[0] && config_resolver_parse(resolver, &server) == 0;
-    int error = resolver_new(given ? &server : NULL, NULL, 0, &ctx);
+    int error = lookup_open(d->config->gateway.resolver, &ctx);
     if (error) {
         doctor_note(d, VERDICT_SKIPPED, "libunbound cannot be set up: %s", strerror(-error));
         return;

@@ -10,8 +10,8 @@ void check_proxy(struct doctor *d);       /* check_proxy.c */
 void check_strangers(struct doctor *d);   /* check_strangers.c */
 void check_trust(struct doctor *d);       /* check_trust.c */
 void check_path_mtu(struct doctor *d);    /* check_path_mtu.c */
-void check_names(struct doctor *d);       /* check_names.c */
-void check_dnsbl(struct doctor *d);       /* check_names.c */
+void check_vip_names(struct doctor *d);   /* check_dns.c */
+void check_dnsbl(struct doctor *d);       /* check_dns.c */
 void check_outside(struct doctor *d);     /* check_outside.c */
 
 #endif

@@ -7,6 +7,7 @@
 #include "tools/doctor/check_network.h"
 
 #include "control/config/config_model.h"
+#include "control/kernel/sysctl.h"
 #include "tools/doctor/doctor.h"
 #include "tools/doctor/judge_return.h"
 #include "tools/doctor/network.h"
@@ -52,9 +53,9 @@ static void say_no_route(const struct words *w)
 
 static void say_no_neighbour(const struct words *w)
 {
+    finding_say(w->f, SEEN, "nobody on the link answers for its address");
     finding_say(w->f, WHY, "no session can be given to it");
-    finding_say(
-        w->f, MEND, "# nobody answers for this address: is the backend up, its address right, the cable in?");
+    finding_say(w->f, MEND, "# is the backend up, its address right, the cable in?");
     finding_say(w->f, MEND, "%s route get %s; %s neigh show to %s", w->ip, w->backend, w->ip, w->backend);
 }
 
@@ -129,19 +130,21 @@ static void say_other_way(const struct words *w)
     finding_say(w->f, MEND, "%s route replace %s dev %s", w->ip, w->backend, w->t->tap.in);
 }
 
-static void say_rp_filter(const struct words *w)
+static void say_mark_filter(const struct words *w)
 {
-    finding_say(w->f, SEEN, "its answer came in by %s, and a reverse path filter dropped packets meanwhile",
+    finding_say(w->f, SEEN,
+        "its answer came in by %s, where src_valid_mark is on beside rp_filter: what postern "
+        "marks is dropped as a martian",
         w->t->tap.in);
     finding_say(w->f, WHY, "every session ends before it begins");
-    finding_say(
-        w->f, MEND, "sysctl -w net.ipv4.conf.%s.rp_filter=0 net.ipv4.conf.all.rp_filter=0", w->t->tap.in);
+    finding_say(w->f, MEND, "sysctl -w net.ipv4.conf.all.src_valid_mark=0 net.ipv4.conf.%s.src_valid_mark=0",
+        w->t->tap.in);
 }
 
-static void say_sent_on(const struct words *w)
+static void say_led_away(const struct words *w)
 {
-    finding_say(w->f, SEEN, "its answer came in by %s, and this host sent it on by %s, to the client",
-        w->t->tap.in, w->t->tap.out);
+    finding_say(w->f, SEEN, "its answer came in by %s, and the rules of this host lead it on, to the client",
+        w->t->tap.in);
     finding_say(
         w->f, WHY, "what a backend says to a client must end here: postern's rule does not get its turn");
     finding_say(w->f, MEND, "# a rule that stands before postern's takes what it marks:");
@@ -155,8 +158,6 @@ static void say_lost_here(const struct words *w)
     finding_say(
         w->f, MEND, "# this host's firewall must let in what comes from port %u of the backend:", w->port);
     finding_say(w->f, MEND, "nft list ruleset");
-    finding_say(w->f, MEND, "# and no rule may stand before postern's:");
-    finding_say(w->f, MEND, "%s rule show", w->ip);
 }
 
 static void (*const say[])(const struct words *w) = {
@@ -169,8 +170,8 @@ static void (*const say[])(const struct words *w) = {
     [RETURN_STRANGERS_DROPPED] = say_dropped,
     [RETURN_ELSEWHERE] = say_elsewhere,
     [RETURN_OTHER_WAY] = say_other_way,
-    [RETURN_RP_FILTER] = say_rp_filter,
-    [RETURN_SENT_ON] = say_sent_on,
+    [RETURN_MARK_FILTER] = say_mark_filter,
+    [RETURN_LED_AWAY] = say_led_away,
     [RETURN_LOST_HERE] = say_lost_here,
 };
 
@@ -194,11 +195,21 @@ static void tell(
         finding_say(w.f, TRIED, "connected to it as a session does, from %s", w.stranger);
     else
         finding_say(w.f, TRIED, "connected to it as a session does, from this gateway");
-    finding_say(w.f, SEEN, "%s", t->session ? probe_describe(t->session, text) : strerror(t->route_error));
+    finding_say(w.f, SEEN, "%s", probe_describe(t->session, text));
     if (t->own && t->backend->source == SOURCE_CLIENT)
         finding_say(
             w.f, SEEN, "from this gateway's own address %s: %s", w.gateway, probe_describe(t->own, text));
     say[verdict](&w);
+}
+
+/* The filter then asks for the way to the backend as the mark has it, and that is to this host itself. */
+static bool is_mark_filtered(const struct target *t)
+{
+    bool ignored;
+
+    return t->address->sa.sa_family == AF_INET && t->tap.in[0] &&
+           sysctl_of_interface(t->tap.in, "src_valid_mark", &ignored) > 0 &&
+           sysctl_of_interface(t->tap.in, "rp_filter", &ignored) > 0;
 }
 
 static enum return_verdict judge(const struct network *n, const struct target *t)
@@ -208,8 +219,10 @@ static enum return_verdict judge(const struct network *n, const struct target *t
         .error = t->session->error,
         .own = t->own ? t->own->reach : REACH_NOT_TRIED,
         .tap = t->tap,
+        .led_away = t->led_away,
+        .silent = t->silent,
         .other_way = t->other_way,
-        .rp_filter = n->rp_filter,
+        .mark_filter = is_mark_filtered(t),
     };
     return judge_return(&e);
 }

@@ -83,7 +83,8 @@ static size_t ask(struct doctor *d, const struct network *n, struct question **r
             struct question *q = &(*ret)[count++];
             q->t = t;
             q->probe.plan = target_session(n, d, t);
-            q->probe.plan.from = q->probe.plan.client = own.list[k];
+            q->probe.plan.client = own.list[k];
+            q->probe.plan.from = t->backend->source == SOURCE_CLIENT ? own.list[k] : (union addr){0};
             q->probe.plan.talk.rcpt = OUTSIDER;
             q->probe.plan.large = false;
         }
@@ -103,7 +104,7 @@ static void tell(struct doctor *d, const struct question *q)
     const struct mta *mta = mta_of(q->probe.talk.greeting);
     struct finding *f = doctor_find(d, VERDICT_FAILED, "%s", q->t->name);
 
-    addr_format_host(&q->probe.plan.from, own);
+    addr_format_host(&q->probe.plan.client, own);
     finding_say(f, TRIED, "asked it to relay to %s, from this gateway's own address %s%s", OUTSIDER, own,
         q->t->backend->proxy == PROXY_OFF ? "" : " in the header");
     finding_say(f, SEEN, "it would: \"%s\"", q->probe.talk.last);

@@ -42,6 +42,9 @@ const struct doctor_check doctor_checks[] = {
     {"proxy-strangers", "ports that believe PROXY headers are closed to strangers", SENDS, check_strangers},
     {"gateway-trust", "no backend relays for this gateway's own addresses", SENDS, check_trust},
     {"path-mtu", "packets of full size reach the backends", SENDS, check_path_mtu},
+    {"vip-names", "names of VIPs are confirmed, and servers greet with names that exist", NEEDS_CONFIG,
+        check_vip_names},
+    {"dnsbl", "no block list has a VIP", NEEDS_CONFIG, check_dnsbl},
     {"outside", "the world reaches the VIPs", NEEDS_CONFIG, check_outside},
     /* what makes it slower, or hides something */
     {"forwarding", "sessions can dissolve", NEEDS_CONFIG, check_forwarding},

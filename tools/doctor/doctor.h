@@ -21,6 +21,7 @@ struct doctor_options {
     const char *file;   /* of the configuration */
     const char *socket; /* of postern; NULL: the one of the configuration */
     const char *only;   /* ids of checks, with commas; NULL: all */
+    const char *dnsbl;  /* zones of block lists, with commas; NULL: none */
     bool json, list, strict;
 };
 

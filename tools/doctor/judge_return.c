@@ -12,9 +12,9 @@ static enum return_verdict judge_answered(const struct return_evidence *e)
 {
     if (e->other_way)
         return RETURN_OTHER_WAY;
-    if (e->rp_filter)
-        return RETURN_RP_FILTER;
-    return e->tap.sent_on ? RETURN_SENT_ON : RETURN_LOST_HERE;
+    if (e->mark_filter)
+        return RETURN_MARK_FILTER;
+    return e->led_away ? RETURN_LED_AWAY : RETURN_LOST_HERE;
 }
 
 static enum return_verdict judge_silence(const struct return_evidence *e)
@@ -22,7 +22,7 @@ static enum return_verdict judge_silence(const struct return_evidence *e)
     if (e->tap.tcp)
         return judge_answered(e);
     if (e->own != REACH_CONNECTED && e->own != REACH_REFUSED)
-        return RETURN_DOWN;
+        return e->silent || e->own == REACH_UNREACHABLE ? RETURN_NO_NEIGHBOUR : RETURN_DOWN;
     if (e->tap.error)
         return RETURN_STRANGERS_REFUSED;
     return e->tap.echo ? RETURN_STRANGERS_DROPPED : RETURN_ELSEWHERE;
@@ -38,7 +38,7 @@ enum return_verdict judge_return(const struct return_evidence *e)
     case REACH_UNREACHABLE:
         if (e->own == REACH_CONNECTED)
             return RETURN_STRANGERS_REFUSED;
-        return e->error == EHOSTUNREACH ? RETURN_NO_NEIGHBOUR : RETURN_NO_ROUTE;
+        return e->silent || e->error == EHOSTUNREACH ? RETURN_NO_NEIGHBOUR : RETURN_NO_ROUTE;
     case REACH_NOT_ALLOWED:
         return RETURN_NOT_LET_OUT;
     case REACH_SILENT:

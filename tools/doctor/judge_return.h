@@ -13,8 +13,10 @@ struct return_evidence {
     int error;                /* of that, an errno */
     enum probe_reach own;     /* from this gateway's own address; NOT_TRIED when `session` was connected */
     struct tap_seen tap;      /* what came in for the client's address, afterwards also to a ping */
+    bool led_away;            /* this host's rules lead it on, to the client */
+    bool silent;              /* nobody on the link answers for the backend's address */
     bool other_way;           /* it came in by an interface to which no route to a backend leads */
-    bool rp_filter;           /* packets were dropped by a reverse path filter meanwhile */
+    bool mark_filter;         /* where it came in, a filter takes answers that are marked for martians */
 };
 
 enum return_verdict {
@@ -28,8 +30,8 @@ enum return_verdict {
     RETURN_STRANGERS_DROPPED, /* the same in silence, although answers find their way back */
     RETURN_ELSEWHERE,         /* the backend answers the gateway; its answer to a client does not come here */
     RETURN_OTHER_WAY,         /* it comes by an interface where none is expected */
-    RETURN_RP_FILTER,         /* it comes, and a reverse path filter drops it */
-    RETURN_SENT_ON,           /* it comes, and this host forwards it to the client */
+    RETURN_MARK_FILTER,       /* it comes, and a reverse path filter drops it for its mark */
+    RETURN_LED_AWAY,          /* it comes, and a rule of this host leads it on to the client */
     RETURN_LOST_HERE,         /* it comes, and disappears here */
 };
 

@@ -8,18 +8,25 @@
  */
 #include "tools/doctor/network.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
+#include "bpf/abi.h"
 #include "tools/doctor/doctor.h"
+#include "tools/doctor/neighbour_cache.h"
 #include "tools/doctor/return_path.h"
+#include "tools/doctor/rules.h"
+#include "tools/doctor/setup.h"
 #include "tools/posternctl/document.h"
 #include "tools/posternctl/memory.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <linux/rtnetlink.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define PING_MS 500
 
 static const sa_family_t families[] = {AF_INET, AF_INET6};
 
@@ -72,8 +79,6 @@ static void find_gateway(struct target *t)
 
 static void list_targets(struct network *n, const struct snapshot *s)
 {
-    char host[ADDR_TEXT_MAX];
-
     n->targets = must(calloc((size_t)s->n_backends * 2 + 1, sizeof(*n->targets)));
     for (uint32_t i = 0; i < s->n_backends; i++)
         for (unsigned f = 0; f < 2; f++) {
@@ -84,9 +89,7 @@ static void list_targets(struct network *n, const struct snapshot *s)
                 continue;
             t->backend = b;
             t->pool = &s->pools[b->pool];
-            addr_format_host(t->address, host);
-            snprintf(t->name, sizeof(t->name), "backend %s/%s (%s port %u)", t->pool->name, b->name, host,
-                addr_port(t->address));
+            (void)setup_backend_name(s, b, t->address, t->name);
             find_gateway(t);
             if (b->weight == 0 && b->reserve == 0)
                 t->untested = "it takes no sessions: its state, or its weight";
@@ -137,6 +140,11 @@ static int first_round(struct network *n, const struct doctor *d)
     return run_round(&round);
 }
 
+static void ping(const struct network *n, struct target *t)
+{
+    t->pinged = tap_ping(stranger_of(n, t), t->address) == 0;
+}
+
 /* Who did not come through is asked why, in another way. */
 static int second_round(struct network *n, const struct doctor *d)
 {
@@ -144,6 +152,8 @@ static int second_round(struct network *n, const struct doctor *d)
 
     for (size_t i = 0; i < n->n; i++) {
         struct target *t = &n->targets[i];
+        if (t->stranger && t->stranger->reach == REACH_SILENT)
+            ping(n, t);
         if (!t->session || trial_of(t->session) == TRIAL_CLEAN)
             continue;
         struct probe_plan plan = target_session(n, d, t);
@@ -151,7 +161,7 @@ static int second_round(struct network *n, const struct doctor *d)
         if (!connected(t->session)) {
             plan.from = plan.client = (union addr){0};
             t->own = add_probe(&round, &plan);
-            (void)tap_ping(stranger_of(n, t), t->address);
+            ping(n, t);
             continue;
         }
         for (int kind = PROXY_OFF; kind < PROXY_KINDS; kind++) {
@@ -163,7 +173,8 @@ static int second_round(struct network *n, const struct doctor *d)
     return run_round(&round);
 }
 
-static void read_tap(struct network *n, const struct snapshot *s, struct tap *tap)
+/* TCP only while sessions are begun: what comes later finds no socket, and says nothing. */
+static void read_tap(struct network *n, struct tap *tap, bool first)
 {
     union addr *addresses = must(calloc(n->n + 1, sizeof(*addresses)));
     struct tap_seen *seen = must(calloc(n->n + 1, sizeof(*seen)));
@@ -172,45 +183,66 @@ static void read_tap(struct network *n, const struct snapshot *s, struct tap *ta
         addresses[i] = *n->targets[i].address;
     tap_read(tap, addresses, seen, (unsigned)n->n);
     for (size_t i = 0; i < n->n; i++) {
-        struct target *t = &n->targets[i];
-        t->tap = seen[i];
-        t->other_way = seen[i].tcp && !connected(t->session) && !return_path_leads(s, t->backend, seen[i].in);
+        if (first)
+            n->targets[i].tap = seen[i];
+        n->targets[i].tap.any |= seen[i].any;
+        n->targets[i].tap.echo |= seen[i].echo;
     }
     free(addresses);
     free(seen);
 }
 
-/* Since the host was started; 0 where the kernel does not tell. */
-static uint64_t rp_filter_drops(void)
+static bool is_ping_awaited(const struct network *n)
 {
-    char names[4096], values[4096];
-    uint64_t drops = 0;
-    FILE *f = fopen("/proc/self/net/netstat", "re");
+    for (size_t i = 0; i < n->n; i++)
+        if (n->targets[i].pinged && !n->targets[i].tap.echo)
+            return true;
+    return false;
+}
 
-    if (f && fgets(names, sizeof(names), f) && fgets(values, sizeof(values), f)) {
-        char *name, *value, *more_names = names, *more_values = values;
-        while ((name = strsep(&more_names, " \n")) && (value = strsep(&more_values, " \n")))
-            if (strcmp(name, "IPReversePathFilter") == 0)
-                drops = strtoull(value, NULL, 10);
+static void await_pings(struct network *n, struct tap *tap)
+{
+    uint64_t now = clock_now_ms(), end = now + PING_MS;
+
+    read_tap(n, tap, false);
+    for (; now < end && is_ping_awaited(n); now = clock_now_ms()) {
+        tap_wait(tap, (unsigned)(end - now));
+        read_tap(n, tap, false);
     }
-    if (f)
-        fclose(f);
-    return drops;
+}
+
+/* Of one that was not connected, while the return path is there. */
+static void look_closer(const struct network *n, const struct snapshot *s, struct target *t)
+{
+    const struct rule_packet answer = {.from = t->address, .interface = t->tap.in, .mark = POSTERN_MARK};
+    uint32_t table;
+    int type;
+
+    t->silent = neighbour_is_silent(t->address);
+    if (!t->tap.tcp)
+        return;
+    t->other_way = !return_path_leads(s, t->backend, t->address, t->tap.in);
+    t->led_away = rules_ask_kernel(&answer, stranger_of(n, t), &type, &table) == 0 && type != RTN_LOCAL;
 }
 
 static int send_all(struct network *n, const struct doctor *d)
 {
     struct tap *tap = NULL;
-    uint64_t drops = rp_filter_drops();
 
     n->tapped = tap_open(&n->strangers[0], &n->strangers[1], &tap) == 0;
     int error = first_round(n, d);
-    n->rp_filter = rp_filter_drops() > drops;
+    if (n->tapped)
+        read_tap(n, tap, true);
     if (!error)
         error = second_round(n, d);
     if (n->tapped)
-        read_tap(n, d->snapshot, tap);
+        await_pings(n, tap);
     tap_close(tap);
+    for (size_t i = 0; i < n->n; i++) {
+        struct target *t = &n->targets[i];
+        if (t->session && !connected(t->session))
+            look_closer(n, d->snapshot, t);
+    }
     return error;
 }
 
@@ -233,19 +265,18 @@ static bool known_to_daemon(json_t *status, const struct target *t)
     return false;
 }
 
-/* Which backends nobody keeps a return path for, although the tests need one. True when there are any. */
-static bool list_unknown(struct network *n, const struct doctor *d, bool *wanted)
+/* Which addresses nobody keeps a return path for, although the tests need one. True when there are any. */
+static bool list_unknown(struct network *n, const struct doctor *d, struct wanted_address *wanted)
 {
     bool any = false;
 
     for (size_t i = 0; i < n->n; i++) {
         struct target *t = &n->targets[i];
         bool needed = t->backend->source == SOURCE_CLIENT || t->backend->proxy != PROXY_OFF;
-        bool kept = t->backend->source == SOURCE_CLIENT && d->running &&
-                    (!d->status || known_to_daemon(d->status, t));
+        bool kept = t->backend->source == SOURCE_CLIENT && d->status && known_to_daemon(d->status, t);
         if (!needed || kept || t->gateway.sa.sa_family == AF_UNSPEC)
             continue;
-        wanted[t->backend - d->snapshot->backends] = any = true;
+        wanted[t->backend - d->snapshot->backends].of[t->address->sa.sa_family == AF_INET6] = any = true;
     }
     return any;
 }
@@ -263,7 +294,7 @@ static void block_signals(sigset_t *ret_before)
 
 static void look(struct network *n, const struct doctor *d)
 {
-    bool *wanted = must(calloc((size_t)d->snapshot->n_backends + 1, sizeof(*wanted)));
+    struct wanted_address *wanted = must(calloc((size_t)d->snapshot->n_backends + 1, sizeof(*wanted)));
     struct return_path *path = NULL;
     sigset_t before;
 
@@ -272,9 +303,11 @@ static void look(struct network *n, const struct doctor *d)
     if (needed)
         path = return_path_up(d->snapshot, wanted, d->running, n->why);
     n->temporary = path != NULL;
-    for (size_t i = 0; i < n->n; i++)
-        if (needed && !path && wanted[n->targets[i].backend - d->snapshot->backends])
-            n->targets[i].untested = n->why;
+    for (size_t i = 0; needed && !path && i < n->n; i++) {
+        struct target *t = &n->targets[i];
+        if (wanted[t->backend - d->snapshot->backends].of[t->address->sa.sa_family == AF_INET6])
+            t->untested = n->why;
+    }
     int error = send_all(n, d);
     return_path_down(path);
     sigprocmask(SIG_SETMASK, &before, NULL);

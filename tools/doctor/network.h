@@ -9,6 +9,7 @@
 #include "snapshot.h"
 #include "tools/doctor/judge_proxy.h"
 #include "tools/doctor/probe.h"
+#include "tools/doctor/setup.h"
 #include "tools/doctor/tap.h"
 
 #include <stdbool.h>
@@ -20,7 +21,6 @@ struct doctor;
 #define STRANGER_V4 "198.51.100.25"
 #define STRANGER_V6 "2001:db8::25"
 
-#define TARGET_NAME_MAX 256
 #define NETWORK_WHY_MAX 512
 
 /* One address of a backend. Probes are NULL where there was no need for them. */
@@ -28,11 +28,14 @@ struct target {
     const struct snapshot_backend *backend;
     const struct snapshot_pool *pool;
     const union addr *address;
-    union addr gateway;         /* this host's address towards it; AF_UNSPEC: there is no route, and why: */
-    int route_error;            /* errno */
-    char name[TARGET_NAME_MAX]; /* "backend inbound/mta1 (10.2.0.11:25)" */
-    const char *untested;       /* why no connection was made; NULL: one was */
-    bool other_way;             /* an answer came by an interface that leads to no backend */
+    union addr gateway; /* this host's address towards it; AF_UNSPEC: there is no route, and why: */
+    int route_error;    /* errno */
+    char name[SETUP_NAME_MAX];
+    const char *untested; /* why no connection was made; NULL: one was */
+    bool pinged;          /* as the stranger */
+    bool led_away;        /* an answer came, and the rules lead it on */
+    bool silent;          /* nobody on the link answers for its address */
+    bool other_way;       /* an answer came by an interface that leads to no backend */
     struct tap_seen tap;
     struct probe *session; /* as sessions come */
     struct probe *own;     /* from this gateway */
@@ -46,7 +49,6 @@ struct network {
     size_t n;
     union addr strangers[2];   /* IPv4, IPv6 */
     bool tapped;               /* what came in was seen */
-    bool rp_filter;            /* a reverse path filter dropped packets meanwhile */
     bool temporary;            /* a return path of our own was set up, and taken away */
     char why[NETWORK_WHY_MAX]; /* why it could not be; "" */
 };

@@ -27,7 +27,7 @@ struct return_path {
     bool locked, added;
 };
 
-static int copy(struct return_path *r, const struct snapshot *s, const bool *wanted)
+static int copy(struct return_path *r, const struct snapshot *s, const struct wanted_address *wanted)
 {
     r->s = *s;
     r->s.n_vips = 0;
@@ -35,8 +35,12 @@ static int copy(struct return_path *r, const struct snapshot *s, const bool *wan
     if (!r->s.backends)
         return -ENOMEM;
     memcpy(r->s.backends, s->backends, s->n_backends * sizeof(*s->backends));
-    for (uint32_t i = 0; i < s->n_backends; i++)
-        r->s.backends[i].source = wanted[i] ? SOURCE_CLIENT : SOURCE_GATEWAY;
+    for (uint32_t i = 0; i < s->n_backends; i++) {
+        struct snapshot_backend *b = &r->s.backends[i];
+        b->source = SOURCE_CLIENT;
+        b->v4 = wanted[i].of[0] ? b->v4 : (union addr){0};
+        b->v6 = wanted[i].of[1] ? b->v6 : (union addr){0};
+    }
     return 0;
 }
 
@@ -65,8 +69,8 @@ static int set_up_host(struct return_path *r, char ret_why[RETURN_PATH_WHY_MAX])
     return error;
 }
 
-struct return_path *return_path_up(
-    const struct snapshot *s, const bool *wanted, bool daemon, char ret_why[RETURN_PATH_WHY_MAX])
+struct return_path *return_path_up(const struct snapshot *s, const struct wanted_address *wanted, bool daemon,
+    char ret_why[RETURN_PATH_WHY_MAX])
 {
     struct return_path *r = calloc(1, sizeof(*r));
 
@@ -99,17 +103,18 @@ static void compare(int ifindex, const char *name, const char *backends, void *a
     q->found |= strcmp(name, q->interface) == 0;
 }
 
-bool return_path_leads(const struct snapshot *s, const struct snapshot_backend *b, const char *interface)
+bool return_path_leads(const struct snapshot *s, const struct snapshot_backend *b, const union addr *address,
+    const char *interface)
 {
     struct question q = {.interface = interface};
     struct return_path r = {0};
     struct routes *routes = NULL;
     char ignored[RETURN_PATH_WHY_MAX];
-    bool *wanted = calloc(s->n_backends, sizeof(*wanted));
+    struct wanted_address *wanted = calloc(s->n_backends, sizeof(*wanted));
     bool known = false;
 
     if (wanted) {
-        wanted[b - s->backends] = true;
+        wanted[b - s->backends].of[address->sa.sa_family == AF_INET6] = true;
         known = copy(&r, s, wanted) == 0 && routes_open(&r.s, NULL, &routes, ignored, sizeof(ignored)) == 0;
     }
     if (known)

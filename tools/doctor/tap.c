@@ -2,8 +2,8 @@
 /*
  * Happy path: a packet socket over all interfaces, with a filter in the kernel that lets through only what is
  * for one of the two addresses; each packet is then sorted by who sent it.
- * Failure paths: what is shortened, fragmented or of no interest is passed over. A packet that comes twice,
- * once in and once out, is one that this host has forwarded.
+ * Failure paths: what is shortened, fragmented or of no interest is passed over. What
+ * this host sends itself is not looked at.
  * Called by the checks that send.
  */
 #include "tools/doctor/tap.h"
@@ -19,6 +19,7 @@
 #include <netinet/ip6.h>
 #include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -160,16 +161,11 @@ static bool read_v6(const char *bytes, size_t n, struct packet *ret)
 
 static void note(struct tap_seen *seen, const struct packet *p, const struct sockaddr_ll *where)
 {
-    bool out = where->sll_pkttype == PACKET_OUTGOING;
     char name[IF_NAMESIZE] = "";
 
-    (void)if_indextoname((unsigned)where->sll_ifindex, name);
-    if (out && p->tcp) {
-        seen->sent_on = true;
-        memcpy(seen->out, name, sizeof(name));
-    }
-    if (out)
+    if (where->sll_pkttype == PACKET_OUTGOING)
         return;
+    (void)if_indextoname((unsigned)where->sll_ifindex, name);
     if (p->tcp || !seen->tcp)
         memcpy(seen->in, name, sizeof(name));
     seen->any = true;
@@ -207,6 +203,12 @@ void tap_read(struct tap *t, const union addr *backends, struct tap_seen *seen, 
             sort(&p, &where, backends, seen, n);
         len = sizeof(where);
     }
+}
+
+void tap_wait(struct tap *t, unsigned ms)
+{
+    struct pollfd readable = {.fd = t->fd, .events = POLLIN};
+    (void)poll(&readable, 1, (int)ms);
 }
 
 /* ---- ping --------------------------------------------------------------------------------------------- */

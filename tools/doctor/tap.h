@@ -21,13 +21,14 @@ void tap_close(struct tap *t); /* NULL is accepted */
 /* Sends an ICMP echo request from this address. 0 or -errno. */
 int tap_ping(const union addr *from, const union addr *to);
 
+/* Waits for a packet, at most so long. */
+void tap_wait(struct tap *t, unsigned ms);
+
 /* Of one backend's answers, so far. */
 struct tap_seen {
     bool any, tcp, echo, error; /* came in: TCP from its port, an echo reply, an ICMP error about it */
-    bool sent_on;               /* and went out again: this host forwarded it */
     bool prohibited;            /* the error says that a firewall forbids it */
     char in[IF_NAMESIZE];       /* where TCP came in, or else the echo reply; "" */
-    char out[IF_NAMESIZE];      /* and went out again */
     union addr error_from;      /* who sent the error */
 };
 

@@ -24,7 +24,7 @@ struct call {
     int n_args;
     struct filter filter;
     bool json, yes, wait;
-    const char *file, *only; /* of doctor, as are: */
+    const char *file, *only, *dnsbl; /* of doctor, as are: */
     bool list, strict;
 };
 

@@ -26,6 +26,7 @@ enum {
     KEY_OLDER,
     KEY_IDLE,
     KEY_ONLY,
+    KEY_DNSBL,
     KEY_LIST,
     KEY_STRICT, /* without a letter */
     KEY_FILE = 'f',
@@ -61,6 +62,7 @@ static int run_doctor(const struct call *c);
 static const struct argp_option doctor_options[] = {
     {"file", KEY_FILE, "FILE", 0, "The configuration to go by (" CONFIG_FILE ")", 0},
     {"only", KEY_ONLY, "ID,...", 0, "These checks and no others", 0},
+    {"dnsbl", KEY_DNSBL, "ZONE,...", 0, "Look the VIPs up in these block lists, too", 0},
     {"json", KEY_JSON, NULL, 0, "Print it as JSON", 0},
     {"strict", KEY_STRICT, NULL, 0, "Exit with 2 for warnings, too", 0},
     {"list", KEY_LIST, NULL, 0, "Print the ids of all checks, and what they look at", 0}, {0}};
@@ -107,7 +109,8 @@ static error_t read_command_option(int key, char *arg, struct argp_state *state)
         [KEY_OLDER] = &filter->older,
         [KEY_IDLE] = &filter->idle,
         [KEY_FILE] = &r->call->file,
-        [KEY_ONLY] = &r->call->only};
+        [KEY_ONLY] = &r->call->only,
+        [KEY_DNSBL] = &r->call->dnsbl};
     bool *flags[KEYS] = {[KEY_JSON] = &r->call->json,
         [KEY_YES] = &r->call->yes,
         [KEY_WAIT] = &r->call->wait,
@@ -156,6 +159,7 @@ static int run_doctor(const struct call *c)
     const struct doctor_options options = {.file = c->file,
         .socket = c->socket_was_named ? c->socket : NULL,
         .only = c->only,
+        .dnsbl = c->dnsbl,
         .json = c->json,
         .list = c->list,
         .strict = c->strict};
