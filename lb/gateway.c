@@ -24,6 +24,7 @@
 #include "gateway_counters.h"
 #include "gateway_fd_store.h"
 #include "gateway_life.h"
+#include "gateway_relay.h"
 #include "gateway_takeover.h"
 #include "inquiries.h"
 #include "loads.h"
@@ -230,6 +231,18 @@ static int on_fd_store(sd_event_source *source, uint64_t usec, void *arg)
     return 0;
 }
 
+static int look_at_sources(struct gateway *g)
+{
+    g->seen = (struct gateway_sources){
+        .world = {.tops = g->tops, .meter = g->sources, .lists = g->serving.sources},
+        .serving = &g->serving,
+        .counters = g->counters,
+        .workers = g->n_workers,
+    };
+    int error = gateway_sources_start(&g->seen, g->loop);
+    return error ? fail("cannot look at sources", error) : 0;
+}
+
 static int gateway_start(struct gateway *g)
 {
     struct interface_list interfaces = {.n = 0};
@@ -254,6 +267,8 @@ static int gateway_start(struct gateway *g)
         error = start_health(g);
     if (!error)
         error = watch_sources(g);
+    if (!error)
+        error = look_at_sources(g);
     if (error)
         return error;
     gateway_limit_mss(&g->serving);
@@ -265,8 +280,7 @@ static int gateway_start(struct gateway *g)
     g->serving.prepare_arg = g;
     g->admin.on_change = on_operator;
     g->admin.arg = g;
-    g->admin.tops = g->tops;
-    g->admin.sources = g->sources;
+    g->admin.sources = &g->seen.world;
     error = gateway_admin_start(&g->admin, &g->health, g->inquiries, &g->inherited, g->started_ms);
     if (error)
         return error;
@@ -305,6 +319,7 @@ static void gateway_stop(struct gateway *g)
 
     if (g->state.serving)
         gateway_state_stop(&g->state);
+    gateway_sources_stop(&g->seen, !heir);
     gateway_http_stop(&g->http);
     if (heir)
         gateway_admin_hand_over(&g->admin);
@@ -359,7 +374,11 @@ static int restore(struct gateway *g)
     int fd = inheritance_take(&g->inherited, HAND_FD_STATE, -1);
     error = gateway_state_restore(&g->state, &g->serving, fd);
     fd_close(&fd);
-    return error ? fail("no memory for what operators have changed", error) : 0;
+    fd = inheritance_take(&g->inherited, HAND_FD_RELAY, -1);
+    if (!error)
+        error = gateway_relay_restore(&g->serving, fd);
+    fd_close(&fd);
+    return error ? fail("no memory for what operators and tests have changed", error) : 0;
 }
 
 int gateway_run(const char *file, char *const *arguments, struct config **config)
@@ -373,6 +392,7 @@ int gateway_run(const char *file, char *const *arguments, struct config **config
     g.admin.orders = (struct admin_orders){gateway_order_reload, gateway_order_upgrade, &g};
     g.upgrade.http = &g.http;
     g.upgrade.state = &g.state;
+    g.upgrade.seen = &g.seen;
     g.upgrade.arguments = arguments;
     g.upgrade.on_end = gateway_on_upgrade_end;
     g.upgrade.arg = &g;

@@ -15,15 +15,13 @@ struct admin_socket;
 struct config;
 struct gateway_health;
 struct inquiries;
-struct source_meter;
-struct source_tops;
+struct source_world;
 
 struct gateway_admin {
     /* Given. */
     struct admin_orders orders;          /* whom the clients' orders go to */
     const struct reload_result *upgrade; /* what has become of the last one */
-    const struct source_tops *tops;      /* of all workers, as is: */
-    const struct source_meter *sources;
+    const struct source_world *sources;
     void (*on_change)(void *arg); /* an operator has changed something */
     void *arg;
     /* Its own. */

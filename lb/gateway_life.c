@@ -172,6 +172,7 @@ static void on_handed_over(struct gateway *g)
     g->handed_over = true;
     g->tend_ms = UINT64_MAX;
     gateway_state_abandon(&g->state);
+    gateway_sources_stop(&g->seen, false);
     gateway_health_stop(&g->health);
     notify_stop(&g->notify);
     begin_drain(g, all ? 0 : HANDSHAKES_MS);

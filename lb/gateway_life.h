@@ -12,6 +12,7 @@
 #include "gateway_drain.h"
 #include "gateway_health.h"
 #include "gateway_http.h"
+#include "gateway_sources.h"
 #include "gateway_state.h"
 #include "gateway_upgrade.h"
 #include "serving.h"
@@ -32,6 +33,7 @@ struct gateway {
     struct gateway_health health;
     struct gateway_admin admin;
     struct gateway_http http;
+    struct gateway_sources seen; /* what is known of sources */
     struct gateway_state state;
     struct inquiries *inquiries;
     struct gateway_drain drain;

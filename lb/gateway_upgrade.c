@@ -18,6 +18,8 @@
 #include "control/kernel/preflight.h"
 #include "gateway_admin.h"
 #include "gateway_http.h"
+#include "gateway_relay.h"
+#include "gateway_sources.h"
 #include "gateway_state.h"
 #include "log.h"
 #include "path/worker.h"
@@ -279,10 +281,15 @@ static int give_all(struct gateway_upgrade *u)
         error = give(u, HAND_FD_ADMIN_TCP, -1, gateway_admin_fd(u->admin, true));
     if (!error)
         error = give(u, HAND_FD_HTTP, -1, gateway_http_fd(u->http));
+    gateway_sources_save(u->seen); /* it reads the file */
     int state = gateway_state_fd(u->state);
     if (!error)
         error = give(u, HAND_FD_STATE, -1, state);
     fd_close(&state);
+    int relay = gateway_relay_fd(u->serving->roster);
+    if (!error)
+        error = give(u, HAND_FD_RELAY, -1, relay);
+    fd_close(&relay);
     for (uint32_t i = 0; i < p->n_workers && !error; i++) {
         error = give(u, HAND_FD_LISTENER_V4, (int)i, p->workers[i].listener_v4);
         if (!error)

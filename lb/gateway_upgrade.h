@@ -20,6 +20,7 @@
 
 struct gateway_admin;
 struct gateway_http;
+struct gateway_sources;
 struct gateway_state;
 struct serving;
 
@@ -38,6 +39,7 @@ struct gateway_upgrade {
     struct gateway_admin *admin;
     struct gateway_http *http;
     const struct gateway_state *state;
+    struct gateway_sources *seen;
     sd_event *loop;
     char *const *arguments;                      /* of this process, for the new one; ends with NULL */
     void (*on_end)(void *arg, bool handed_over); /* an upgrade has ended, well or not */

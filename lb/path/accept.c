@@ -106,7 +106,8 @@ static struct conn *session_begin(struct worker *w, int fd)
 void accept_admit(struct worker *w, struct conn *c)
 {
     const struct source_load load = source_enter(w, &c->client);
-    const struct admission a = admit(w->snapshot, &w->snapshot->listeners[c->listener], &c->client, &load);
+    const struct admission a = admit(w->snapshot, &w->snapshot->listeners[c->listener], &c->client, &load,
+        counters_sessions(w->all_counters, w->snapshot->workers));
 
     c->metered = true;
     c->pool = a.pool;

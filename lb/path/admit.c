@@ -6,7 +6,10 @@
  */
 #include "path/admit.h"
 
-/* As many again as the limit may be told of it at a time: who is told holds a place until he leaves. */
+/*
+ * Who is told holds a place until he leaves: of a source as many again as the limit, and nobody once half of
+ * all places are taken, lest those who are turned away keep others out.
+ */
 #define TOLD_FACTOR 2
 
 static struct prefix_match match(const struct snapshot *s, const union addr *client)
@@ -32,17 +35,19 @@ static struct source_limit limit_of(const struct snapshot_limits *l, const struc
     return m->nearest >= 0 ? l->of[m->nearest] : l->others;
 }
 
-/* Too many to be told, each in a place of its own. */
-static bool too_many_to_tell(const struct source_limit *limit, const struct source_load *load)
+static bool too_many_to_tell(
+    const struct snapshot *s, const struct source_limit *limit, const struct source_load *load, uint32_t all)
 {
     uint64_t most = limit->sessions ? limit->sessions : limit->per_minute;
 
-    return load->sessions > TOLD_FACTOR * most;
+    return load->sessions > TOLD_FACTOR * most || all > s->max_sessions / 2;
 }
 
-static void hold_to_limits(struct admission *a, const struct snapshot_limits *l,
-    const struct source_limit *limit, const struct source_load *load)
+static void hold_to_limits(struct admission *a, const struct snapshot *s, const struct source_limit *limit,
+    const struct source_load *load, uint32_t all)
 {
+    const struct snapshot_limits *l = &s->limits;
+
     a->over_sessions = limit->sessions && load->sessions > limit->sessions;
     a->over_rate = limit->per_minute && load->per_minute > limit->per_minute;
     if (a->over_sessions && l->action != LIMIT_OBSERVE) {
@@ -52,12 +57,12 @@ static void hold_to_limits(struct admission *a, const struct snapshot_limits *l,
         a->action = l->rate_action;
         a->reason = REASON_source_rate;
     }
-    if (a->action == LIMIT_TELL && too_many_to_tell(limit, load))
+    if (a->action == LIMIT_TELL && too_many_to_tell(s, limit, load, all))
         a->action = LIMIT_REFUSE;
 }
 
 struct admission admit(const struct snapshot *s, const struct snapshot_listener *listener,
-    const union addr *client, const struct source_load *load)
+    const union addr *client, const struct source_load *load, uint32_t all)
 {
     const struct prefix_match m = match(s, client);
     const struct source_limit limit = limit_of(&s->limits, &m);
@@ -67,7 +72,7 @@ struct admission admit(const struct snapshot *s, const struct snapshot_listener 
         a.action = LIMIT_REFUSE;
         a.reason = REASON_no_backend;
     } else
-        hold_to_limits(&a, &s->limits, &limit, load);
+        hold_to_limits(&a, s, &limit, load, all);
     return a;
 }
 

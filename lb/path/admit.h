@@ -18,9 +18,10 @@ struct admission {
     bool over_sessions, over_rate; /* its source has more than it may have, whatever the action */
 };
 
-/* A client of this address at this listener, whose source has so much, this session included. */
+/* A client of this address at this listener, whose source has so much, and the gateway `all` sessions, this
+ * one included. */
 struct admission admit(const struct snapshot *s, const struct snapshot_listener *listener,
-    const union addr *client, const struct source_load *load);
+    const union addr *client, const struct source_load *load, uint32_t all);
 
 /* The pool alone. */
 uint16_t admit_pool(

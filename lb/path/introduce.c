@@ -2,7 +2,8 @@
 /*
  * Happy path: recv -> the header is whole -> c->client is whom it names; what came behind it are early bytes
  * of the client -> admission.
- * A header that names nobody, or a connection closed without a byte: an upstream's check, ended in order.
+ * A header that names nobody or the upstream itself, or a connection closed without a byte: an upstream's
+ * check, ended in order.
  * Anything else, or no whole header within HEADER_MS: reset, so that the upstream, and the sender behind it,
  * know at once. Nothing of such a connection reaches a backend.
  */
@@ -51,6 +52,10 @@ static void introduced(struct worker *w, struct conn *c, const struct proxy_pars
 {
     uint8_t *bytes = ring_buffer(&w->ring, c->early);
 
+    if (addr_same_host(&p->client, &c->introduction.upstream)) {
+        session_close(w, c, REASON_upstream_check, 0); /* version 1 has no LOCAL: it names itself */
+        return;
+    }
     if (snapshot_is_upstream(&w->snapshot->listeners[c->listener], &p->client)) {
         refuse_header(w, c, PROXY_VIOLATION_client_is_upstream, 0);
         return;

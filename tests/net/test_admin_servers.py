@@ -134,5 +134,13 @@ def test_a_listeners_own_limit_refuses_what_is_beyond_it(lab, engine):
         assert postern.wait_sessions(1)[0]["reason"] == "session_limit"
         assert postern.ask("set maxconn frontend mx 0") == "\n"
         assert taker(lab) == lab.backends[0].label
+        written = postern.config.replace("{name: mx, ", "{name: mx, max_sessions: 1, ")
+        _, changes = postern.reload(written)
+        assert changes == ["listeners.mx.max_sessions: 0 -> 1"], changes
+        with pytest.raises(ConnectionResetError), lab.connect() as s:
+            receive(s, 4)
+        assert postern.ask("set maxconn frontend mx 2") == "\n"
+        postern.reload(written + "# nothing of it has changed\n")
+        assert taker(lab) == lab.backends[0].label
         kept.close()
-        postern.wait_sessions(3)
+        postern.wait_sessions(5)

@@ -14,6 +14,7 @@ from peers import converse, receive_all
 from test_checks import SmtpServer, banners, reset, smtp_servers
 from test_relay_test import RECIPIENT, STRANGER, TRUSTED, asked, postfix, verdicts
 from test_status import backend, status
+from upgrading import Upgrading
 from wire import watched
 
 NO, YES, LATER = b"554 5.7.1 Relay access denied", b"250 2.1.5 Ok", b"450 4.2.0 Greylisted"
@@ -59,6 +60,7 @@ def wait_both(postern, b, verdict, since=0):
         wait_verdict(postern, b, verdict, since, clients=clients)
 
 
+@pytest.mark.tsan
 def test_a_gate_lets_only_those_in_who_are_right(lab):
     one, two = lab.backends
     with servers(one, two, acts=[answering(), answering(stranger=YES)]) as (right, opened):
@@ -321,6 +323,31 @@ def test_whoever_leaves_or_stays_while_a_test_is_under_way_is_no_trouble(lab):
             postern.wait(event="admin", command="relay test", count=2)
             assert "mta1" in postern.ask("show relay")
         stays.close()  # postern has ended meanwhile, without waiting for the test
+
+
+class Upgraded(Upgrading, AdminPostern):
+    """With an admin socket."""
+
+
+@pytest.mark.tsan
+def test_what_was_proven_holds_over_an_upgrade_and_is_asked_again_after_it(lab):
+    one, two = lab.backends
+    with servers(one, two, acts=[answering(), answering(stranger=YES)]) as found:
+        with Upgraded(lab, gated(lab, interval="1h", check={"type": "off", "timeout": "30s"})) as postern:
+            wait_both(postern, one, "right")
+            wait_both(postern, two, "open")
+            for server in found:
+                server.act = silent_to_strangers
+            postern.upgrade()
+            assert banners(lab) == {one.label}
+            lines = verdicts(postern)
+            assert {(name, line["verdict"], line["holds"]) for (name, _, _), line in lines.items()} == {
+                (one.label, "untested", "right"), (two.label, "untested", "open")}
+            postern.wait_idle()
+
+
+def silent_to_strangers(server, connection):
+    (says(None) if connection.getpeername()[0] in STRANGER else answering())(server, connection)
 
 
 def way(name, b, port, proxy):

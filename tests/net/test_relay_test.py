@@ -11,7 +11,7 @@ import pytest
 from admin import AdminPostern
 from daemon import backend_lines, configuration, listener, parse_line, pool, yaml_flow
 from lab import VIP4, Lab, hostport
-from mta import DIRECT, PROXY, Exim, Haraka, OpenSmtpd, Postfix
+from mta import DIRECT, PROXY, SCREEN, SCREEN_PROXY, Exim, Haraka, OpenSmtpd, Postfix
 from wire import watched
 
 TRUSTED = ("192.0.2.10", "2001:db8:7::10")
@@ -28,6 +28,10 @@ def postfix(namespace, directory, relay_from=(), **kw):
     return Postfix(namespace, directory, mynetworks=" ".join(["127.0.0.0/8", *networks]), **kw)
 
 
+def screened(namespace, directory, relay_from=()):
+    return postfix(namespace, directory, relay_from, screen=True)
+
+
 def haraka_of_other_proxies(namespace, directory, relay_from=()):
     """It tells its proxies by their address: to these postern's own connections are no such thing."""
     return Haraka(namespace, directory, proxies=("203.0.113.99/32",), relay_from=relay_from)
@@ -36,6 +40,7 @@ def haraka_of_other_proxies(namespace, directory, relay_from=()):
 # What to start; its ways, a port and the header that is sent there; and how it says no.
 SERVERS = {
     "postfix": (postfix, [(DIRECT, "off"), (PROXY, "v1"), (PROXY, "v2")], "554 5.7.1 <{}>: Relay access denied"),
+    "postscreen": (screened, [(SCREEN, "off"), (SCREEN_PROXY, "v2")], "554 5.7.1 <{}>: Relay access denied"),
     "exim": (Exim, [(DIRECT, "off"), (PROXY, "v1"), (PROXY, "v2")], "550 relay not permitted"),
     "opensmtpd": (OpenSmtpd, [(DIRECT, "off"), (PROXY, "v2")], "550 Invalid recipient: <{}>"),
     "haraka": (haraka_of_other_proxies, [(DIRECT, "off")], "550 I cannot deliver mail for <{}>"),

@@ -32,6 +32,8 @@ static struct snapshot *snapshot(const char *limits)
     return s;
 }
 
+static uint32_t all_sessions = 1;
+
 static struct admission admitted(
     const struct snapshot *s, const char *client, uint32_t sessions, uint32_t per_minute)
 {
@@ -39,7 +41,7 @@ static struct admission admitted(
     union addr a = {.v4 = {.sin_family = AF_INET}};
 
     assert_int_equal(inet_pton(AF_INET, client, &a.v4.sin_addr), 1);
-    return admit(s, s->listeners, &a, &load);
+    return admit(s, s->listeners, &a, &load, all_sessions);
 }
 
 static void the_last_one_within_the_limit_comes_in(void **state)
@@ -68,6 +70,19 @@ static void as_many_again_are_told_and_no_more(void **state)
     assert_int_equal(admitted(s, "192.0.2.1", 6, 4).action, LIMIT_TELL);
     assert_int_equal(admitted(s, "192.0.2.1", 7, 4).action, LIMIT_REFUSE);
     assert_int_equal(admitted(s, "192.0.2.1", 7, 3).action, LIMIT_OBSERVE);
+    snapshot_free(s);
+}
+
+static void nobody_is_told_in_a_crowd(void **state)
+{
+    struct snapshot *s = snapshot("{sessions: 3}");
+
+    all_sessions = s->max_sessions / 2;
+    assert_int_equal(admitted(s, "192.0.2.1", 4, 1).action, LIMIT_TELL);
+    all_sessions++;
+    assert_int_equal(admitted(s, "192.0.2.1", 4, 1).action, LIMIT_REFUSE);
+    assert_int_equal(admitted(s, "192.0.2.1", 3, 1).action, LIMIT_OBSERVE);
+    all_sessions = 1;
     snapshot_free(s);
 }
 
@@ -123,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_one_within_the_limit_comes_in),
         cmocka_unit_test(as_many_again_are_told_and_no_more),
+        cmocka_unit_test(nobody_is_told_in_a_crowd),
         cmocka_unit_test(a_rate_has_an_action_of_its_own),
         cmocka_unit_test(the_nearest_class_counts_and_any_exempt_one),
         cmocka_unit_test(a_deserted_pool_refuses_whatever_the_limits),

@@ -87,6 +87,12 @@ static const struct error_case cases[] = {
         "relay_test.trusted an address that they relay for, or use warn\n"
         "    2 | ...ers: [{name: l, address: 192.0.2.1:25, pool: p, relay_test: gate}]\n"
         "      |                                                                ^~~~\n"},
+    {"relay_test_from_nowhere", "relay_test: {trusted: mx.example.org}\n" LISTENER POOL,
+        "postern.yaml:1:23: error: trusted: \"mx.example.org\" is not an address or a prefix, like "
+        "192.0.2.0/24 "
+        "or \"2001:db8::/32\"\n"
+        "    1 | relay_test: {trusted: mx.example.org}\n"
+        "      |                       ^~~~~~~~~~~~~~\n"},
     {"relay_test_from_a_network", "relay_test: {trusted: 192.0.2.0/24}\n" LISTENER POOL,
         "postern.yaml:1:23: error: trusted: 192.0.2.0/24 is a whole network; give the one address that the "
         "test "

@@ -108,7 +108,7 @@ struct server_seen admin_server_seen(const struct admin_world *w, uint16_t backe
     return (struct server_seen){
         .pool_id = admin_pool_id(b->pool),
         .id = backend + 1u,
-        .down = b->said.down,
+        .down = b->said.down || roster_is_gated(*w->roster, backend),
         .since_s = (clock_now_ms() - (checked ? v.since_ms : w->started_ms)) / 1000,
         .check_status = !v.checked ? 1
                         : v.ok     ? 6

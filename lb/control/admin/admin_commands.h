@@ -10,7 +10,6 @@
 #include "control/roster/roster.h"
 #include "counters.h"
 #include "loads.h"
-#include "source_tops.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,6 +24,7 @@ struct admin_orders;
 struct checks;
 struct discovery;
 struct inquiries;
+struct source_world;
 struct status_daemon;
 
 enum admin_level { ADMIN_USER, ADMIN_OPERATOR, ADMIN_ADMIN };
@@ -48,8 +48,7 @@ struct admin_world {
     const struct counters *counters;
     uint32_t workers;
     struct load *loads;
-    const struct source_tops *tops; /* of all workers; NULL: there are none */
-    const struct source_meter *meter;
+    const struct source_world *sources;     /* or NULL */
     struct discovery *const *discovery;     /* or NULL */
     struct checks *checks;                  /* or NULL, as is: */
     struct relay_tests *const *relay_tests; /* or NULL, or of NULL */

@@ -303,7 +303,7 @@ static bool asks_the_same(const struct subject *a, const struct subject *b)
     return same;
 }
 
-/* A subject that nothing is known of yet, due now. */
+/* A subject that was not tested yet, due now. */
 static struct subject *make(struct relay_tests *t, const struct roster *r, uint16_t backend)
 {
     const struct roster_backend *b = &r->backends[backend];
@@ -327,9 +327,11 @@ static struct subject *make(struct relay_tests *t, const struct roster *r, uint1
     snprintf(s->task.plan.sender, CHECK_ADDRESS_MAX, "%s", c->relay_test.sender);
     snprintf(s->task.plan.rcpt, CHECK_ADDRESS_MAX, "%s", c->relay_test.recipient);
     for (int v6 = 0; v6 < FAMILIES; v6++) {
-        s->families[v6].to = v6 ? b->spec.v6 : b->spec.v4;
+        struct family *f = &s->families[v6];
+        f->to = v6 ? b->spec.v6 : b->spec.v4;
+        f->holds = f->told = f->told_holds = b->relay; /* what another process has proven */
         for (int trusted = 0; trusted < 2; trusted++)
-            (void)config_relay_address(c, trusted, v6 ? AF_INET6 : AF_INET, &s->families[v6].as[trusted]);
+            (void)config_relay_address(c, trusted, v6 ? AF_INET6 : AF_INET, &f->as[trusted]);
     }
     return s;
 }

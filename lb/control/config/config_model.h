@@ -53,6 +53,7 @@ struct config_listener {
     const char *pool;
     struct config_array routes;    /* struct config_route */
     struct config_array upstreams; /* struct config_prefix: who names clients in a PROXY header */
+    uint32_t max_sessions;         /* 0: no limit of its own */
     uint32_t relay_test;           /* enum relay_test_mode */
 };
 

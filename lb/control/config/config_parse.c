@@ -27,7 +27,8 @@
 struct parser {
     struct config *config;
     struct config_report *report;
-    bool broken; /* a file has no tree */
+    bool broken;                  /* a file has no tree */
+    const struct config_key *key; /* whose values are read one by one */
     /* The keys met so far over all files, in the order of their section. */
     const struct config_node *below_seen[CONFIG_KEYS_MAX][CONFIG_KEYS_MAX]; /* in each map at the top */
     const struct config_node *root_seen[CONFIG_KEYS_MAX];
@@ -131,6 +132,7 @@ static int read_value(
 static void each_value(struct parser *p, const struct config_key *key, const struct config_node *n,
     void *field, void (*each)(struct parser *p, const struct config_node *n, void *field))
 {
+    p->key = key;
     if (n->kind == CONFIG_NODE_LIST && n->n_children == 0)
         config_report_error(
             p->report, n->place, "\"%s\" is an empty list; give at least one (%s)", key->name, key->help);
@@ -151,7 +153,7 @@ static void read_vip(struct parser *p, const struct config_node *n, void *field)
     struct config_vip *v = (struct config_vip *)vips->items + vips->n;
     v->node = n;
     if (config_vip_parse(n->text, &v->prefix, &v->port, why) < 0)
-        config_report_error(p->report, n->place, "address: %s", why);
+        config_report_error(p->report, n->place, "%s: %s", p->key->name, why);
     else
         vips->n++;
 }
@@ -163,7 +165,7 @@ static void read_prefix(struct parser *p, const struct config_node *n, void *fie
     struct config_prefix *item = (struct config_prefix *)prefixes->items + prefixes->n;
     item->node = n;
     if (config_network_parse(n->text, &item->prefix, why) < 0)
-        config_report_error(p->report, n->place, "prefixes: %s", why);
+        config_report_error(p->report, n->place, "%s: %s", p->key->name, why);
     else
         prefixes->n++;
 }
@@ -189,7 +191,7 @@ static void read_path(struct parser *p, const struct config_node *n, void *field
     struct config_path *item = (struct config_path *)paths->items + paths->n;
     item->node = n;
     if (config_value_parse(&path, n->text, &item->path, why) < 0)
-        config_report_error(p->report, n->place, "file: %s", why);
+        config_report_error(p->report, n->place, "%s: %s", p->key->name, why);
     else
         paths->n++;
 }
@@ -207,7 +209,7 @@ static void read_backend_address(struct parser *p, const struct config_node *n, 
     struct config_endpoint *both = field;
     union addr a;
     if (config_backend_parse(n->text, &a, why) < 0) {
-        config_report_error(p->report, n->place, "address: %s", why);
+        config_report_error(p->report, n->place, "%s: %s", p->key->name, why);
         return;
     }
     struct config_endpoint *e = &both[a.sa.sa_family == AF_INET6];

@@ -163,6 +163,8 @@ static const struct config_key listener_keys[] = {
         .help = "which clients another pool serves, by source; the first that fits"},
     {"accept_proxy_from", CONFIG_PREFIXES, AT(struct config_listener, upstreams),
         .help = "balancers that name their clients in a PROXY header: addresses and prefixes"},
+    {"max_sessions", CONFIG_NUMBER, AT(struct config_listener, max_sessions), .min = 0, .max = SESSIONS_MAX,
+        .fallback = "0", .help = "sessions at a time; 0 sets no limit but that of the gateway"},
     {"relay_test", CONFIG_WORD, AT(struct config_listener, relay_test), .words = relay_test_words,
         .fallback = "off", .help = "what follows for its backends from the relay test"},
 };

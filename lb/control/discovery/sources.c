@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,6 +27,7 @@
 
 #define LOOK_MS 10000
 #define SETTLE_MS 50 /* after an event: there are more to come */
+#define WHY_MAX 128
 #define FILE_BYTES_MAX (256u << 20)
 
 struct source_file {
@@ -34,7 +36,9 @@ struct source_file {
     bool named;                   /* by the configuration, as sources_watch() has found */
     bool missing;                 /* and that was told */
     struct discovery_stamp stamp; /* of the content that was read last */
-    struct prefix_members good;   /* the last list that was believed */
+    struct prefix_members good;   /* the last list that was believed... */
+    int64_t good_s;               /* ...and when its file was changed; 0: none was */
+    char why[WHY_MAX];            /* the present file is not; "" when it is */
     sd_event_source *directory;   /* NULL: not heard of */
     struct sources *all;
 };
@@ -73,7 +77,7 @@ void sources_free(struct sources *s)
     free(s);
 }
 
-static struct source_file *find_file(struct sources *s, const char *path)
+static struct source_file *find_file(const struct sources *s, const char *path)
 {
     for (struct source_file *f = s->files; f; f = f->next)
         if (strcmp(f->path, path) == 0)
@@ -173,6 +177,7 @@ static int look(struct source_file *f)
     }
     tell_bad_lines(f, &reading);
     why = why ? why : source_list_doubt(&reading, f->good.n);
+    snprintf(f->why, sizeof(f->why), "%s", why ? why : "");
     if (why) {
         prefix_members_done(&found);
         log_event(LOG_LEVEL_ERROR, "source_kept", "file=%s prefixes=%zu error=\"%s\" text=\"%s\"", f->path,
@@ -181,6 +186,7 @@ static int look(struct source_file *f)
     }
     prefix_members_done(&f->good);
     f->good = found;
+    f->good_s = f->stamp.changed.tv_sec;
     log_event(LOG_LEVEL_INFO, "source", "file=%s prefixes=%zu bad=%zu", f->path, found.n, reading.bad);
     return 1;
 }
@@ -225,6 +231,25 @@ int sources_make(struct sources *s, const struct config *c, struct prefix_trie *
         error = prefix_trie_new(all.items, all.n, ret);
     prefix_members_done(&all);
     return error;
+}
+
+void sources_look(const struct sources *s, const struct config_source *source, struct sources_view *ret)
+{
+    const struct config_path *paths = source->files.items;
+
+    *ret = (struct sources_view){.prefixes = source->prefixes.n};
+    for (uint32_t i = 0; i < source->files.n; i++) {
+        const struct source_file *f = find_file(s, paths[i].path);
+        if (!f)
+            continue;
+        ret->prefixes += f->good.n;
+        if (f->good_s && (ret->files++ == 0 || f->good_s < ret->changed_s))
+            ret->changed_s = f->good_s;
+        if (f->why[0] && !ret->kept) {
+            ret->kept = f->path;
+            ret->why = f->why;
+        }
+    }
 }
 
 /* ---- hearing of changes ------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include "base/prefix_trie.h"
 #include "control/config/config_schema.h"
 
+#include <stdint.h>
 #include <systemd/sd-event.h>
 
 struct sources;
@@ -22,6 +23,16 @@ void sources_free(struct sources *s); /* NULL is accepted */
  * Files that are new or have changed are read, and what is wrong with them is logged. 0 or -errno.
  */
 int sources_make(struct sources *s, const struct config *c, struct prefix_trie **ret);
+
+/* How it stands with the lists of one source. */
+struct sources_view {
+    uint64_t prefixes; /* of all its lists together */
+    uint64_t files;    /* that have been read */
+    int64_t changed_s; /* when the oldest of these was changed, seconds since 1970 */
+    const char *kept;  /* a file that cannot be read or believed now: what was good last stays; NULL: none */
+    const char *why;   /* with `kept` */
+};
+void sources_look(const struct sources *s, const struct config_source *source, struct sources_view *ret);
 
 /*
  * Files that `c` does not name are forgotten, and `changed` is called, from the loop, when one of the others

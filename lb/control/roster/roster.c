@@ -185,6 +185,14 @@ static void want_relay_test(struct roster *r, uint16_t pool, enum relay_test_mod
         r->pools[pool].relay_test = mode;
 }
 
+/* What an operator has set stays until somebody writes another limit down. */
+static void apply_max_sessions(struct roster_listener *l, const struct config_listener *from)
+{
+    if (l->configured_max_sessions == from->max_sessions)
+        return;
+    l->max_sessions = l->configured_max_sessions = from->max_sessions;
+}
+
 static int apply_listener(struct roster *r, const struct config_listener *from)
 {
     const struct config_vip *vips = from->vips.items;
@@ -218,6 +226,7 @@ static int apply_listener(struct roster *r, const struct config_listener *from)
         v->listener = (uint16_t)at;
         v->leaving = false;
     }
+    apply_max_sessions(&r->listeners[at], from);
     return apply_upstreams(r, &r->listeners[at], &from->upstreams);
 }
 

@@ -31,7 +31,8 @@ struct roster_listener {
     uint16_t pool;
     uint16_t first_route, n_routes; /* in the roster's routes */
     uint16_t first_upstream, n_upstreams;
-    uint32_t max_sessions; /* set by an operator; 0: no limit of its own */
+    uint32_t max_sessions; /* 0: no limit of its own; as an operator has set it since, or: */
+    uint32_t configured_max_sessions;
 };
 
 struct roster_pool {

@@ -24,6 +24,12 @@ static struct config_limits limits_of(const struct config *c, const struct prefi
     return m->nearest < 0 ? c->source_limits.each : sources[m->nearest].limits;
 }
 
+struct config_limits heavy_sources_limits(const struct config *c, int class)
+{
+    const struct prefix_match m = {.lists = class < 0 ? 0 : UINT64_C(1) << class, .nearest = class};
+    return limits_of(c, &m);
+}
+
 const char *heavy_sources_class(const struct config *c, int class)
 {
     return class < 0 ? CONFIG_SOURCE_OTHER : ((const struct config_source *)c->sources.items)[class].name;
@@ -48,7 +54,7 @@ static struct heavy_source look_at(const struct admin_world *w, const struct sou
 {
     const struct roster *r = *w->roster;
     union addr first = addr_of_prefix(&top->source);
-    struct source_load load = source_meter_load(w->meter, &first, now_ms);
+    struct source_load load = source_meter_load(w->sources->meter, &first, now_ms);
     struct prefix_match match = {.nearest = -1};
     if (r->sources)
         match = prefix_trie_find(r->sources, &first);
@@ -69,7 +75,7 @@ size_t heavy_sources_read(const struct admin_world *w, struct heavy_source **ret
 {
     uint64_t now_ms = clock_now_ms();
     struct source_top *tops = NULL;
-    size_t n = w->tops ? source_tops_read(w->tops, w->workers, now_ms, &tops) : 0, kept = 0;
+    size_t n = w->sources ? source_tops_read(w->sources->tops, w->workers, now_ms, &tops) : 0, kept = 0;
     struct heavy_source *list = n > 0 ? malloc(n * sizeof(*list)) : NULL;
 
     for (size_t i = 0; list && i < n; i++) {

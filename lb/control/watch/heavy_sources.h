@@ -11,6 +11,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct source_history;
+struct sources;
+
+/* What is known of sources beside the roster and the counters. */
+struct source_world {
+    const struct source_tops *tops; /* of all workers */
+    const struct source_meter *meter;
+    const struct sources *lists;
+    const struct source_history *history;
+};
+
 struct heavy_source {
     struct source_top top;
     uint32_t sessions;   /* now, and... */
@@ -25,6 +36,9 @@ struct heavy_source {
  * many. The caller frees *ret. 0: nobody, or no memory.
  */
 size_t heavy_sources_read(const struct admin_world *w, struct heavy_source **ret);
+
+/* What each client of a class (-1: of none) may have; 0 where there is no limit, as for those exempt. */
+struct config_limits heavy_sources_limits(const struct config *c, int class);
 
 /* The name of a class; that of none. */
 const char *heavy_sources_class(const struct config *c, int class);

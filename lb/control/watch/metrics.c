@@ -199,10 +199,9 @@ static void relay_verdict(const struct page *p, const char *name)
     const struct roster *r = *p->v->world->roster;
 
     for (size_t i = 0; i < p->n_rows; i++) {
-        const struct roster_backend *b = &r->backends[p->rows[i].index];
-        if (p->rows[i].scope != SCOPE_BACKEND ||
-            (r->pools[b->pool].relay_test == RELAY_TEST_OFF && b->relay == RELAY_UNTESTED))
+        if (p->rows[i].scope != SCOPE_BACKEND)
             continue;
+        const struct roster_backend *b = &r->backends[p->rows[i].index];
         for (enum relay_verdict v = RELAY_UNTESTED; v <= RELAY_INCONCLUSIVE; v++) {
             const char *const more[][2] = {{"verdict", relay_verdict_name(v)}};
             labelled(p->out, name, p->rows[i].labels, more, 1, b->relay == v);

@@ -7,9 +7,13 @@
 #include "control/watch/metrics_rows.h"
 
 #include "base/clock.h"
+#include "bpf/abi.h"
 #include "control/admin/admin_backend.h"
 #include "control/checks/checks.h"
+#include "control/kernel/admit_load.h"
 #include "control/watch/readiness.h"
+#include "control/watch/source_classes.h"
+#include "control/watch/source_history.h"
 #include "control/watch/status_relay.h"
 #include "control/watch/status.h"
 
@@ -18,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 void metrics_label(char *labels, const char *name, const char *value)
@@ -96,6 +101,9 @@ static void fill_gateway(double *value, const struct metrics_view *v)
     value[METRIC_ready] = v->ready;
     value[METRIC_overrides] = overrides;
     value[METRIC_leaving_backends] = leaving;
+    uint64_t admit[ADMIT_COUNTERS];
+    if (admit_counters(v->kernel->admit, admit) == 0)
+        value[METRIC_syns_dropped_total] = (double)admit[ADMIT_DROPPED];
     value[METRIC_config_last_reload_successful] = reload->at == 0 || reload->ok;
     value[METRIC_config_last_reload_success_timestamp_seconds] = (double)reload->loaded_at;
 }
@@ -112,6 +120,32 @@ static void fill_listener(struct metrics_row *row, const struct admin_world *w, 
     row->value[METRIC_listener_from_clients_bytes_total] = (double)sum.bytes_in;
     row->value[METRIC_listener_to_clients_bytes_total] = (double)sum.bytes_out;
     row->value[METRIC_listener_usable] = readiness_of_listener(r, i, why);
+}
+
+static void fill_source(struct metrics_row *row, const struct source_class *c)
+{
+    double *value = row->value;
+
+    metrics_label(row->labels, "source", c->name);
+    value[METRIC_source_sessions] = c->sum.sessions;
+    value[METRIC_source_begun_total] = (double)c->sum.begun;
+    value[METRIC_source_refused_total] = (double)c->sum.refused;
+    value[METRIC_source_observed_total] = (double)c->sum.observed;
+    value[METRIC_source_over_limit] = c->over;
+    if (strcmp(c->name, CONFIG_SOURCE_OTHER) != 0) {
+        value[METRIC_source_prefixes] = (double)c->list.prefixes;
+        value[METRIC_source_list_kept] = c->list.kept != NULL;
+    }
+    if (c->list.files)
+        value[METRIC_source_list_timestamp_seconds] = (double)c->list.changed_s;
+    if (!c->past)
+        return;
+    value[METRIC_source_hour_sessions] = c->past->now;
+    value[METRIC_source_grown] = source_history_is_grown(c->past, (int64_t)time(NULL));
+    if (source_history_usual(c->past) >= 0)
+        value[METRIC_source_usual_hour_sessions] = (double)source_history_usual(c->past);
+    if (c->past->first_s)
+        value[METRIC_source_first_session_timestamp_seconds] = (double)c->past->first_s;
 }
 
 static void fill_pool(struct metrics_row *row, const struct admin_world *w, uint16_t pool)
@@ -176,8 +210,7 @@ static void fill_backend(struct metrics_row *row, const struct admin_world *w, u
     value[METRIC_backend_greetings_total] = (double)t.greetings;
     value[METRIC_backend_from_clients_bytes_total] = (double)t.bytes_in;
     value[METRIC_backend_to_clients_bytes_total] = (double)t.bytes_out;
-    if (tested)
-        value[METRIC_backend_relay_test_conclusive] = conclusive;
+    value[METRIC_backend_relay_test_conclusive] = conclusive || !tested;
     if (checks_look(w->checks, i, &check) && check.health)
         fill_check(value, &check);
 }
@@ -186,7 +219,10 @@ size_t metrics_rows(const struct metrics_view *v, struct metrics_row **ret)
 {
     const struct roster *r = *v->world->roster;
     size_t n = 0;
-    struct metrics_row *rows = malloc((2 + r->n_listeners + r->n_pools + r->n_backends) * sizeof(*rows));
+    struct source_class classes[SOURCE_CLASSES_MAX];
+    uint32_t n_classes = source_classes_read(v->world, classes);
+    struct metrics_row *rows =
+        malloc((2 + r->n_listeners + n_classes + r->n_pools + r->n_backends) * sizeof(*rows));
 
     if (!rows)
         return 0;
@@ -195,6 +231,8 @@ size_t metrics_rows(const struct metrics_view *v, struct metrics_row **ret)
     for (uint16_t i = 0; i < r->n_listeners; i++)
         if (readiness_is_listener(r, i))
             fill_listener(begin_row(&rows[n++], SCOPE_LISTENER, i), v->world, i);
+    for (uint16_t i = 0; i < n_classes; i++)
+        fill_source(begin_row(&rows[n++], SCOPE_SOURCE, i), &classes[i]);
     for (uint16_t i = 0; i < r->n_pools; i++)
         if (r->pools[i].config)
             fill_pool(begin_row(&rows[n++], SCOPE_POOL, i), v->world, i);

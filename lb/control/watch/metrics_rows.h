@@ -5,7 +5,15 @@
 
 #include "control/watch/metrics.h"
 
-enum metric_scope { SCOPE_GATEWAY, SCOPE_LISTENER, SCOPE_POOL, SCOPE_BACKEND, SCOPE_PROCESS, SCOPE_OWN };
+enum metric_scope {
+    SCOPE_GATEWAY,
+    SCOPE_LISTENER,
+    SCOPE_SOURCE,
+    SCOPE_POOL,
+    SCOPE_BACKEND,
+    SCOPE_PROCESS,
+    SCOPE_OWN
+};
 
 enum metric {
 #define X(scope, name, type, text) METRIC_##name,

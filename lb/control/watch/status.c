@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "control/watch/rates.h"
+#include "control/watch/source_classes.h"
 #include "control/watch/trouble.h"
 
 #include <stdlib.h>
@@ -297,9 +298,9 @@ json_t *status_make(const struct admin_world *w)
         ret, json_pack("{s:o, s:o, s:{s:o}, s:o, s:o, s:o}", "config", config_status(w), "sessions",
                  sessions_status(w), "limits", "descriptors", descriptors_status(), "counters",
                  counters_status(w), "short_s", short_status(w), "workers", workers_status(w)));
-    ret = status_join(
-        ret, json_pack("{s:o, s:o, s:o, s:o}", "listeners", listeners_status(w), "zones",
-                 zones_status(pools, g->zone), "overrides", overrides_status(pools), "pools", pools));
+    ret = status_join(ret, json_pack("{s:o, s:o, s:o, s:o, s:o}", "listeners", listeners_status(w), "zones",
+                               zones_status(pools, g->zone), "overrides", overrides_status(pools), "pools",
+                               pools, "sources", source_classes_status(w)));
     json_t *trouble = ret ? trouble_find(ret) : NULL;
     if (trouble && json_object_set_new(ret, "trouble", trouble) == 0)
         return ret;

@@ -14,7 +14,9 @@
 #define TEXT_MAX 768
 #define NEAR_PERCENT 90    /* of a limit: time to look at it */
 #define SHORT_RECENT_S 600 /* what was short before that is history */
-#define SPILL_LEAST 0.01   /* of a pool's sessions that leave the zone */
+#define HOUR_S 3600
+#define DAY_S (24 * HOUR_S)
+#define SPILL_LEAST 0.01 /* of a pool's sessions that leave the zone */
 
 struct findings {
     json_t *errors, *warnings;
@@ -158,6 +160,38 @@ static void look_at_zone(struct findings *f, const json_t *zone)
             json_is_true(json_object_get(zone, "local"))
                 ? "all sessions go to other zones; look at what its backends have in common"
                 : "look at what its backends have in common: network, power, a rollout");
+}
+
+/* ---- sources ------------------------------------------------------------------------------------------ */
+
+/* Its first session, for an hour; not while everybody's is one. */
+static bool is_new(const json_t *status, const json_t *past)
+{
+    json_int_t first = number(past, "first_at");
+
+    return first > 0 && first - number(past, "since") >= DAY_S && number(status, "now") - first < HOUR_S;
+}
+
+static void look_at_source(struct findings *f, const json_t *status, const json_t *source)
+{
+    const json_t *list = json_object_get(source, "list"), *past = json_object_get(source, "past");
+    const char *name = text(source, "name");
+    char about[TEXT_MAX], why[TEXT_MAX], act[TEXT_MAX];
+
+    put(about, "source %s", name);
+    put(act, "posternctl sources --class %s shows who they are", name);
+    if (text(list, "kept")[0])
+        tell(f, WARNING, about, "a file of it cannot be read or believed: the last good list stays",
+            put(why, "%s: %s", text(list, "kept"), text(list, "why")),
+            "mend the file, or whatever writes it; it is read again by itself");
+    if (json_is_true(json_object_get(past, "grown")))
+        tell(f, WARNING, about, "far more new sessions than usual, this hour or the last",
+            put(why, "%lld this hour; of the last week's hours 95 of 100 had at most %lld",
+                (long long)number(past, "hour"), (long long)number(past, "usual_hour")),
+            act);
+    if (is_new(status, past))
+        tell(f, WARNING, about, "its first session has come: nobody of it had been seen before",
+            put(why, "%lld s ago", (long long)(number(status, "now") - number(past, "first_at"))), act);
 }
 
 /* ---- pools -------------------------------------------------------------------------------------------- */
@@ -375,6 +409,8 @@ json_t *trouble_find(const json_t *status)
         look_at_pool(&f, one, own);
         look_at_discovery(&f, one);
     }
+    json_array_foreach (json_object_get(status, "sources"), i, one)
+        look_at_source(&f, status, one);
     json_array_foreach (json_object_get(status, "zones"), i, one)
         look_at_zone(&f, one);
     json_array_foreach (json_object_get(status, "pools"), i, one)
