@@ -246,6 +246,7 @@ MISTAKES = [
     Mistake("a process with few descriptors", "descriptors", "need",
             lambda lab, d: d.postern.limit_descriptors(100), mends=False),
     Mistake("no loopback", "loopback", "it is down", ip("link set lo down"), runs=False),
+    Mistake("a loopback without IPv6", "loopback", "1", sysctl("net.ipv6.conf.lo.disable_ipv6", 1), runs=False),
     Mistake("a mail server of the gateway", "listeners", "another program does, on [0.0.0.0]:25", listen_everywhere,
             runs=False, mends=False),
     Mistake("no admin socket", "admin-socket", "no such socket", remove_the_socket, mends=False),

@@ -80,6 +80,8 @@ void check_plan(struct doctor *d)
         doctor_note(d, VERDICT_FAILED, "rules and routes cannot be read: %s", strerror(-error));
     else
         host_each(host, on_plan, d);
+    if (!error && !doctor_is_applied(d) && findings_verdict(&d->findings, d->now) == VERDICT_OK)
+        doctor_note(d, VERDICT_OK, "nobody else sits where postern will put them");
     host_close(host);
 }
 

@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DEPTH_MAX 16 /* of jumps, as in the kernel */
+#define DEPTH_MAX 16        /* of jumps, as in the kernel */
+#define STEPS_MAX 20000000U /* for one packet: chains that fan out again and again are given up */
 
 enum match { MATCH_NO, MATCH_MAYBE, MATCH_YES };
 enum step { STEP_ON, STEP_RETURN, STEP_STOP };
@@ -20,7 +21,7 @@ struct walk {
     const struct firewall_packet *packet;
     struct firewall_verdict verdict;
     bool may_pass; /* a rule before may have let it through */
-    unsigned depth;
+    unsigned depth, steps;
 };
 
 static const char *text(const json_t *from, const char *key)
@@ -326,6 +327,10 @@ static enum step walk_chain(struct walk *w, const char *name, enum match certain
 
     json_array_foreach (json_object_get(w->ruleset, "nftables"), i, item) {
         const json_t *rule = json_object_get(item, "rule");
+        if (++w->steps > STEPS_MAX) {
+            w->may_pass = true;
+            return STEP_STOP;
+        }
         if (strcmp(text(rule, "chain"), name) != 0 ||
             strcmp(text(rule, "table"), text(w->chain, "table")) != 0 ||
             strcmp(text(rule, "family"), text(w->chain, "family")) != 0)
