@@ -47,8 +47,12 @@ def without_dissolving(lab):
     return plain(lab, dissolve="off")
 
 
+def dropping(lab):
+    return configuration([pool(backend_lines(lab.backends))], limits={"sessions": 50, "action": "drop"})
+
+
 @pytest.mark.parametrize("runs", [True, False], ids=["running", "before"])
-@pytest.mark.parametrize("config", [plain, without_dissolving, by_proxy, by_links], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("config", [plain, without_dissolving, by_proxy, by_links, dropping], ids=lambda f: f.__name__)
 def test_a_right_setup_has_no_finding_and_nothing_is_changed(lab, runs, config):
     serve_all(lab)
     doctor = on_host(lab, config(lab))
@@ -152,8 +156,8 @@ def unplug(lab, doctor):
     lab.backends[0].ip("link set eth0 down")
 
 
-def detach_the_return_path(lab, doctor):
-    detach_program(lab.gateway, "b0", "return_path")
+def detach(interface, name):
+    return lambda lab, doctor: detach_program(lab.gateway, interface, name)
 
 
 def remove_the_socket(lab, doctor):
@@ -274,7 +278,9 @@ MISTAKES = [
     Mistake("a rule that will be before ours", "rules", "takes it before", ip(
         "-6 route add default via fd00:c::2 table 100", "-6 rule add pref 50 from 2001:db8:2::/64 lookup 100"), runs=False),
     Mistake("a rule that forbids", "rules", "takes it before", ip("rule add pref 60 fwmark 0x70000000/0xf0000000 prohibit")),
-    Mistake("a program detached", "programs", '"return_path"', detach_the_return_path),
+    Mistake("the return program detached", "programs", '"return_path"', detach("b0", "return_path")),
+    Mistake("the dissolve program detached", "programs", '"dissolve"', detach("c0", "dissolve")),
+    Mistake("the admit program detached", "programs", '"admit"', detach("c0", "admit"), dropping),
     Mistake("port 25 redirected", "firewall", "is sent to another", chain(
         "prerouting", "tcp dport 25 redirect to :2525", kind="nat"), stays="conntrack"),
     Mistake("port 25 of a container", "firewall", "is sent to another", chain(

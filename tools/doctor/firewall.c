@@ -114,15 +114,32 @@ static enum match match_list(const json_t *list, match_fn *one, const void *arg)
     return most;
 }
 
-/* A set that others fill while it is in use is not believed to stay as it is. */
+static bool is_fixed(const json_t *flag)
+{
+    const char *word = json_string_value(flag);
+
+    return word && (strcmp(word, "interval") == 0 || strcmp(word, "constant") == 0);
+}
+
+/* Neither rules nor time change what is in it. */
+static bool stays(const json_t *set)
+{
+    const json_t *flags = json_object_get(set, "flags"), *flag;
+    size_t i;
+
+    json_array_foreach (flags, i, flag)
+        if (!is_fixed(flag))
+            return false;
+    return !json_is_string(flags) || is_fixed(flags);
+}
+
 static enum match match_value(const struct walk *w, const json_t *right, match_fn *one, const void *arg)
 {
     const char *word = json_string_value(right);
 
     if (word && word[0] == '@') {
         const json_t *set = find_set(w, word + 1);
-        return set && !json_object_get(set, "flags") ? match_list(json_object_get(set, "elem"), one, arg)
-                                                     : MATCH_MAYBE;
+        return set && stays(set) ? match_list(json_object_get(set, "elem"), one, arg) : MATCH_MAYBE;
     }
     if (json_is_array(right))
         return match_list(right, one, arg);
