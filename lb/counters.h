@@ -59,6 +59,7 @@ struct counters {
     struct backend_counters backends[SNAPSHOT_BACKENDS_MAX];
     struct times times[SNAPSHOT_POOLS_MAX][TIMES_KINDS];
     struct listener_counters listeners[SNAPSHOT_LISTENERS_MAX];
+    struct upstream_note upstreams[UPSTREAMS_NOTED];
     struct class_counters classes[SNAPSHOT_CLASSES_MAX];
 };
 

@@ -37,6 +37,17 @@ struct listener_counters {
     _Atomic uint32_t sessions;            /* now, dissolved ones too */
 };
 
+#define UPSTREAMS_NOTED 16
+
+/* An upstream balancer whose PROXY header did not come: upstreams.h. */
+struct upstream_note {
+    _Atomic uint32_t turn;     /* odd while the rest changes */
+    _Atomic uint32_t silent;   /* connections in a row; 0: the place is free */
+    _Atomic uint64_t host[2];  /* as in a packet */
+    _Atomic uint64_t last_ms;  /* the last of them, ms of the clock */
+    _Atomic uint32_t listener; /* where */
+};
+
 /* What a worker has met of one class of sources. */
 struct class_counters {
     _Atomic uint64_t begun;    /* sessions that were let in */

@@ -269,6 +269,7 @@ void gateway_tend(struct gateway *g)
         gateway_health_tend(&g->health, now);
         serving_tend(&g->serving, now);
         gateway_drain_tend(&g->drain, now);
+        gateway_upstreams_tend(&g->upstreams, g->counters, current(g), now);
         if (!g->serving.reloading) /* in force everywhere, or refused */
             notify_reloaded(&g->notify);
     }

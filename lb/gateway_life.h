@@ -15,6 +15,7 @@
 #include "gateway_sources.h"
 #include "gateway_state.h"
 #include "gateway_upgrade.h"
+#include "gateway_upstreams.h"
 #include "serving.h"
 
 #include <sys/signalfd.h>
@@ -37,6 +38,7 @@ struct gateway {
     struct gateway_state state;
     struct inquiries *inquiries;
     struct gateway_drain drain;
+    struct gateway_upstreams upstreams;
     struct notify notify;
     struct gateway_upgrade upgrade;
     struct inheritance inherited; /* what we take over; its socket is -1 as soon as we serve */

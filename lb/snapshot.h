@@ -78,6 +78,8 @@ struct snapshot_backend {
     bool by_operator;        /* its address is not that of the configuration */
 };
 
+struct proxy_tlv;
+
 struct snapshot {
     uint64_t version;       /* each is one more than the last */
     struct snapshot *older; /* a list of the control thread's */
@@ -100,6 +102,7 @@ struct snapshot {
     struct addr_prefix *upstreams;
     struct prefix_trie *sources; /* a reference of its own; NULL: none are configured, as with: */
     const char **source_names;
+    struct proxy_tlv *source_tlvs;
     uint16_t n_sources;
     uint8_t source_classes[PREFIX_LISTS_MAX]; /* by source */
     struct snapshot_limits limits;

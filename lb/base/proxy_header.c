@@ -3,6 +3,7 @@
  * sent. */
 #include "base/proxy_header.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,7 +37,8 @@ int proxy_header_v1(const union addr *client, const union addr *vip, char buf[PR
         addr_format_host(&from, from_text), addr_format_host(&to, to_text), addr_port(&from), addr_port(&to));
 }
 
-int proxy_header_v2(const union addr *client, const union addr *vip, char buf[PROXY_HEADER_MAX])
+int proxy_header_v2(
+    const union addr *client, const union addr *vip, const struct proxy_tlv *tlv, char buf[PROXY_HEADER_MAX])
 {
     union addr from = *client, to = *vip;
     size_t host_len;
@@ -48,7 +50,10 @@ int proxy_header_v2(const union addr *client, const union addr *vip, char buf[PR
     const uint8_t *from_host = addr_bytes(&from, &host_len);
     const uint8_t *to_host = addr_bytes(&to, &host_len);
     const uint16_t ports[2] = {htons(addr_port(&from)), htons(addr_port(&to))};
-    const uint16_t length = htons((uint16_t)(2 * host_len + sizeof(ports)));
+    const uint8_t value_len = tlv ? tlv->n : 0, tlv_head[] = {tlv ? tlv->type : 0, 0, value_len};
+    assert(value_len <= PROXY_TLV_VALUE_MAX);
+    const size_t tlv_len = value_len > 0 ? sizeof(tlv_head) + value_len : 0;
+    const uint16_t length = htons((uint16_t)(2 * host_len + sizeof(ports) + tlv_len));
 
     at = mempcpy(at, signature_v2, sizeof(signature_v2));
     *at++ = V2_COMMAND_PROXY;
@@ -57,5 +62,9 @@ int proxy_header_v2(const union addr *client, const union addr *vip, char buf[PR
     at = mempcpy(at, from_host, host_len);
     at = mempcpy(at, to_host, host_len);
     at = mempcpy(at, ports, sizeof(ports));
+    if (tlv_len > 0) {
+        at = mempcpy(at, tlv_head, sizeof(tlv_head));
+        at = mempcpy(at, tlv->value, value_len);
+    }
     return (int)(at - buf);
 }

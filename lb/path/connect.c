@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "base/proxy_header.h"
+#include "path/admit.h"
 #include "path/choose.h"
 #include "path/close.h"
 #include "path/dial.h"
@@ -186,6 +187,13 @@ void connect_start(struct worker *w, struct conn *c)
     }
 }
 
+/* What its source's class is announced by, or NULL. */
+static const struct proxy_tlv *tlv_of(const struct worker *w, const struct conn *c)
+{
+    int source = admit_source(w->snapshot, &c->client);
+    return source < 0 ? NULL : &w->snapshot->source_tlvs[source];
+}
+
 /* The PROXY header is one send of its own, before any byte of the client. 0 or -errno. */
 static int send_header(struct worker *w, struct conn *c)
 {
@@ -195,7 +203,7 @@ static int send_header(struct worker *w, struct conn *c)
     if (c->proxy == PROXY_OFF)
         return 0;
     int length = c->proxy == PROXY_V1 ? proxy_header_v1(&c->client, vip, header)
-                                      : proxy_header_v2(&c->client, vip, header);
+                                      : proxy_header_v2(&c->client, vip, tlv_of(w, c), header);
     if (length < 0)
         return length;
     ssize_t sent = send(c->fd[SIDE_BACKEND], header, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -13,10 +13,12 @@
 #include "path/accept.h"
 #include "path/close.h"
 #include "path/worker.h"
+#include "upstreams.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HEADER_MS 5000
 
@@ -39,6 +41,12 @@ void introduce_start(struct worker *w, struct conn *c)
     conn_enter(c, CONN_INTRODUCING);
     deadline_set(&w->deadlines, c->slot, c->accepted_ms + HEADER_MS);
     await_header(w, c);
+}
+
+static void wake_control(const struct worker *w)
+{
+    const uint64_t one = 1;
+    (void)!write(w->idle_fd, &one, sizeof(one));
 }
 
 static void refuse_header(struct worker *w, struct conn *c, enum proxy_violation why, int error)
@@ -70,6 +78,8 @@ static void introduced(struct worker *w, struct conn *c, const struct proxy_pars
     deadline_clear(&w->deadlines, c->slot);
     c->active_ms = w->now_ms;
     counter_inc(w->counters, COUNTER_headers_read);
+    if (upstreams_note_header(w->counters, &c->introduction.upstream))
+        wake_control(w);
     accept_admit(w, c);
 }
 
@@ -127,10 +137,15 @@ void on_introduction(struct worker *w, struct conn *c, const struct io_uring_cqe
 
 void introduce_on_deadline(struct worker *w, struct conn *c)
 {
-    if (w->now_ms < c->accepted_ms + HEADER_MS)
+    if (w->now_ms < c->accepted_ms + HEADER_MS) {
         deadline_set(&w->deadlines, c->slot, c->accepted_ms + HEADER_MS);
-    else
-        session_close(w, c, REASON_header_missing, 0);
+        return;
+    }
+    if (c->early_bytes == 0) {
+        upstreams_note_silence(w->counters, &c->introduction.upstream, c->listener, w->now_ms);
+        wake_control(w);
+    }
+    session_close(w, c, REASON_header_missing, 0);
 }
 
 const union addr *session_peer(const struct conn *c)

@@ -12,8 +12,7 @@
 
 static void check_named(const struct proxy_parse *p)
 {
-    typedef int writer(const union addr *, const union addr *, char *);
-    static writer *const writers[] = {proxy_header_v1, proxy_header_v2};
+    static const struct proxy_tlv tlv = {.value = "partners", .n = 8, .type = PROXY_TLV_FIRST};
     char header[PROXY_HEADER_MAX];
     struct proxy_parse again;
 
@@ -21,7 +20,8 @@ static void check_named(const struct proxy_parse *p)
     if (p->destination.sa.sa_family != p->client.sa.sa_family)
         return;
     for (int i = 0; i < 2; i++) {
-        int n = writers[i](&p->client, &p->destination, header);
+        int n = i == 0 ? proxy_header_v1(&p->client, &p->destination, header)
+                       : proxy_header_v2(&p->client, &p->destination, &tlv, header);
         MUST(n > 0 && proxy_parse((uint8_t *)header, (size_t)n, &again) == PROXY_PARSED_CLIENT);
         MUST(again.length == (size_t)n && again.version == i + 1);
         MUST(addr_same_host(&again.client, &p->client) && addr_port(&again.client) == addr_port(&p->client));

@@ -121,3 +121,30 @@ def test_each_pool_has_its_own_header(lab):
             wanted = header("v1", s.getsockname(), VIP4, 587)
             with headed.accept()[0] as backend:
                 assert receive(backend, len(wanted)) == wanted
+
+
+@FAMILIES
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.topology(backends=1)
+def test_a_v2_header_says_of_which_source_the_client_is(lab, version, vip):
+    value = "partners of " + "x" * 52  # the longest there may be
+    sources = "sources:\n" \
+        f"  partners: {{prefixes: [198.51.200.0/24, '2001:db8:c:2::/64'], tlv: {{type: 0xE7, value: {value}}}}}\n" \
+        "  near: {prefixes: [198.51.0.0/16, '2001:db8:c::/48'], tlv: {value: near}}\n" \
+        "  office: {prefixes: [198.51.201.0/24, '2001:db8:c:3::/64']}\n"
+    said = {("198.51.200.7", "2001:db8:c:2::7"): b"\xe7\x00\x40" + value.encode(),
+            ("198.51.101.7", "2001:db8:c:1::7"): b"\xe0\x00\x04near", ("198.51.201.7", "2001:db8:c:3::7"): b""}
+    config = configuration([pool(backend_lines(lab.backends), source="gateway", proxy_protocol=version)])
+    with Postern(lab, sources + config) as postern, scripted_server(lab.backends[0], family=family_of(vip)) as server:
+        for hosts, tlv in said.items():
+            with lab.connect(vip, source=hosts[vip == VIP6]) as s:
+                s.sendall(b"QUIT\r\n")
+                wanted = header(version, s.getsockname(), vip, tlvs=tlv) + b"QUIT\r\n"
+                with server.accept()[0] as backend:
+                    assert receive(backend, len(wanted)) == wanted
+        postern.reload(config)
+        with lab.connect(vip, source=hosts[vip == VIP6]) as s:
+            s.sendall(b"QUIT\r\n")
+            wanted = header(version, s.getsockname(), vip) + b"QUIT\r\n"
+            with server.accept()[0] as backend:
+                assert receive(backend, len(wanted)) == wanted

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An upstream balancer names the client in a PROXY header: it is believed to the letter, or not at all; nobody else is."""
 import contextlib
+import json
 import socket
 import time
 
@@ -200,6 +201,35 @@ def test_silence_and_a_slow_drip_are_reset_after_five_seconds(lab):
         assert {(s["reason"], s["end"], s["client"]) for s in lines} == {("header_missing", "timeout", "-")}
         assert all(4.9 < float(s["duration"]) < 6.5 for s in lines)
         assert not postern.counters()["connects_ok"]
+
+
+@pytest.mark.topology(backends=1)
+def test_a_balancer_that_holds_its_header_back_is_named_until_it_sends_one(lab):
+    with AdminPostern(lab, introduced(lab, gateway={"workers": 1})) as postern, \
+            scripted_server(lab.backends[0]) as server, \
+            scripted_server(lab.backends[0], family=socket.AF_INET6) as server6:
+        def about_it():
+            status = json.loads(postern.ask("show status"))
+            return status["upstreams"], [t for t in status["trouble"] if "PROXY header" in t["what"]]
+
+        for count in (2, 1):
+            assert about_it() == ([], []) and not postern.lines(event="upstream_holds_header")
+            held = [lab.connect(VIP4, source=UPSTREAM4) for _ in range(count)] + [lab.connect(VIP6, source=UPSTREAM6)]
+            with announce(lab, VIP6, header("v1", NAMED6, PUBLIC6)), server6.accept()[0]:  # the other one does
+                for s in held:
+                    expect_reset(s)
+                    s.close()
+                with announce(lab, VIP6, header("v1", (NAMED6[0], 4713), PUBLIC6)), server6.accept()[0]:
+                    pass
+        line = postern.wait(event="upstream_holds_header")
+        assert (line["upstream"], line["listener"], line["connections"], line["level"]) == (UPSTREAM4, "mx", "3", "warning")
+        holding, trouble = about_it()
+        assert [(u["address"], u["listener"], u["silent"]) for u in holding] == [(UPSTREAM4, "mx", 3)]
+        assert [(t["severity"], t["about"]) for t in trouble] == [("warning", "listener mx")]
+        with announce(lab, VIP4, header("v1", NAMED4, PUBLIC4)), server.accept()[0]:
+            pass
+        assert postern.wait(event="upstream_holds_no_more")["upstream"] == UPSTREAM4
+        assert about_it() == ([], []) and len(postern.lines(event="upstream_holds_header")) == 1
 
 
 CHECKS = (SIGNATURE + b"\x20\x00\x00\x00", SIGNATURE + b"\x20\x11\x00\x0c" + V4_ENDS, SIGNATURE + b"\x21\x00\x00\x00",

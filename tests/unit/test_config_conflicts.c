@@ -71,6 +71,15 @@ static const struct error_case cases[] = {
         "least one of them\n"
         "    1 | sources: {a: {}}\n"
         "      |              ^\n"},
+    {"tlv_that_says_nothing", "sources: {a: {file: /a, tlv: {type: 0xE1}}}\n" LISTENER POOL,
+        "postern.yaml:1:30: error: a tlv without \"value\" says nothing; add it, or leave tlv out\n"
+        "    1 | sources: {a: {file: /a, tlv: {type: 0xE1}}}\n"
+        "      |                              ^\n"},
+    {"tlv_of_others", "sources: {a: {file: /a, tlv: {type: 0xD0, value: x}}}\n" LISTENER POOL,
+        "postern.yaml:1:37: error: type: \"0xD0\" is not known here; it may be 0xE0, 0xE1, 0xE2, 0xE3, "
+        "0xE4, 0xE5, 0xE6, 0xE7, 0xE8, 0xE9, 0xEA, 0xEB, 0xEC, 0xED, 0xEE or 0xEF; did you mean 0xE0?\n"
+        "    1 | sources: {a: {file: /a, tlv: {type: 0xD0, value: x}}}\n"
+        "      |                                     ^~~~\n"},
     {"source_with_a_bad_prefix", "sources: {a: {prefixes: [192.0.2.0/24, 192.0.2.1/24]}}\n" LISTENER POOL,
         "postern.yaml:1:40: error: prefixes: \"192.0.2.1/24\" has bits set beyond the first 24; the prefix "
         "is "

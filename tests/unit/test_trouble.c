@@ -53,6 +53,8 @@ static const struct {
     {"{\"listeners\": [{\"name\": \"mx\", \"pool\": \"in\", \"addresses\": [{\"state\": \"refused\"}, "
      "{\"state\": \"served\"}]}]}",
         "error|listener mx|1 of its addresses|pool in has had no backend|bring"},
+    {"{\"upstreams\": [{\"address\": \"10.0.0.5\", \"listener\": \"mx\", \"silent\": 7, \"last_s\": 2}]}",
+        "warning|listener mx|holds its PROXY header|10.0.0.5 said nothing for 5 s on 7|inspect-delay"},
     {"{\"zone\": \"a\", \"zones\": [{\"name\": \"b\", \"local\": false, \"backends\": 2, \"usable\": 0}]}",
         "warning|zone b|the zone is lost|none of its backends (2)|in common"},
     {"{\"zones\": [{\"name\": \"b\", \"backends\": 0, \"usable\": 0}]}", ""},

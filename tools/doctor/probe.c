@@ -110,7 +110,7 @@ static int make_header(const struct probe *p, char buf[PROXY_HEADER_MAX])
     case PROXY_V1:
         return proxy_header_v1(&named, &p->plan.to, buf);
     case PROXY_V2:
-        return proxy_header_v2(&named, &p->plan.to, buf);
+        return proxy_header_v2(&named, &p->plan.to, NULL, buf);
     }
     return 0;
 }

@@ -123,7 +123,7 @@ static int header(struct check_probe *p, char buf[PROXY_HEADER_MAX])
         return proxy_header_v1(&client, &p->task.to, buf);
     case PROXY_V2:
         if (is_somebody(p))
-            return proxy_header_v2(&client, &p->task.to, buf);
+            return proxy_header_v2(&client, &p->task.to, NULL, buf);
         memcpy(buf, local_v2, sizeof(local_v2));
         return sizeof(local_v2);
     }

@@ -85,7 +85,11 @@ struct config_source {
     const char *name;
     struct config_array prefixes; /* struct config_prefix */
     struct config_array files;    /* struct config_path; read while postern runs */
-    struct config_limits limits;  /* what was not written is that of source_limits */
+    struct config_tlv {
+        uint32_t type;           /* less 0xe0 */
+        const char *value;       /* "": none */
+    } tlv;                       /* of v2 headers of its clients */
+    struct config_limits limits; /* what was not written is that of source_limits */
 };
 
 struct config_source_limits {

@@ -6,6 +6,7 @@
  */
 #include "control/config/config_schema.h"
 
+#include "base/proxy_header.h"
 #include "control/roster/zones.h"
 #include "snapshot.h"
 #include "source_meter.h"
@@ -29,6 +30,8 @@ static const char *const discover_words[] = {"a", "srv", NULL};
 static const char *const name_words[] = {"haproxy", "postern", NULL};
 static const char *const action_words[] = {"421", "refuse", "drop", "observe", NULL};
 static const char *const relay_test_words[] = {"off", "warn", "gate", NULL};
+static const char *const tlv_words[] = {"0xE0", "0xE1", "0xE2", "0xE3", "0xE4", "0xE5", "0xE6", "0xE7",
+    "0xE8", "0xE9", "0xEA", "0xEB", "0xEC", "0xED", "0xEE", "0xEF", NULL};
 static const char *const starttls_words[] = {"off", "required", NULL};
 _Static_assert(LIMIT_TELL == 0 && LIMIT_REFUSE == 1 && LIMIT_DROP == 2 && LIMIT_OBSERVE == 3, "action_words");
 _Static_assert(POOL_CHECK_SMTP == 0 && POOL_CHECK_TCP == 1 && POOL_CHECK_OFF == 2, "check_words");
@@ -137,6 +140,14 @@ static const struct config_key source_limits_keys[] = {
 static const struct config_section source_limits_section =
     SECTION("source_limits", NULL, struct config_source_limits, source_limits_keys);
 
+static const struct config_key tlv_keys[] = {
+    {"type", CONFIG_WORD, AT(struct config_tlv, type), .words = tlv_words, .fallback = "0xE0",
+        .help = "the number that the receiver knows it by"},
+    {"value", CONFIG_TEXT, AT(struct config_tlv, value), .min = 0, .max = PROXY_TLV_VALUE_MAX, .fallback = "",
+        .help = "what it says"},
+};
+static const struct config_section tlv_section = SECTION("tlv", NULL, struct config_tlv, tlv_keys);
+
 static const struct config_key source_keys[] = {
     {"prefixes", CONFIG_PREFIXES, AT(struct config_source, prefixes),
         .help = "addresses and prefixes of clients: one, or a list of them"},
@@ -144,6 +155,8 @@ static const struct config_key source_keys[] = {
         .help = "a file with a prefix on each line, which is watched; or a list of files"},
     {"limits", CONFIG_MAP, AT(struct config_source, limits), .section = &limits_section,
         .help = "what each client of it may have, instead of what source_limits says"},
+    {"tlv", CONFIG_MAP, AT(struct config_source, tlv), .section = &tlv_section,
+        .help = "an extension that PROXY headers of its clients carry"},
 };
 static const struct config_section source_section = {.title = "source",
     .unnamed = "this source",

@@ -109,6 +109,9 @@ static void check_source(const struct config *c, uint32_t i, struct config_repor
         !config_node_get(s->node, "file"))
         config_report_error(r, s->node->place,
             "a source without \"prefixes\" and without \"file\" has nobody in it; give at least one of them");
+    const struct config_node *tlv = config_node_get(s->node, "tlv");
+    if (tlv && tlv->kind == CONFIG_NODE_MAP && !config_node_get(tlv, "value"))
+        config_report_error(r, tlv->place, "a tlv without \"value\" says nothing; add it, or leave tlv out");
     if (s->files.n > CONFIG_SOURCE_FILES_MAX)
         config_report_error(r, files[CONFIG_SOURCE_FILES_MAX].node->place,
             "more than %d files for one source", CONFIG_SOURCE_FILES_MAX);

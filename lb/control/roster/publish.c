@@ -6,6 +6,7 @@
  * function. Called by gateway.c and main.c, control thread only.
  */
 #include "control/config/config_sources.h"
+#include "base/proxy_header.h"
 #include "control/roster/roster.h"
 #include "snapshot.h"
 
@@ -91,6 +92,11 @@ static const char *source_name(const struct roster *r, uint32_t i)
     return ((const struct config_source *)r->config->sources.items)[i].name;
 }
 
+static const struct config_tlv *source_tlv(const struct roster *r, uint32_t i)
+{
+    return &((const struct config_source *)r->config->sources.items)[i].tlv;
+}
+
 static size_t text_bytes(const struct roster *r)
 {
     size_t n = strlen(r->config->gateway.name) + strlen(r->config->gateway.zone) +
@@ -99,7 +105,7 @@ static size_t text_bytes(const struct roster *r)
     for (uint32_t i = 0; i < r->n_listeners; i++)
         n += strlen(r->listeners[i].name) + 1;
     for (uint32_t i = 0; i < r->config->sources.n; i++)
-        n += strlen(source_name(r, i)) + 1;
+        n += strlen(source_name(r, i)) + strlen(source_tlv(r, i)->value) + 2;
     for (uint32_t i = 0; i < r->n_pools; i++)
         n += strlen(r->pools[i].name) + strlen(rcpt_of(&r->pools[i])) + 2 + verdict_text_bytes(&r->pools[i]);
     for (uint32_t i = 0; i < r->n_backends; i++)
@@ -161,8 +167,15 @@ static void fill_pools(const struct roster *r, struct snapshot *s, struct block 
 static void fill_sources(const struct roster *r, struct snapshot *s, struct block *b)
 {
     s->sources = prefix_trie_ref(r->sources);
-    for (uint32_t i = 0; i < r->config->sources.n; i++)
+    for (uint32_t i = 0; i < r->config->sources.n; i++) {
+        const struct config_tlv *tlv = source_tlv(r, i);
+        s->source_tlvs[i] = (struct proxy_tlv){
+            .value = take_text(b, tlv->value),
+            .n = (uint8_t)strlen(tlv->value),
+            .type = (uint8_t)(PROXY_TLV_FIRST + tlv->type),
+        };
         s->source_names[s->n_sources++] = take_text(b, source_name(r, i));
+    }
     memcpy(s->source_classes, r->classes, sizeof(s->source_classes));
     memcpy(s->routes, r->routes, r->n_routes * sizeof(*s->routes));
     memcpy(s->upstreams, r->upstreams, r->n_upstreams * sizeof(*s->upstreams));
@@ -219,14 +232,14 @@ static void fill_listeners(const struct roster *r, struct snapshot *s, struct bl
 
 int roster_publish(struct roster *r, struct snapshot **ret)
 {
-    size_t size = sizeof(struct snapshot) + r->n_listeners * sizeof(struct snapshot_listener) +
-                  r->n_pools * sizeof(struct snapshot_pool) +
-                  count_verdicts(r) * sizeof(struct snapshot_verdict) +
-                  r->n_backends * (sizeof(struct snapshot_backend) + sizeof(uint32_t) + sizeof(uint16_t)) +
-                  r->n_vips * sizeof(struct snapshot_vip) +
-                  r->config->sources.n * (sizeof(char *) + sizeof(struct source_limit)) +
-                  r->n_routes * sizeof(struct snapshot_route) + r->n_upstreams * sizeof(struct addr_prefix) +
-                  text_bytes(r);
+    size_t size =
+        sizeof(struct snapshot) + r->n_listeners * sizeof(struct snapshot_listener) +
+        r->n_pools * sizeof(struct snapshot_pool) + count_verdicts(r) * sizeof(struct snapshot_verdict) +
+        r->n_backends * (sizeof(struct snapshot_backend) + sizeof(uint32_t) + sizeof(uint16_t)) +
+        r->n_vips * sizeof(struct snapshot_vip) +
+        r->config->sources.n * (sizeof(char *) + sizeof(struct proxy_tlv) + sizeof(struct source_limit)) +
+        r->n_routes * sizeof(struct snapshot_route) + r->n_upstreams * sizeof(struct addr_prefix) +
+        text_bytes(r);
     struct snapshot *s = calloc(1, size);
     if (!s)
         return -ENOMEM;
@@ -238,6 +251,7 @@ int roster_publish(struct roster *r, struct snapshot **ret)
     s->pools = take(&b, r->n_pools * sizeof(*s->pools));
     s->backends = take(&b, r->n_backends * sizeof(*s->backends));
     s->source_names = take(&b, r->config->sources.n * sizeof(*s->source_names));
+    s->source_tlvs = take(&b, r->config->sources.n * sizeof(*s->source_tlvs));
     b.verdicts = take(&b, count_verdicts(r) * sizeof(*b.verdicts));
     s->vips = take(&b, r->n_vips * sizeof(*s->vips));
     struct source_limit *limits = take(&b, r->config->sources.n * sizeof(*limits));

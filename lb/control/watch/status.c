@@ -10,6 +10,7 @@
 #include "control/watch/rates.h"
 #include "control/watch/source_classes.h"
 #include "control/watch/trouble.h"
+#include "upstreams.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -274,6 +275,24 @@ static json_t *overrides_status(json_t *pools)
     return all;
 }
 
+/* Upstream balancers whose PROXY header does not come. */
+static json_t *upstreams_status(const struct admin_world *w)
+{
+    struct upstream_silence holding[UPSTREAMS_NOTED];
+    const struct roster *r = *w->roster;
+    uint64_t now_ms = clock_now_ms();
+    uint32_t n = upstreams_holding(w->counters, w->workers, now_ms, holding);
+    json_t *all = json_array();
+    char host[ADDR_TEXT_MAX];
+
+    for (uint32_t i = 0; i < n; i++)
+        (void)json_array_append_new(all,
+            json_pack("{s:s, s:s, s:I, s:I}", "address", addr_format_host(&holding[i].host, host), "listener",
+                holding[i].listener < r->n_listeners ? r->listeners[holding[i].listener].name : "", "silent",
+                (json_int_t)holding[i].silent, "last_s", (json_int_t)((now_ms - holding[i].last_ms) / 1000)));
+    return all;
+}
+
 /* ---- the whole ---------------------------------------------------------------------------------------- */
 
 static json_t *gateway_status(const struct admin_world *w)
@@ -298,9 +317,10 @@ json_t *status_make(const struct admin_world *w)
         ret, json_pack("{s:o, s:o, s:{s:o}, s:o, s:o, s:o}", "config", config_status(w), "sessions",
                  sessions_status(w), "limits", "descriptors", descriptors_status(), "counters",
                  counters_status(w), "short_s", short_status(w), "workers", workers_status(w)));
-    ret = status_join(ret, json_pack("{s:o, s:o, s:o, s:o, s:o}", "listeners", listeners_status(w), "zones",
-                               zones_status(pools, g->zone), "overrides", overrides_status(pools), "pools",
-                               pools, "sources", source_classes_status(w)));
+    ret = status_join(
+        ret, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "listeners", listeners_status(w), "upstreams",
+                 upstreams_status(w), "zones", zones_status(pools, g->zone), "overrides",
+                 overrides_status(pools), "pools", pools, "sources", source_classes_status(w)));
     json_t *trouble = ret ? trouble_find(ret) : NULL;
     if (trouble && json_object_set_new(ret, "trouble", trouble) == 0)
         return ret;

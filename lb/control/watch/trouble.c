@@ -394,6 +394,20 @@ static void look_at_backend(struct findings *f, const json_t *pool, const json_t
 
 /* ---- the whole ---------------------------------------------------------------------------------------- */
 
+/* The server speaks first: who waits for the client waits for ever. */
+static void look_at_upstream(struct findings *f, const json_t *upstream)
+{
+    char about[TEXT_MAX], why[TEXT_MAX];
+
+    tell(f, WARNING, put(about, "listener %s", text(upstream, "listener")),
+        "a balancer holds its PROXY header back until the client speaks: its sessions never begin",
+        put(why, "%s said nothing for 5 s on %lld connections, the last %lld s ago",
+            text(upstream, "address"), (long long)number(upstream, "silent"),
+            (long long)number(upstream, "last_s")),
+        "have it send the header when it connects. Amazon's NLB: proxy_protocol_v2.client_to_server."
+        "header_placement = on_first_ack; HAProxy: nothing that waits for content, like inspect-delay");
+}
+
 json_t *trouble_find(const json_t *status)
 {
     struct findings f = {.errors = json_array(), .warnings = json_array()};
@@ -405,6 +419,8 @@ json_t *trouble_find(const json_t *status)
     look_at_shortages(&f, json_object_get(status, "short_s"));
     json_array_foreach (json_object_get(status, "listeners"), i, one)
         look_at_listener(&f, one);
+    json_array_foreach (json_object_get(status, "upstreams"), i, one)
+        look_at_upstream(&f, one);
     json_array_foreach (json_object_get(status, "pools"), i, one) {
         look_at_pool(&f, one, own);
         look_at_discovery(&f, one);
