@@ -131,7 +131,8 @@ static int first_round(struct network *n, const struct doctor *d)
         if (!t->untested)
             t->trials[t->backend->proxy] = t->session = add_probe(&round, &plan);
         /* Believed by anybody? Where sessions come from anybody's address that is no question. */
-        if (!t->untested && t->backend->proxy != PROXY_OFF && t->backend->source == SOURCE_GATEWAY) {
+        if (!t->untested && !t->no_way_back && t->backend->proxy != PROXY_OFF &&
+            t->backend->source == SOURCE_GATEWAY) {
             plan.from = *stranger_of(n, t);
             plan.large = false;
             t->stranger = add_probe(&round, &plan);
@@ -306,7 +307,7 @@ static void look(struct network *n, const struct doctor *d)
     for (size_t i = 0; needed && !path && i < n->n; i++) {
         struct target *t = &n->targets[i];
         if (wanted[t->backend - d->snapshot->backends].of[t->address->sa.sa_family == AF_INET6])
-            t->untested = n->why;
+            *(t->backend->source == SOURCE_CLIENT ? &t->untested : &t->no_way_back) = n->why;
     }
     int error = send_all(n, d);
     return_path_down(path);
