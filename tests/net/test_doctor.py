@@ -330,6 +330,7 @@ def test_a_planted_mistake_is_named_first_and_mended_by_its_commands(lab, mistak
     if mistake.runs:
         doctor.postern.start()
         doctor.postern.before = None  # the story itself changes the host
+        doctor.status()  # by now it has seen the routes that it has made itself, and looks at nothing by itself
     mistake.plant(lab, doctor)
     done = doctor.run("--json", wrapper=mistake.wrapper)
     wrong = doctor.grave(json.loads(done.stdout))
