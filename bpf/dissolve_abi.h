@@ -76,7 +76,7 @@ struct dissolve_addr {
 };
 
 /*
- * 320 bytes, the addresses last; the daemon takes and frees indexes as it likes, 0 included.
+ * 256 bytes, the line of addresses last; the daemon takes and frees indexes as it likes, 0 included.
  * A way's deltas are added to its sequence numbers (TSval); the other way's are taken from its
  * acknowledgements and SACK blocks (TSecr).
  */
@@ -96,15 +96,14 @@ struct dissolve_entry {
     __u8 daemon_flags;           /* [d] as the daemon likes */
     __u32 header_bytes;          /* [d] of the PROXY header that socket F has received; 0: of none */
     __u8 worker;                 /* [d] whose ring gets the notices; may change when adopted */
-    __u8 spare[3];
-    __u64 start_ms; /* [d] CLOCK_REALTIME of the accept */
+    __u8 spare;
+    __be16 named_port; /* [d] of the client that the header names; `client` is the upstream then */
+    __u64 start_ms;    /* [d] CLOCK_REALTIME of the accept */
     struct dissolve_way way[DISSOLVE_WAYS];
-    struct dissolve_addr client, vip, source, backend; /* [d] source: ours towards the backend */
-    struct dissolve_addr named;                        /* [d] by the header; `client` is the upstream then */
-    __be16 named_port;                                 /* [d] */
-    __u8 more[46];
+    struct dissolve_addr client, vip, source, backend; /* [d] source: ours towards the backend; with
+                                                        * a header, it has the named client's address */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct dissolve_entry) == 320, "five cache lines");
+_Static_assert(sizeof(struct dissolve_entry) == 256, "four cache lines");
 _Static_assert(__builtin_offsetof(struct dissolve_entry, way) == 64, "the ways have their own lines");
 _Static_assert(__builtin_offsetof(struct dissolve_entry, client) == 192, "and so have the addresses");
 

@@ -30,7 +30,7 @@ struct dissolve_record {
     __u8 version;
     __u8 kind;
     __u32 marks;
-    struct dissolve_addr client, vip, source, backend, named;
+    struct dissolve_addr client, vip, source, backend;
     __be16 client_port, vip_port, source_port, backend_port;
     __u32 seq_delta[DISSOLVE_WAYS], ts_delta[DISSOLVE_WAYS];
     __u32 session[DISSOLVE_WAYS];
@@ -44,7 +44,7 @@ struct dissolve_record {
     __u64 start_ms;
     __u64 packets[DISSOLVE_WAYS], bytes[DISSOLVE_WAYS]; /* at the moment of writing */
 };
-_Static_assert(sizeof(struct dissolve_record) == 184, "dissolve_record goes to other gateways");
+_Static_assert(sizeof(struct dissolve_record) == 168, "dissolve_record goes to other gateways");
 
 static inline void dissolve_record_make(
     struct dissolve_record *r, const struct dissolve_entry *e, enum dissolve_record_kind kind)
@@ -58,7 +58,6 @@ static inline void dissolve_record_make(
         .vip = e->vip,
         .source = e->source,
         .backend = e->backend,
-        .named = e->named,
         .client_port = e->client_port,
         .vip_port = e->vip_port,
         .source_port = e->source_port,
@@ -101,7 +100,6 @@ static inline void dissolve_record_install(const struct dissolve_record *r, stru
         .vip = r->vip,
         .source = r->source,
         .backend = r->backend,
-        .named = r->named,
         .client_port = r->client_port,
         .vip_port = r->vip_port,
         .source_port = r->source_port,

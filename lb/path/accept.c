@@ -69,6 +69,12 @@ static bool has_room(const struct worker *w, const struct snapshot_listener *l)
            counters_listener(w->all_counters, workers, listener).sessions < l->max_sessions;
 }
 
+/* Of who is gone before he was accepted: where upstreams are, they check so. Nobody knows who it was. */
+static enum close_reason gone_reason(const struct snapshot_listener *listener)
+{
+    return listener && listener->n_upstreams > 0 ? REASON_upstream_check : REASON_client_reset;
+}
+
 /* Whose listener is it, and is there room for one more? The slot of the session; NULL: it is refused. */
 static struct conn *session_begin(struct worker *w, int fd)
 {
@@ -76,9 +82,9 @@ static struct conn *session_begin(struct worker *w, int fd)
 
     counter_inc(w->counters, COUNTER_sessions_accepted);
     int error = read_addresses(fd, &client, &vip);
-    const struct snapshot_listener *listener = error ? NULL : snapshot_find_listener(w->snapshot, &vip);
-    if (!listener) {
-        refuse(w, fd, &client, &vip, error ? REASON_client_reset : REASON_no_listener, -error);
+    const struct snapshot_listener *listener = snapshot_find_listener(w->snapshot, &vip);
+    if (error || !listener) {
+        refuse(w, fd, &client, &vip, error ? gone_reason(listener) : REASON_no_listener, -error);
         return NULL;
     }
     struct listener_counters *counters = &w->counters->listeners[listener - w->snapshot->listeners];

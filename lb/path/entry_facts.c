@@ -6,7 +6,7 @@
 
 union addr entry_client(const struct dissolve_entry *e)
 {
-    return e->header_bytes > 0 ? entry_addr(&e->named, e->named_port)
+    return e->header_bytes > 0 ? entry_addr(&e->source, e->named_port)
                                : entry_addr(&e->client, e->client_port);
 }
 
