@@ -8,7 +8,7 @@ from daemon import backend_lines, configuration, pool
 from doctor import Doctor
 from lab import Lab
 from mta import DIRECT, PROXY
-from test_doctor_network import QUICK, grave, text
+from patient import QUICK, grave, text
 from test_relay_test import RECIPIENT, RELAYS_FOR, STRANGER, TRUSTED, asked, postfix
 from wire import watched
 
@@ -26,11 +26,11 @@ def three(tmp_path_factory):
 
 
 def look(lab, way, trusted=TRUSTED, mode="warn"):
-    """The findings of `relay`, those of each backend by its kind, and what the others tell."""
+    """The findings of `open-relay`, those of each backend by its kind, and what the others tell."""
     port, settings = WAYS[way]
     config = configuration([pool(backend_lines(lab.backends, port=port), **{**QUICK, **settings})])
     before = lab.host_state()
-    report = Doctor(lab, asked(config, mode, trusted)).look("--only", "relay")
+    report = Doctor(lab, asked(config, mode, trusted)).look("--only", "open-relay")
     assert lab.host_state() == before
     kinds = {kind: [f for f in report["findings"] if f"/{b.label} " in f["about"]] for kind, b in zip(RELAYS_FOR, lab.backends)}
     return report, kinds, " ".join(text(f, "seen") for f in report["findings"] if not f["about"])

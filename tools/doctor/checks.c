@@ -7,7 +7,6 @@
 
 #include "tools/doctor/check_host.h"
 #include "tools/doctor/check_network.h"
-#include "tools/doctor/check_relaying.h"
 
 #include <string.h>
 
