@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from mta import DIRECT, PROXY, Dovecot, Exim, Haraka, OpenSmtpd, Postfix
+from mta import DIRECT, PROXY, SCREEN, SCREEN_PROXY, Dovecot, Exim, Haraka, OpenSmtpd, Postfix
 from patient import (HEADER_V1, HEADER_V2, NAMED_V1, NAMED_V2, OFF, Patient, closed_to_strangers, firewall, grave, inbound, lab,  # noqa: F401
                      postfix, servers, text)  # noqa: F401
 
@@ -41,18 +41,26 @@ def test_a_header_that_does_not_agree_is_named_with_the_line_that_mends_it(lab, 
         assert (f"proxy_protocol: {right}" in mend) == (right != "off" or settings.get("source") != "gateway"), found
 
 
-@pytest.mark.parametrize("kind, port, settings", [
-    (Postfix, PROXY, NAMED_V1), (Postfix, PROXY, NAMED_V2), (Exim, DIRECT, OFF), (Exim, PROXY, NAMED_V2), (OpenSmtpd, DIRECT, OFF),
-    (OpenSmtpd, PROXY, NAMED_V2), (Haraka, DIRECT, OFF), (Haraka, DIRECT, NAMED_V1)],
-    ids=lambda value: value.__name__ if isinstance(value, type) else value["proxy_protocol"] if isinstance(value, dict) else str(value))
-def test_a_right_setup_has_no_finding(lab, servers, kind, port, settings):
-    servers(kind)
+RIGHT = {
+    "postfix-v1": (Postfix, PROXY, NAMED_V1), "postfix-v2": (Postfix, PROXY, NAMED_V2), "postscreen": (Postfix, SCREEN, OFF),
+    "postscreen-v2": (Postfix, SCREEN_PROXY, NAMED_V2), "exim": (Exim, DIRECT, OFF), "exim-v2": (Exim, PROXY, NAMED_V2),
+    "opensmtpd": (OpenSmtpd, DIRECT, OFF), "opensmtpd-v2": (OpenSmtpd, PROXY, NAMED_V2), "haraka": (Haraka, DIRECT, OFF),
+    "haraka-v1": (Haraka, DIRECT, NAMED_V1), "dovecot": (Dovecot, DIRECT, OFF), "dovecot-v2": (Dovecot, PROXY, NAMED_V2),
+}
+KNOW_THEIR_GATEWAYS = (Exim, Haraka, Dovecot)
+
+
+@pytest.mark.parametrize("setup", RIGHT)
+def test_a_right_setup_has_no_finding(lab, servers, setup):
+    kind, port, settings = RIGHT[setup]
+    servers(kind, **({"screen": True} if port in (SCREEN, SCREEN_PROXY) else {}))
     patient = Patient(lab, inbound(lab.backends[1:], port=port, **settings))
-    # Exim and Haraka know their gateways themselves.
-    with closed_to_strangers(lab.backends[1]) if kind in (Postfix, OpenSmtpd) else contextlib.nullcontext():
+    believes = settings is not OFF and kind not in KNOW_THEIR_GATEWAYS
+    with closed_to_strangers(lab.backends[1], port) if believes else contextlib.nullcontext():
         report = patient.assert_well()
     told = {f["check"]: text(f, "seen") for f in report["findings"]}
-    assert "refused to relay" in told["gateway-trust"] and "greet, and understand" in told["proxy-protocol"], told
+    assert "2 backend addresses greet, and understand" in told["proxy-protocol"], told
+    assert "refused to relay" in told["gateway-trust"] or "postscreen" in setup, told
 
 
 @pytest.mark.parametrize("runs", [True, False], ids=["running", "before"])

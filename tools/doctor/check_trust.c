@@ -121,8 +121,8 @@ void check_trust(struct doctor *d)
     size_t count = ask(d, n, &questions);
     for (size_t i = 0; i < count; i++) {
         const struct talk *t = &questions[i].probe.talk;
-        unsigned kind = t->codes[TALK_RCPT] / 100;
-        if (kind == 2) {
+        unsigned kind = (t->codes[TALK_RCPT] ? t->codes[TALK_RCPT] : t->codes[TALK_MAIL]) / 100;
+        if (t->codes[TALK_RCPT] / 100 == 2) {
             tell(d, &questions[i]);
             accepted++;
         } else if (kind == 5) {
