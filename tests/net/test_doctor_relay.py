@@ -26,11 +26,11 @@ def three(tmp_path_factory):
 
 
 def look(lab, way, trusted=TRUSTED, mode="warn"):
-    """The findings of `open-relay`, those of each backend by its kind, and what the others tell."""
+    """The findings of `relay`, those of each backend by its kind, and what the others tell."""
     port, settings = WAYS[way]
     config = configuration([pool(backend_lines(lab.backends, port=port), **{**QUICK, **settings})])
     before = lab.host_state()
-    report = Doctor(lab, asked(config, mode, trusted)).look("--only", "open-relay")
+    report = Doctor(lab, asked(config, mode, trusted)).look("--only", "relay")
     assert lab.host_state() == before
     kinds = {kind: [f for f in report["findings"] if f"/{b.label} " in f["about"]] for kind, b in zip(RELAYS_FOR, lab.backends)}
     return report, kinds, " ".join(text(f, "seen") for f in report["findings"] if not f["about"])

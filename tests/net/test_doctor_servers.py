@@ -109,5 +109,5 @@ def test_an_open_relay_is_found(lab, servers, settings):
     servers(Postfix, mynetworks="198.51.100.0/24 [2001:db8::]/64")
     with closed_to_strangers(backend):
         found = grave(patient.report())
-    assert [f["check"] for f in found] == ["open-relay"] * 2, found
-    assert "as a stranger, 198.51.100.25," in text(found[0], "tried") and "mynetworks" in text(found[0], "mend")
+    assert [f["check"] for f in found] == ["relay"] * 2, found
+    assert "as a stranger, 198.51.100.25" in text(found[0], "tried") and "mynetworks" in text(found[0], "mend")

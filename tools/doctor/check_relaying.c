@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Does a backend relay for a stranger who comes through this gateway? Asked as the relay test of the running
- * postern asks, from its two addresses, and judged by its rules. Failure paths: without a trusted address a
+ * Would a backend relay for a stranger who comes through this gateway? Asked as the relay test of postern
+ * asks, from its two addresses, and judged as there; never DATA. Failure paths: without a trusted address a
  * backend that refuses proves only that it is not open; what is neither yes nor no is said to be so. Called
  * by doctor.c.
  */
 #include "control/checks/relay_verdict.h"
-#include "control/config/config_model.h"
+#include "control/config/config_relay.h"
 #include "tools/doctor/check_network.h"
 #include "tools/doctor/doctor.h"
 #include "tools/doctor/mta.h"
@@ -67,7 +67,7 @@ static bool is_asked_by_postern(const struct config *c)
     return false;
 }
 
-void check_open_relay(struct doctor *d)
+void check_relaying(struct doctor *d)
 {
     const struct network *n = network_look(d);
     const char *again = is_asked_by_postern(d->config)
