@@ -169,8 +169,8 @@ def synthetic_records(path, count):
         for i in range(count):
             client = mapped(0xc6330000 + i % 0xffff)  # 198.51.0.0/16
             ports = struct.pack("!4H", 1024 + i // 0xffff, 25, 1024 + i // 0xffff, 25)
-            out.write(RECORD.pack(RECORD.size, 1, SWITCHED, 0, client, mapped(vip), client, mapped(backend), ports, bytes(8),
-                                  bytes(8), 1, i, bytes(8), 1, 2, 220, 0, 0, 0, 0, 1_700_000_000_000, 3, 4, 500, 600))
+            out.write(RECORD.pack(RECORD.size, 2, SWITCHED, 0, client, mapped(vip), client, mapped(backend), ports, bytes(8),
+                                  bytes(8), 1, i, bytes(8), 1, 2, 220, 0, 0, 0, 0, 0, 0, 1_700_000_000_000, bytes(16), 500, 600))
 
 
 @pytest.mark.limit(240)
