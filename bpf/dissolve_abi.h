@@ -53,7 +53,7 @@ enum dissolve_state {
 struct dissolve_way {
     __u64 last_ns; /* [p] CLOCK_MONOTONIC (coarse) of the last packet translated; [d] writes 0, or the
                     * moment of an installation from a record */
-    __be64 named;  /* [d] half of an address, by the PROXY header that named the client, as `session` is */
+    __u64 packets; /* [p] since the switch; segments, not GSO packets */
     __u64 bytes; /* [d] until ARMED: payload wholly handed to the other socket, no PROXY header; the low half
                   * (F's: with header_bytes) must equal the socket's bytes_received to switch.
                   * [p] from DISSOLVED on: adds new payload, repetitions left out */
@@ -94,12 +94,14 @@ struct dissolve_entry {
     __u16 smtp_code;             /* [d] of the greeting */
     __u8 retries;                /* [d] */
     __u8 daemon_flags;           /* [d] as the daemon likes */
-    __u16 header_bytes;    /* [d] of the PROXY header that F has received; `client` is the upstream then */
-    __be16 named_port;     /* [d] */
-    __u8 worker, spare[3]; /* [d] whose ring gets the notices; may change when adopted */
-    __u64 start_ms;        /* [d] CLOCK_REALTIME of the accept */
+    __u32 header_bytes;          /* [d] of the PROXY header that socket F has received; 0: of none */
+    __u8 worker;                 /* [d] whose ring gets the notices; may change when adopted */
+    __u8 spare;
+    __be16 named_port; /* [d] of the client that the header names; `client` is the upstream then */
+    __u64 start_ms;    /* [d] CLOCK_REALTIME of the accept */
     struct dissolve_way way[DISSOLVE_WAYS];
-    struct dissolve_addr client, vip, source, backend; /* [d] source: ours towards the backend */
+    struct dissolve_addr client, vip, source, backend; /* [d] source: ours towards the backend; with
+                                                        * a header, it has the named client's address */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct dissolve_entry) == 256, "four cache lines");
 _Static_assert(__builtin_offsetof(struct dissolve_entry, way) == 64, "the ways have their own lines");

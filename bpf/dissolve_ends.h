@@ -84,11 +84,11 @@ static __always_inline void count_bytes(struct dissolve_way *w, const struct pac
     }
 }
 
-__noinline int note_packet(struct dissolve_entry *e, struct packet *p)
+__noinline int note_packet(struct __sk_buff *skb, struct dissolve_entry *e, struct packet *p)
 {
     if (!e || !p)
         return 0;
-    __u32 zero = 0;
+    __u32 zero = 0, segments = skb->gso_segs;
     struct dissolve_way *w = &e->way[p->way & 1];
     __u64 now = bpf_ktime_get_coarse_ns();
     __u64 *alive = bpf_map_lookup_elem(&dissolve_alive, &zero);
@@ -96,6 +96,7 @@ __noinline int note_packet(struct dissolve_entry *e, struct packet *p)
     w->last_ns = now;
     if (alive)
         *alive = now;
+    __sync_fetch_and_add(&w->packets, segments ? segments : 1);
     if (p->payload)
         count_bytes(w, p);
     if (p->flags & FIN) {

@@ -12,7 +12,7 @@
  * unequal byte order have to turn them.
  *
  * What passed the first gateway after the record is not in it. `bytes` of the second one are right all the
- * same, up to 1 GiB, for it counts from `seen` on. A side that closed there is taken for
+ * same, up to 1 GiB, for it counts from `seen` on; `packets` are not. A side that closed there is taken for
  * open here: if the other one then closes too, the session ends by its idle timeout.
  */
 #ifndef POSTERN_BPF_DISSOLVE_RECORD_H
@@ -42,8 +42,7 @@ struct dissolve_record {
     __u16 header_bytes;
     __be16 named_port;
     __u64 start_ms;
-    __be64 named[DISSOLVE_WAYS];
-    __u64 bytes[DISSOLVE_WAYS]; /* at the moment of writing */
+    __u64 packets[DISSOLVE_WAYS], bytes[DISSOLVE_WAYS]; /* at the moment of writing */
 };
 _Static_assert(sizeof(struct dissolve_record) == 168, "dissolve_record goes to other gateways");
 
@@ -73,10 +72,10 @@ static inline void dissolve_record_make(
         .retries = e->retries,
         .window_shift = {e->window_shift[0], e->window_shift[1]},
         .flags = e->flags,
-        .header_bytes = e->header_bytes,
+        .header_bytes = (__u16)e->header_bytes,
         .named_port = e->named_port,
         .start_ms = e->start_ms,
-        .named = {e->way[0].named, e->way[1].named},
+        .packets = {e->way[0].packets, e->way[1].packets},
         .bytes = {e->way[0].bytes, e->way[1].bytes},
     };
 }
@@ -122,7 +121,7 @@ static inline void dissolve_record_install(const struct dissolve_record *r, stru
         e.way[way].last_ns = now_ns;
         e.way[way].session = r->session[way];
         e.way[way].seen = r->seen[way];
-        e.way[way].named = r->named[way];
+        e.way[way].packets = r->packets[way];
         e.way[way].bytes = r->bytes[way];
     }
     *ret_entry = e;

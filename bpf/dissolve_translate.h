@@ -120,7 +120,7 @@ __noinline int translate(struct __sk_buff *skb, struct dissolve_entry *e, struct
         if (reuse(e, p))
             return GO_ON;
     }
-    note_packet(e, p);
+    note_packet(skb, e, p);
     if (p->hops <= 1)
         return drop(DISSOLVE_hop_limit);
     if (have_hop(skb, e, p->way, skb->ifindex))

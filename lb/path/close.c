@@ -52,8 +52,11 @@ static void reserved_leave(struct worker *w, struct conn *c)
     c->next_backend = CONN_NO_BACKEND;
 }
 
-#define UPSTREAM_CHECKS                                                                                      \
-    64 /* of an upstream's checks, one has its line: they come every few seconds, for ever */
+/* Of an upstream's checks, one of so many has its line: they come every few seconds, for ever. */
+#define UPSTREAM_CHECKS 64
+
+/* Lines a second of sessions beyond a limit: who comes again and again shall not drown those of others. */
+#define LIMITED_LINES 100
 
 /* Nobody would look for it: everything went as it should, at the first backend. */
 static bool is_orderly(const struct session_record *r)
@@ -62,13 +65,28 @@ static bool is_orderly(const struct session_record *r)
            r->retries == 0 && r->error == 0;
 }
 
+static bool may_write_limited(struct worker *w)
+{
+    struct session_lines *lines = &w->lines;
+
+    if (lines->limited_s != w->now_ms / 1000) {
+        lines->limited_s = w->now_ms / 1000;
+        lines->limited = 0;
+    }
+    return lines->limited++ < LIMITED_LINES;
+}
+
 void session_log_record(struct worker *w, struct session_record *r)
 {
     bool check = r->reason == REASON_upstream_check;
     uint32_t sample = check ? UPSTREAM_CHECKS : w->snapshot->log_sample;
 
+    if (reason_is_source_limit(r->reason) && !may_write_limited(w)) {
+        counter_inc(w->counters, COUNTER_log_limited);
+        return;
+    }
     if (sample > 1 && (check || is_orderly(r))) {
-        if ((*(check ? &w->upstream_checks : &w->orderly))++ % sample != 0) {
+        if ((*(check ? &w->lines.upstream_checks : &w->lines.orderly))++ % sample != 0) {
             counter_inc(w->counters, COUNTER_log_sampled);
             return;
         }

@@ -8,6 +8,13 @@
 
 struct worker;
 
+/* Which session lines are written of those that are alike. */
+struct session_lines {
+    uint32_t orderly, upstream_checks; /* so many there were, for the sample */
+    uint32_t limited;                  /* written of sessions beyond a limit in... */
+    uint64_t limited_s;                /* ...this second of the clock */
+};
+
 /*
  * Ends a session for a reason (`error` is the errno behind it, or 0): cancels what waits in the ring, and
  * once that is joined closes both sides as the reason says, writes the session line and frees the slot. `c`

@@ -15,7 +15,6 @@
 #include "bpf/dissolve_order.h"
 #include "path/close.h"
 #include "path/dissolved.h"
-#include "path/entry_facts.h"
 #include "path/worker.h"
 
 #include <assert.h>
@@ -107,8 +106,8 @@ static void fill_entry(struct worker *w, const struct conn *c, struct dissolve_e
     const struct snapshot_backend *b = &w->snapshot->backends[c->backend];
 
     entry_set_addr(session_peer(c), &e->client, &e->client_port);
-    if (c->introduction.bytes > 0)
-        entry_set_named(e, &c->client, c->introduction.bytes);
+    e->header_bytes = c->introduction.bytes;
+    e->named_port = e->header_bytes > 0 ? htons(addr_port(&c->client)) : 0;
     entry_set_addr(&c->vip, &e->vip, &e->vip_port);
     entry_set_addr(&c->source, &e->source, &e->source_port);
     entry_set_addr(
@@ -125,6 +124,10 @@ int dissolve_watch(struct worker *w, struct conn *c)
         return 0;
     if (c->source.sa.sa_family != session_peer(c)->sa.sa_family) {
         give_up(w, c, RELAYED_mixed_family);
+        return 0;
+    }
+    if (c->introduction.bytes > 0 && !addr_same_host(&c->source, &c->client)) {
+        give_up(w, c, RELAYED_named_twice);
         return 0;
     }
     uint32_t index = dissolved_take_entry(w);

@@ -3,32 +3,11 @@
 #include "path/entry_facts.h"
 
 #include "bpf/dissolve_order.h"
-#include "path/entries.h"
-
-#include <string.h>
-
-static union addr named(const struct dissolve_entry *e)
-{
-    struct dissolve_addr a;
-
-    for (int way = 0; way < DISSOLVE_WAYS; way++)
-        memcpy(&a.word[2 * way], &e->way[way].named, sizeof(e->way[way].named));
-    return entry_addr(&a, e->named_port);
-}
-
-void entry_set_named(struct dissolve_entry *e, const union addr *client, uint16_t header_bytes)
-{
-    struct dissolve_addr a;
-
-    entry_set_addr(client, &a, &e->named_port);
-    for (int way = 0; way < DISSOLVE_WAYS; way++)
-        memcpy(&e->way[way].named, &a.word[2 * way], sizeof(e->way[way].named));
-    e->header_bytes = header_bytes;
-}
 
 union addr entry_client(const struct dissolve_entry *e)
 {
-    return e->header_bytes > 0 ? named(e) : entry_addr(&e->client, e->client_port);
+    return e->header_bytes > 0 ? entry_addr(&e->source, e->named_port)
+                               : entry_addr(&e->client, e->client_port);
 }
 
 union addr entry_upstream(const struct dissolve_entry *e)

@@ -10,9 +10,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Before the entry is published: an upstream's header of so many bytes has named this client. */
-void entry_set_named(struct dissolve_entry *e, const union addr *client, uint16_t header_bytes);
-
 /* The client, as limits and log lines mean it. */
 union addr entry_client(const struct dissolve_entry *e);
 

@@ -6,6 +6,7 @@
 #include "path/farewell.h"
 
 #include "path/close.h"
+#include "path/source_limit.h"
 #include "path/worker.h"
 
 #include <errno.h>
@@ -42,7 +43,7 @@ static bool say(struct worker *w, struct conn *c, const void *text, size_t n)
 
 void farewell_start(struct worker *w, struct conn *c, enum close_reason reason, int error)
 {
-    bool limited = reason == REASON_source_sessions || reason == REASON_source_rate;
+    bool limited = reason_is_source_limit(reason);
     const char *text = limited ? w->snapshot->limits.told : w->snapshot->unavailable;
 
     c->failure = (uint8_t)reason;

@@ -7,10 +7,19 @@
 #define POSTERN_PATH_SOURCE_LIMIT_H
 
 #include "base/addr.h"
+#include "counters.h"
 #include "source_meter.h"
+
+#include <stdbool.h>
 
 struct admission;
 struct worker;
+
+/* A session that has not been let in because of a limit of its source. */
+static inline bool reason_is_source_limit(enum close_reason reason)
+{
+    return reason == REASON_source_sessions || reason == REASON_source_rate;
+}
 
 /* A session of this client begins; what its source has then, this one included. One source_leave() each. */
 struct source_load source_enter(struct worker *w, const union addr *client);

@@ -7,6 +7,7 @@
 #include "counters.h"
 #include "loads.h"
 #include "path/choose.h"
+#include "path/close.h"
 #include "path/conn.h"
 #include "path/deadline.h"
 #include "path/dissolved.h"
@@ -75,8 +76,7 @@ struct worker {
     uint32_t linger_first, linger_last; /* slots of dissolved sessions, the oldest first; CONN_NONE */
     uint8_t backend_scale;              /* the smallest window scale seen of a backend */
     uint64_t next_session;
-    uint32_t orderly; /* sessions that ended in order, for the sample, and: */
-    uint32_t upstream_checks;
+    struct session_lines lines;
     uint16_t port_first, port_last; /* what the kernel chooses ports from */
     uint64_t port_seed;
     uint64_t rest_ms;         /* when memory may be given back again */

@@ -81,9 +81,11 @@ static void payload_counts_once(void **state)
             assert_int_equal(
                 run_with(family, way, FLAG_ACK, steps[i].seq, 1, steps[i].payload), SEGMENT_REDIRECT);
             assert_int_equal(w->bytes, steps[i].bytes);
+            assert_int_equal(w->packets, i + 1);
         }
         assert_int_equal(w->seen, 31);
         assert_true(w->last_ns > 0);
+        assert_int_equal(dissolved_entry(family)->way[!way].packets, way ? w->packets : 0);
     }
 }
 
@@ -197,6 +199,7 @@ static void a_watched_session_is_recorded(void **state)
             assert_int_equal(e->way[way].seen, steps[i].seen);
         }
         assert_int_equal(e->state, DISSOLVE_WATCH);
+        assert_int_equal(e->way[way].packets, 0);
     }
     assert_int_equal(dissolver_count(&d, DISSOLVE_to_stack), 4 * COUNT(steps));
 }

@@ -3,8 +3,11 @@
  * bounds. */
 #include "control/admin/admin_commands.h"
 #include "control/checks/checks.h"
+#include "control/watch/heavy_sources.h"
 #include "fuzz.h"
 #include "log.h"
+
+#include "base/clock.h"
 
 #include <errno.h>
 #include <string.h>
@@ -43,12 +46,34 @@ static void begin(void)
     the_roster.backends[0].spec.weight = 100;
 }
 
+/* Somebody of each family has sessions. */
+static const struct source_world *sources(void)
+{
+    static struct source_world world;
+    static const struct addr_prefix some[] = {
+        {AF_INET, 32, {192, 0, 2, 1}}, {AF_INET6, 64, {0x20, 0x01, 0x0d, 0xb8}}};
+    struct source_tops *tops = world.tops ? NULL : source_tops_new(1);
+    struct source_meter *meter = tops ? source_meter_new(100, 32, 64) : NULL;
+
+    if (!meter)
+        return &world;
+    for (int i = 0; i < 2; i++) {
+        const union addr a = addr_of_prefix(&some[i]);
+        source_tops_hold(tops, 0, meter, &some[i], source_meter_enter(meter, &a));
+        source_tops_count(tops, 0, &some[i], clock_now_ms());
+    }
+    world.tops = tops;
+    world.meter = meter;
+    return &world;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct admin_world w = {.roster = &roster,
         .counters = &counters,
         .workers = 1,
         .loads = loads,
+        .sources = sources(),
         .bases = bases,
         .publish = publish,
         .replace = replace};

@@ -2,6 +2,7 @@
 /* A fuzz target without workers or discovery: nobody is asked about them, which would take the whole data
  * path and a resolver. */
 #include "control/discovery/discovery.h"
+#include "control/discovery/sources.h"
 #include "inquiries.h"
 
 #include <stdlib.h>
@@ -17,6 +18,11 @@ void inquiries_forget(struct inquiries *i, const struct session_question *q)
 }
 
 bool discovery_look(const struct discovery *d, const char *pool, struct discovery_view *ret)
+{
+    abort();
+}
+
+void sources_look(const struct sources *s, const struct config_source *source, struct sources_view *ret)
 {
     abort();
 }

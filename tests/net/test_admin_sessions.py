@@ -132,7 +132,7 @@ def test_each_filter_means_what_it_says(lab, engine):
         age = next(r["age_ms"] for r in listed(postern) if r["client"] == names["a"])
         assert seen(f"older={age}ms")[:1] == ["a"] and seen(f"older={age + 600000}ms") == []
         for words, what in (("client=300.1.2.3", "an address or a prefix"), ("client=10.0.0.1/8", "an address or a prefix"),
-                            ("backend=mta1", "backend=inbound/mta1"), ("state=up", "one of introducing"), ("older=soon", "a duration"),
+                            ("backend=mta1", "backend=inbound/mta1"), ("state=up", "one of introducing, queued"), ("older=soon", "a duration"),
                             ("idle=", "a duration"), ("age=5s", "older=DURATION"), ("idle", "idle=DURATION"),
                             ("idle=1s idle=2s", "it once")):
             said = postern.ask(f"show sessions {words}")

@@ -19,8 +19,9 @@ BLOCKS = 12  # of a message
 MOST = 100_000  # sessions in a table
 
 SWITCHED, ENDED = range(2)
-RECORD = struct.Struct("=HBBI 16s16s16s16s 8s 8s8s 2I 8s 3HB2BB2xHH Q 16s2Q")
-Record = collections.namedtuple("Record", "kind session bytes")
+RECORD_VERSION = 2
+RECORD = struct.Struct("=HBBI 16s16s16s16s 8s 8s8s 2I 8s 3HB2BB6x Q 2Q2Q")
+Record = collections.namedtuple("Record", "kind session packets bytes")
 
 
 class SecondGateway:
@@ -85,9 +86,9 @@ class Saved:
         found = collections.defaultdict(lambda: ([], []))
         for fields in RECORD.iter_unpack(self.path.read_bytes()):
             size, version, kind = fields[:3]
-            assert (size, version) == (RECORD.size, 2)
+            assert (size, version) == (RECORD.size, RECORD_VERSION)
             high, low = fields[11:13]
-            found[high << 32 | low][kind].append(Record(kind, high << 32 | low, fields[-2:]))
+            found[high << 32 | low][kind].append(Record(kind, high << 32 | low, fields[-4:-2], fields[-2:]))
         return found
 
 
@@ -102,6 +103,7 @@ def assert_ended_as_logged(records, postern, lines):
     for line in lines:
         ended, = records[int(line["session"], 16)][ENDED]
         assert ended.bytes == (int(line["bytes_in"]), int(line["bytes_out"])), (ended, line)
+        assert min(ended.packets) > 0
 
 
 @pytest.mark.topology(backends=2)
@@ -169,8 +171,8 @@ def synthetic_records(path, count):
         for i in range(count):
             client = mapped(0xc6330000 + i % 0xffff)  # 198.51.0.0/16
             ports = struct.pack("!4H", 1024 + i // 0xffff, 25, 1024 + i // 0xffff, 25)
-            out.write(RECORD.pack(RECORD.size, 2, SWITCHED, 0, client, mapped(vip), client, mapped(backend), ports, bytes(8),
-                                  bytes(8), 1, i, bytes(8), 1, 2, 220, 0, 0, 0, 0, 0, 0, 1_700_000_000_000, bytes(16), 500, 600))
+            out.write(RECORD.pack(RECORD.size, RECORD_VERSION, SWITCHED, 0, client, mapped(vip), client, mapped(backend), ports, bytes(8),
+                                  bytes(8), 1, i, bytes(8), 1, 2, 220, 0, 0, 0, 0, 1_700_000_000_000, 3, 4, 500, 600))
 
 
 @pytest.mark.limit(240)

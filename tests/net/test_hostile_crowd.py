@@ -37,6 +37,7 @@ def test_beside_a_flood_and_a_crowd_of_slow_clients_every_honest_session_complet
     lab.gateway.ip(f"route add default via {lab.client.link4}.2")  # answers to the flood go where nobody takes them
     config = configuration([pool(backend_lines(lab.backends), **engine.pool)], limits={})
     with Postern(lab, config) as postern:
+        started = time.monotonic()
         honest_sessions(lab, 1000)
         memory = postern.memory()
         sources = [[f"198.51.{n}.{1 + i}" if i % 2 else f"2001:db8:c:{n:x}{i:03x}::1" for i in range(each // OF_ONE)]
@@ -57,7 +58,11 @@ def test_beside_a_flood_and_a_crowd_of_slow_clients_every_honest_session_complet
             assert fate["held"] == LIMIT * each // OF_ONE and fate["most_of_a_source"] <= LIMIT + 2, fate  # two workers
             assert fate.get("told", 0) + fate.get("reset", 0) >= each - fate["held"], fate
         assert grown < MEMORY
-        postern.wait_idle(60)
+        counters = postern.wait_idle(60)
+        lines = len(postern.sessions(reason="source_sessions"))
+        assert lines <= 2 * 100 * (time.monotonic() - started + 1) and counters["log_dropped"] == 0  # of two workers
+        assert lines + counters["log_limited"] == counters["closed_source_sessions"], (lines, counters)
+        assert len(postern.sessions(reason="backend_fin")) >= served
         again = slow_clients(lab, sources[0], (VIP4, VIP6), LIMIT * each // OF_ONE)  # all places were given back
         assert again.stderr.readline() == b"ready\n"
         assert stop_slow_clients(again)["held"] == LIMIT * each // OF_ONE

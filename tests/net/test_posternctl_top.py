@@ -9,6 +9,7 @@ import pytest
 
 from admin import AdminPostern
 from load import serve_all
+from peers import receive_line
 from terminal import DOWN, END, ENTER, ESCAPE, HOME, LEFT, Terminal
 from test_checks import checked, smtp_servers, wait_state
 from test_posternctl import GOOD, config, good, greeted, posternctl
@@ -61,6 +62,27 @@ def test_from_a_backend_to_its_sessions_and_their_sources(lab):
         terminal.wait("sessions of all backends: 4")
         terminal.press(ENTER)
         terminal.wait(rf"^{lab.client.v4} +4 ")
+
+
+@pytest.mark.topology(backends=2)
+def test_from_the_sources_that_have_most_to_the_sessions_of_one(lab):
+    serve_all(lab)
+    with AdminPostern(lab, config(lab)) as postern, greeted(lab, 3), lab.connect(source="198.51.9.1") as other, \
+            top(postern, 100) as terminal:
+        receive_line(other)
+        terminal.press("s")
+        terminal.wait("sources with most sessions: 2")
+        wait_rows(terminal, f"{lab.client.v4}/32", "198.51.9.1/32")
+        terminal.wait(rf"^{lab.client.v4}/32 +3 +3 +0 +3 ")
+        terminal.press(DOWN + ENTER)
+        terminal.wait("sessions of 198.51.9.1/32: 1")
+        wait_rows(terminal, r"\[198.51.9.1\]:\d+")
+        terminal.press(ESCAPE)
+        terminal.wait("sources with most sessions: 2")
+        terminal.press(LEFT)
+        terminal.wait("s sources")
+        terminal.press(DOWN + ENTER)
+        terminal.wait("sessions of inbound/")
 
 
 @pytest.mark.topology(backends=4)

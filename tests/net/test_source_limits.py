@@ -5,7 +5,7 @@ import re
 import pytest
 
 from admin import AdminPostern
-from daemon import DISSOLVED, RELAY, Postern, backend_lines, configuration, pool
+from daemon import DISSOLVED, RELAY, Postern, backend_lines, configuration, listener, pool
 from dissolving import Dissolving, settle_all
 from lab import VIP4, VIP6
 from load import serve_all
@@ -197,6 +197,13 @@ def test_an_upgrade_takes_the_counts_of_dissolved_sessions_along(lab):
     with Upgrading(lab, config(lab, DISSOLVED, sessions=3)) as postern:
         crowd = [greeted(lab) for _ in range(3)]
         settle_all(postern, DISSOLVED, crowd)
+        # Killed as its second worker begins: it has been given all, and the old process takes that back.
+        postern.install("#!/bin/sh\nexec strace -D -f -qq -o /dev/null -e trace=clone3 "
+                        f'-e inject=clone3:signal=KILL:when=3 {postern.installed} "$@"\n')
+        assert "signal 9" in postern.fail_to_upgrade()
+        expect_told(lab)
+        assert postern.counters()["handed_over"] == 3
+        postern.install()
         for _ in range(2):
             postern.upgrade()
             expect_told(lab)
@@ -204,6 +211,30 @@ def test_an_upgrade_takes_the_counts_of_dissolved_sessions_along(lab):
         postern.wait_counter(sessions_ended=2)
         crowd.append(greeted(lab))
         expect_told(lab)
+        close_all(crowd)
+
+
+@pytest.mark.topology(backends=1)
+def test_whom_a_proxy_header_names_is_counted_not_who_names_him(lab, engine):
+    serve_all(lab)
+    mx = {**listener(), "accept_proxy_from": [f"{OTHER4}/32"]}
+    with Postern(lab, configuration([pool(backend_lines(lab.backends), **engine.pool)], [mx], limits={"sessions": 2})) as postern:
+        def introduced(host, port):
+            s = lab.connect(source=OTHER4)
+            s.sendall(f"PROXY TCP4 {host} 203.0.113.99 {port} 25\r\n".encode())
+            return s
+
+        crowd = [introduced(host, 4000 + n) for host in ("192.0.2.7", "192.0.2.8") for n in range(2)]
+        for s in crowd:
+            converse(s, "", "220")
+        settle_all(postern, engine, crowd)
+        with introduced("192.0.2.7", 4002) as s:
+            assert TOLD.fullmatch(receive_all(s))
+        close_all(crowd)
+        postern.wait_idle()
+        crowd = [introduced("192.0.2.7", 4010 + n) for n in range(2)]
+        for s in crowd:
+            converse(s, "", "220")
         close_all(crowd)
 
 

@@ -12,7 +12,7 @@ from daemon import DEADLINE, listener
 from lab import VIP4, VIP6, endpoint, family_of, hostport
 from mta import DIRECT, PROXY, Postfix
 from mta_stage import FAMILIES, FAMILY_NAMES, MESSAGE, RECIPIENT, Smtp, Way, staged
-from peers import converse, receive_all
+from peers import converse
 from proxy_headers import header
 
 pytestmark = pytest.mark.together
@@ -102,7 +102,7 @@ def test_postfix_logs_the_sender_that_haproxy_has_named(stage, haproxy, way, ver
     stage.mta.log.wait_for(rf"{accepted[1]}: to=<{RECIPIENT}>, .* status=sent")
     line = stage.session(way, me)
     assert line["upstream"].startswith(f"[{at}]:")
-    assert line["dissolved"] == ("no" if way.dissolve == "off" else "yes"), line
+    assert line["dissolved"] == ("yes" if way.name == "dissolved" else "no"), line
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -129,9 +129,8 @@ def test_a_stranger_who_claims_to_be_a_neighbour_is_answered_as_the_stranger(sta
     with stage.connect(WAYS[0], stranger) as s:
         me = endpoint(*s.getsockname())
         converse(s, "", "220")
-        s.sendall(header(version, ("127.0.0.1", 25), VIP4))
-        s.sendall(b"\r\nQUIT\r\n")
-        said = receive_all(s)
+        s.sendall(header(version, ("127.0.0.1", 25), VIP4) + b"\r\n")
+        said = s.makefile("rb").readline()  # the first reply: a v2 header has a QUIT within, and Postfix may reset then
         assert re.match(rb"5\d\d ", said), said
     stage.mta.log.wait_for(rf" connect from unknown{re.escape(me)}$")
     line = stage.postern.wait(event="session", client=me)

@@ -60,7 +60,7 @@ static void an_entry_survives_the_way_to_another_gateway(void **state)
     for (int way = 0; way < DISSOLVE_WAYS; way++) {
         assert_int_equal(to.way[way].session, from.way[way].session);
         assert_int_equal(to.way[way].seen, from.way[way].seen);
-        assert_int_equal(to.way[way].named, from.way[way].named);
+        assert_int_equal(to.way[way].packets, from.way[way].packets);
         assert_int_equal(to.way[way].bytes, from.way[way].bytes);
         /* Next hops are each gateway's own. */
         assert_int_equal(to.way[way].epoch, 0);

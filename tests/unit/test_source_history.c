@@ -50,6 +50,21 @@ static void the_first_session_is_told_once(void **state)
     assert_ptr_equal(source_history_of(h, "google"), p);
 }
 
+static void who_comes_first_is_new_for_an_hour_but_not_on_the_first_day(void **state)
+{
+    struct source_past *early = source_history_of(h, "early"), *late = source_history_of(h, "late");
+    int64_t now_s = START_S, first_s = START_S + 24 * HISTORY_HOUR_S;
+
+    h->began_s = START_S;
+    assert_false(source_history_is_new(h, late, now_s));
+    (void)pass(early, &now_s, 1, 7, NEWS_FIRST);
+    assert_false(source_history_is_new(h, early, now_s));
+    assert_int_equal(source_history_count(late, 1, first_s), NEWS_FIRST);
+    assert_true(source_history_is_new(h, late, first_s));
+    assert_true(source_history_is_new(h, late, first_s + HISTORY_HOUR_S - 1));
+    assert_false(source_history_is_new(h, late, first_s + HISTORY_HOUR_S));
+}
+
 static void who_is_in_no_source_has_no_first_session(void **state)
 {
     struct source_past *p = source_history_of(h, CONFIG_SOURCE_OTHER);
@@ -187,6 +202,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_first_session_is_told_once),
+        TEST(who_comes_first_is_new_for_an_hour_but_not_on_the_first_day),
         TEST(who_is_in_no_source_has_no_first_session),
         TEST(more_than_five_times_the_usual_is_told_once_an_hour),
         TEST(what_goes_on_becomes_usual),

@@ -20,6 +20,8 @@
     "{\"clients\": \"ipv4\", \"verdict\": \"" verdict "\", \"holds\": \"" holds                              \
     "\", \"stranger\": \"" stranger "\", \"trusted\": \"" trusted "\", \"why\": \"" why "\"}"
 
+#define SOURCE(what) "{\"now\": 900, \"sources\": [{\"name\": \"g\", " what "}]}"
+
 /* Of each document all that is told: severity, about, and a part of what, why and do, between bars. */
 static const struct {
     const char *document, *told;
@@ -58,6 +60,15 @@ static const struct {
     {"{\"zone\": \"a\", \"zones\": [{\"name\": \"b\", \"local\": false, \"backends\": 2, \"usable\": 0}]}",
         "warning|zone b|the zone is lost|none of its backends (2)|in common"},
     {"{\"zones\": [{\"name\": \"b\", \"backends\": 0, \"usable\": 0}]}", ""},
+    {SOURCE("\"list\": {\"kept\": \"\", \"why\": \"\"}, \"past\": {\"grown\": false, \"new\": false}"), ""},
+    {SOURCE("\"list\": {\"kept\": \"/l\", \"why\": \"bad\"}"),
+        "warning|source g|the last good list stays|/l: bad|mend the file"},
+    {SOURCE("\"past\": {\"grown\": true, \"hour\": 600, \"usual_hour\": 100}"),
+        "warning|source g|far more new sessions|600 this hour; of the last week's hours 95 of 100 had at "
+        "most 100|"
+        "posternctl sources --class g"},
+    {SOURCE("\"past\": {\"new\": true, \"first_at\": 700}"),
+        "warning|source g|its first session|200 s ago|posternctl sources --class g"},
     {POOL("0", "", ""), "error|pool in|told 421|none of its backends (0)|posternctl ready"},
     {POOL("0", ", \"leaving\": true", BACKEND("leaving", "", "")), ""},
     {POOL("1", ", \"waiting\": 3, \"waiting_max\": 100", BACKEND("up", "", "")),

@@ -12,9 +12,11 @@ enum {
     EXIT_NO_PERMISSION = 77,
 };
 
-/* Which sessions are meant; NULL where nothing was said. */
+/* Which sessions, or sources, are meant; NULL where nothing was said. */
 struct filter {
     const char *client, *backend, *state, *older, *idle;
+    const char *class; /* of sources, as is: */
+    bool over;
 };
 
 struct call {
@@ -32,6 +34,7 @@ struct call {
 int run_status(const struct call *c);   /* status.c */
 int run_top(const struct call *c);      /* top.c */
 int run_sessions(const struct call *c); /* sessions.c */
+int run_sources(const struct call *c);  /* sources.c */
 int run_kill(const struct call *c);     /* kill.c */
 int run_drain(const struct call *c);    /* change.c, as are: */
 int run_ready(const struct call *c);

@@ -21,6 +21,9 @@ _posternctl()
     -s | --socket) [[ -n $command ]] || words=$(compgen -f -- "$current") ;;
     -b | --backend) words=$(posternctl "${socket[@]}" backends 2>/dev/null | cut -d' ' -f1) ;;
     --state) words='introducing queued connecting greeting relayed dissolved closing' ;;
+    --class)
+        words="other $(posternctl "${socket[@]}" limits 2>/dev/null | sed -n 's/^sessions of a client in \([^ ]*\) .*/\1/p')"
+        ;;
     --client | -c | --older | --idle) ;;
     -f | --file) words=$(compgen -f -- "$current") ;;
     --only) words=$(posternctl doctor --list | cut -d' ' -f1) ;;

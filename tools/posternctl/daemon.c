@@ -83,12 +83,24 @@ static void add_pool_limits(struct table *t, json_t *pool)
             text_of(pool, "name"), text_of(b, "name"));
 }
 
+/* What one client may have, beside the most that one has. */
+static void add_source_limits(struct table *t, json_t *source)
+{
+    json_t *limit = json_object_get(source, "limit"), *most = json_object_get(source, "most");
+    const char *name = text_of(source, "name");
+
+    add_limit(
+        t, number_of(most, "sessions"), number_of(limit, "sessions"), "sessions of a client in %s", name);
+    add_limit(t, number_of(most, "per_minute"), number_of(limit, "per_minute"),
+        "new sessions a minute of a client in %s", name);
+}
+
 int run_limits(const struct call *c)
 {
     static const struct table_column columns[] = {
         {"WHAT", false}, {"NOW", true}, {"LIMIT", true}, {"USED", true}};
     const struct screen s = screen_of_stdout();
-    json_t *status, *pool;
+    json_t *status, *pool, *source;
     struct table t;
     size_t i;
 
@@ -102,6 +114,8 @@ int run_limits(const struct call *c)
     add_limit(&t, number_of(descriptors, "now"), number_of(descriptors, "max"), "file descriptors");
     json_array_foreach (json_object_get(status, "pools"), i, pool)
         add_pool_limits(&t, pool);
+    json_array_foreach (json_object_get(status, "sources"), i, source)
+        add_source_limits(&t, source);
     table_print(&t, &s, 0);
     json_decref(status);
     return EXIT_SUCCESS;

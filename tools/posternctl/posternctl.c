@@ -28,6 +28,8 @@ enum {
     KEY_ONLY,
     KEY_DNSBL,
     KEY_LIST,
+    KEY_CLASS,
+    KEY_OVER,
     KEY_STRICT, /* without a letter */
     KEY_FILE = 'f',
     KEY_CLIENT = 'c',
@@ -52,6 +54,11 @@ const char *argp_program_version = "posternctl " POSTERN_VERSION;
 
 static const struct argp_option session_options[] = {
     FILTERS, {"json", KEY_JSON, NULL, 0, "Print one JSON object a line", 0}, {0}};
+static const struct argp_option source_options[] = {
+    {"client", KEY_CLIENT, "PREFIX", 0, "Within PREFIX: 192.0.2.0/24, or an address", 0},
+    {"class", KEY_CLASS, "NAME", 0, "Of this one of the configured sources; other: of none", 0},
+    {"over", KEY_OVER, NULL, 0, "At a limit", 0},
+    {"json", KEY_JSON, NULL, 0, "Print one JSON object a line", 0}, {0}};
 static const struct argp_option kill_options[] = {
     FILTERS, {"yes", KEY_YES, NULL, 0, "Do not ask before sessions chosen by a filter are ended", 0}, {0}};
 static const struct argp_option wait_options[] = {
@@ -78,6 +85,7 @@ static const struct command {
     {"status", "", 0, 0, NULL, run_status, "how it stands, and what is wrong"},
     {"top", "", 0, 0, NULL, run_top, "the same, live, down to single clients"},
     {"sessions", "", 0, 0, session_options, run_sessions, "the sessions there are now"},
+    {"sources", "", 0, 0, source_options, run_sources, "who has most sessions, and begins most"},
     {"drain", "POOL/BACKEND...", 1, MANY, wait_options, run_drain, "no new session; those it has go on"},
     {"maint", "POOL/BACKEND...", 1, MANY, wait_options, run_maint, "the same, while it is worked on"},
     {"ready", "POOL/BACKEND...", 1, MANY, NULL, run_ready, "let it have sessions again"},
@@ -108,10 +116,12 @@ static error_t read_command_option(int key, char *arg, struct argp_state *state)
         [KEY_STATE] = &filter->state,
         [KEY_OLDER] = &filter->older,
         [KEY_IDLE] = &filter->idle,
+        [KEY_CLASS] = &filter->class,
         [KEY_FILE] = &r->call->file,
         [KEY_ONLY] = &r->call->only,
         [KEY_DNSBL] = &r->call->dnsbl};
     bool *flags[KEYS] = {[KEY_JSON] = &r->call->json,
+        [KEY_OVER] = &filter->over,
         [KEY_YES] = &r->call->yes,
         [KEY_WAIT] = &r->call->wait,
         [KEY_LIST] = &r->call->list,

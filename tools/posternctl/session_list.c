@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Happy path: one line of JSON becomes one session; the last line is empty. Failure path: a message of
- * postern's instead, or an end before the empty line: what came so far is not passed off as the whole.
- */
+/* One object becomes one session. */
 #include "session_list.h"
 
-#include "client.h"
 #include "document.h"
+#include "json_lines.h"
 #include "memory.h"
-#include "screen.h"
 
-#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
-
-#define ERROR_MARK "[3]: "
 
 bool filter_is_set(const struct filter *f)
 {
@@ -22,26 +16,15 @@ bool filter_is_set(const struct filter *f)
 
 char *filter_question(const struct filter *f)
 {
-    const struct {
-        const char *key, *value;
-    } parts[] = {{"client", f->client}, {"backend", f->backend}, {"state", f->state}, {"older", f->older},
-        {"idle", f->idle}};
-    char *question;
-    size_t n;
-    bool odd = false;
+    struct question q;
 
-    FILE *out = must(open_memstream(&question, &n));
-    fprintf(out, "set severity-output number;show sessions");
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        if (!parts[i].value)
-            continue;
-        odd |= parts[i].value[strcspn(parts[i].value, " \t\r\n;\\")] != '\0';
-        fprintf(out, " %s=%s", parts[i].key, parts[i].value);
-    }
-    if (fclose(out) == 0 && !odd)
-        return question;
-    free(question);
-    return NULL;
+    question_begin(&q, "show sessions");
+    question_add(&q, "client", f->client);
+    question_add(&q, "backend", f->backend);
+    question_add(&q, "state", f->state);
+    question_add(&q, "older", f->older);
+    question_add(&q, "idle", f->idle);
+    return question_end(&q);
 }
 
 static void add(struct session_list *l, const json_t *one)
@@ -65,52 +48,28 @@ static void add(struct session_list *l, const json_t *one)
     must(made < 0 ? NULL : s->backend);
 }
 
-/* 1: it was a session; 0: the end; -errno */
-static int take_line(struct session_list *l, const char *line, char **ret_why)
+struct taking {
+    struct session_list *list;
+    size_t most;
+};
+
+static bool take(void *arg, const json_t *one)
 {
-    if (line[0] == '\n')
-        return 0;
-    if (strncmp(line, ERROR_MARK, strlen(ERROR_MARK)) == 0) {
-        *ret_why = must(strdup(line + strlen(ERROR_MARK)));
-        return -EINVAL;
-    }
-    json_t *one = json_loads(line, 0, NULL);
-    if (json_is_object(one))
-        add(l, one);
-    bool good = json_is_object(one);
-    json_decref(one);
-    return good ? 1 : -EPROTO;
+    struct taking *t = arg;
+
+    add(t->list, one);
+    return t->list->n < t->most;
 }
 
 int session_list_read(
     const char *socket, const struct filter *f, size_t most, struct session_list *ret, char **ret_why)
 {
-    char *question = filter_question(f), *line = NULL;
-    size_t room = 0;
-    int found = 1;
+    struct taking t = {.list = ret, .most = most};
 
     *ret = (struct session_list){0};
-    if (!question) {
-        *ret_why = must(strdup("a filter has no blank, semicolon or backslash\n"));
-        return -EINVAL;
-    }
-    FILE *answer = client_open(socket, question);
-    int error = answer ? 0 : -errno;
-    free(question);
-    if (!answer)
-        return error;
-    errno = 0;
-    if (getline(&line, &room, answer) < 0 || line[0] != '\n') /* of the first command */
-        found = errno ? -errno : -ECONNRESET;
-    while (found > 0 && ret->n < most) {
-        errno = 0;
-        found = getline(&line, &room, answer) < 0 ? (errno ? -errno : -ECONNRESET)
-                                                  : take_line(ret, line, ret_why);
-    }
-    ret->cut = found > 0;
-    free(line);
-    fclose(answer);
-    return found < 0 ? found : 0;
+    int error = json_lines_read(socket, filter_question(f), take, &t, ret_why);
+    ret->cut = error > 0;
+    return error < 0 ? error : 0;
 }
 
 void session_list_done(struct session_list *l)
@@ -129,12 +88,5 @@ int session_list_ask(const struct call *c, struct session_list *ret)
     if (!error)
         return 0;
     session_list_done(ret);
-    if (error != -EINVAL)
-        return client_tell(c->socket, -error);
-    why[strcspn(why, "\n")] = '\0';
-    char *printable = screen_printable(why);
-    fprintf(stderr, "posternctl: %s\n", printable);
-    free(printable);
-    free(why);
-    return EXIT_BAD_USAGE;
+    return json_lines_tell(c->socket, error, why);
 }

@@ -29,8 +29,10 @@ struct top {
     enum view view;
     bool all;      /* sessions of all backends, not only of: */
     char *backend; /* "pool/backend" */
+    char *client;  /* only sessions of this source; NULL: of any */
     json_t *status;
     struct session_list sessions;
+    struct heavy_list sources;
     struct grid grid;
     struct grid_look looks[VIEWS];
     char *trouble; /* why postern could not be asked; NULL: it was */
@@ -52,7 +54,7 @@ static void fail(struct top *t, const char *why)
 /* The sessions of what is looked at; those of before stay when there is no answer. */
 static int ask_sessions(struct top *t)
 {
-    struct filter filter = {.backend = t->all ? NULL : t->backend};
+    struct filter filter = {.backend = t->all || t->client ? NULL : t->backend, .client = t->client};
     struct session_list list;
     char *why = NULL;
 
@@ -70,6 +72,24 @@ static int ask_sessions(struct top *t)
     return 0;
 }
 
+/* The same of sources; whoever may not see them sees none. */
+static int ask_sources(struct top *t)
+{
+    const struct filter any = {0};
+    struct heavy_list list;
+    char *why = NULL;
+
+    int error = heavy_list_read(t->call->socket, &any, &list, &why);
+    free(why);
+    if (error && error != -EINVAL) {
+        heavy_list_done(&list);
+        return error;
+    }
+    heavy_list_done(&t->sources);
+    t->sources = list;
+    return 0;
+}
+
 static void fill(struct top *t)
 {
     grid_done(&t->grid);
@@ -77,6 +97,8 @@ static void fill(struct top *t)
         view_backends(&t->grid, t->status);
     else if (t->view == VIEW_SESSIONS)
         view_sessions(&t->grid, &t->sessions);
+    else if (t->view == VIEW_HEAVY)
+        view_heavy(&t->grid, &t->sources);
     else
         view_sources(&t->grid, &t->sessions);
     grid_settle(&t->grid, &t->looks[t->view]);
@@ -91,7 +113,9 @@ static void look(struct top *t)
         json_decref(t->status);
         t->status = status;
     }
-    if (!error && t->view != VIEW_BACKENDS)
+    if (!error && t->view == VIEW_HEAVY)
+        error = -ask_sources(t);
+    else if (!error && t->view != VIEW_BACKENDS)
         error = -ask_sessions(t);
     if (error)
         fail(t, client_reason(error));
@@ -145,10 +169,14 @@ static void draw_head(const struct top *t)
         screen_duration((uint64_t)number_of(t->status, "uptime_s"), up), number_of(sessions, "now"),
         number_of(sessions, "max"), number_of(sessions, "rate"));
     draw_trouble(t, 1);
-    const char *whose = t->all || !t->backend ? "all backends" : t->backend,
+    const char *whose = t->client               ? t->client
+                        : t->all || !t->backend ? "all backends"
+                                                : t->backend,
                *cut = t->sessions.cut ? ", the first" : "";
     if (t->view == VIEW_BACKENDS)
         put(2, PLAIN, "backends: %zu", t->grid.n);
+    else if (t->view == VIEW_HEAVY)
+        put(2, PLAIN, "sources with most sessions: %zu", t->grid.n);
     else if (t->view == VIEW_SESSIONS)
         put(2, PLAIN, "sessions of %s: %zu%s", whose, t->grid.n, cut);
     else
@@ -158,8 +186,10 @@ static void draw_head(const struct top *t)
 static void draw_keys(const struct top *t)
 {
     static const char *const keys[VIEWS] = {
-        [VIEW_BACKENDS] = "q quit  enter sessions  a all sessions  arrows move  < > sort  r reverse",
+        [VIEW_BACKENDS] =
+            "q quit  enter sessions  a all sessions  s sources  arrows move  < > sort  r reverse",
         [VIEW_SESSIONS] = "q quit  enter sources  esc back  arrows move  < > sort  r reverse",
+        [VIEW_HEAVY] = "q quit  enter sessions  esc back  arrows move  < > sort  r reverse",
         [VIEW_SOURCES] = "q quit  esc back  arrows move  < > sort  r reverse"};
 
     put(LINES - 1, DIM, "%s", keys[t->view]);
@@ -184,27 +214,57 @@ static void forget_look(struct grid_look *look)
     look->at = look->first = 0;
 }
 
+static void go_to(struct top *t, enum view view)
+{
+    t->view = view;
+    forget_look(&t->looks[view]);
+    look(t);
+}
+
+static void choose(char **what, const char *chosen)
+{
+    free(*what);
+    *what = chosen ? must(strdup(chosen)) : NULL;
+}
+
 static void enter(struct top *t)
 {
     const char *chosen = t->looks[t->view].chosen;
 
-    if (t->view == VIEW_SOURCES || (t->view == VIEW_BACKENDS && !t->all && !chosen))
-        return;
-    if (t->view == VIEW_BACKENDS) {
-        free(t->backend);
-        t->backend = chosen ? must(strdup(chosen)) : NULL;
+    switch (t->view) {
+    case VIEW_BACKENDS:
+        if (!t->all && !chosen)
+            return;
+        choose(&t->backend, chosen);
         session_list_done(&t->sessions);
+        go_to(t, VIEW_SESSIONS);
+        break;
+    case VIEW_HEAVY:
+        if (!chosen)
+            return;
+        choose(&t->client, chosen);
+        session_list_done(&t->sessions);
+        go_to(t, VIEW_SESSIONS);
+        break;
+    case VIEW_SESSIONS:
+        go_to(t, VIEW_SOURCES);
+        break;
+    case VIEW_SOURCES:
+    case VIEWS:
+        break;
     }
-    t->view++;
-    forget_look(&t->looks[t->view]);
-    look(t);
 }
 
 static void go_back(struct top *t)
 {
     if (t->view == VIEW_BACKENDS)
         return;
-    t->view--;
+    if (t->view == VIEW_SOURCES)
+        t->view = VIEW_SESSIONS;
+    else
+        t->view = t->client ? VIEW_HEAVY : VIEW_BACKENDS;
+    if (t->view == VIEW_HEAVY)
+        choose(&t->client, NULL);
     t->all = t->all && t->view != VIEW_BACKENDS;
     fill(t);
 }
@@ -252,6 +312,10 @@ static bool heed(struct top *t, int key)
             break;
         t->all = true;
         enter(t);
+        break;
+    case 's':
+        if (t->view == VIEW_BACKENDS)
+            go_to(t, VIEW_HEAVY);
         break;
     case '\n':
     case '\r':
@@ -322,10 +386,12 @@ static void done(struct top *t)
 {
     json_decref(t->status);
     session_list_done(&t->sessions);
+    heavy_list_done(&t->sources);
     grid_done(&t->grid);
     for (int i = 0; i < VIEWS; i++)
         free(t->looks[i].chosen);
     free(t->backend);
+    free(t->client);
     free(t->trouble);
 }
 

@@ -96,30 +96,30 @@ void view_sessions(struct grid *g, const struct session_list *list)
 
 /* ---- sources ------------------------------------------------------------------------------------------ */
 
-struct source {
-    char host[sizeof(((struct session *)0)->client)];
+struct host {
+    char name[sizeof(((struct session *)0)->client)];
     size_t sessions;
     uint64_t oldest_ms, bytes_in, bytes_out;
 };
 
 /* "[192.0.2.1]:4242" without the port. */
-static struct source source_of(const struct session *s)
+static struct host host_of(const struct session *s)
 {
-    struct source ret = {
+    struct host ret = {
         .sessions = 1, .oldest_ms = s->age_ms, .bytes_in = s->bytes_in, .bytes_out = s->bytes_out};
     const char *host = s->client[0] == '[' ? s->client + 1 : s->client;
 
-    snprintf(ret.host, sizeof(ret.host), "%.*s", (int)strcspn(host, "]"), host);
+    snprintf(ret.name, sizeof(ret.name), "%.*s", (int)strcspn(host, "]"), host);
     return ret;
 }
 
 static int compare_hosts(const void *a, const void *b)
 {
-    return strcmp(((const struct source *)a)->host, ((const struct source *)b)->host);
+    return strcmp(((const struct host *)a)->name, ((const struct host *)b)->name);
 }
 
 /* Sorted, those of one host stand together, and become one. */
-static size_t merge(struct source *all, size_t n)
+static size_t merge(struct host *all, size_t n)
 {
     size_t kept = 0;
 
@@ -129,7 +129,7 @@ static size_t merge(struct source *all, size_t n)
             all[kept++] = all[i];
             continue;
         }
-        struct source *s = &all[kept - 1];
+        struct host *s = &all[kept - 1];
         s->sessions++;
         s->oldest_ms = all[i].oldest_ms > s->oldest_ms ? all[i].oldest_ms : s->oldest_ms;
         s->bytes_in += all[i].bytes_in;
@@ -142,19 +142,39 @@ void view_sources(struct grid *g, const struct session_list *list)
 {
     static const struct grid_column columns[] = {
         {"SOURCE", false}, {"SESS", true}, {"OLDEST", true}, {"IN", true}, {"OUT", true}};
-    struct source *all = must(calloc(list->n + 1, sizeof(*all)));
+    struct host *all = must(calloc(list->n + 1, sizeof(*all)));
 
     for (size_t i = 0; i < list->n; i++)
-        all[i] = source_of(&list->all[i]);
+        all[i] = host_of(&list->all[i]);
     size_t n = merge(all, list->n);
     grid_init(g, columns, COUNT(columns));
     for (size_t i = 0; i < n; i++) {
-        grid_begin_row(g, all[i].host);
-        grid_text(g, PLAIN, all[i].host);
+        grid_begin_row(g, all[i].name);
+        grid_text(g, PLAIN, all[i].name);
         add_count(g, (double)all[i].sessions);
         add_age(g, all[i].oldest_ms);
         add_bytes(g, all[i].bytes_in);
         add_bytes(g, all[i].bytes_out);
     }
     free(all);
+}
+
+void view_heavy(struct grid *g, const struct heavy_list *list)
+{
+    static const struct grid_column columns[] = {{"SOURCE", false}, {"SESS", true}, {"/MIN", true},
+        {"REFUSED", true}, {"TRIED", true}, {"MAX", true}, {"MAX/MIN", true}, {"CLASS", false}};
+
+    grid_init(g, columns, COUNT(columns));
+    for (size_t i = 0; i < list->n; i++) {
+        const struct heavy *s = &list->all[i];
+        grid_begin_row(g, s->source);
+        grid_text(g, s->over ? WARN : PLAIN, s->source);
+        add_count(g, (double)s->sessions);
+        add_count(g, (double)s->per_minute);
+        add_count(g, (double)s->refused);
+        add_count(g, (double)s->begun);
+        add_count(g, (double)s->sessions_limit);
+        add_count(g, (double)s->per_minute_limit);
+        grid_text(g, PLAIN, s->class);
+    }
 }

@@ -141,6 +141,7 @@ static void fill_source(struct metrics_row *row, const struct source_class *c)
     if (!c->past)
         return;
     value[METRIC_source_hour_sessions] = c->past->now;
+    value[METRIC_source_new] = c->is_new;
     value[METRIC_source_grown] = source_history_is_grown(c->past, (int64_t)time(NULL));
     if (source_history_usual(c->past) >= 0)
         value[METRIC_source_usual_hour_sessions] = (double)source_history_usual(c->past);

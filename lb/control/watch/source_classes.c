@@ -55,6 +55,7 @@ uint32_t source_classes_read(const struct admin_world *w, struct source_class re
             .limit = heavy_sources_limits(r->config, other ? -1 : (int)i),
         };
         ret[i].past = past_of(history, ret[i].name);
+        ret[i].is_new = ret[i].past && source_history_is_new(history, ret[i].past, (int64_t)time(NULL));
         if (!other && w->sources)
             sources_look(w->sources->lists, &sources[i], &ret[i].list);
     }
@@ -76,9 +77,9 @@ static json_t *past_status(const struct source_history *h, const struct source_p
 {
     if (!p)
         return json_null();
-    return json_pack("{s:I, s:I, s:I, s:I, s:b}", "since", (json_int_t)h->began_s, "first_at",
+    return json_pack("{s:I, s:I, s:I, s:I, s:b, s:b}", "since", (json_int_t)h->began_s, "first_at",
         (json_int_t)p->first_s, "hour", (json_int_t)p->now, "usual_hour", (json_int_t)source_history_usual(p),
-        "grown", source_history_is_grown(p, now_s));
+        "grown", source_history_is_grown(p, now_s), "new", source_history_is_new(h, p, now_s));
 }
 
 static json_t *class_status(const struct source_history *h, const struct source_class *c, int64_t now_s)

@@ -20,6 +20,7 @@ struct source_class {
     uint32_t over;                  /* clients that are at a limit */
     struct sources_view list;       /* all zero for clients in no source */
     const struct source_past *past; /* NULL: none is known */
+    bool is_new;
 };
 
 #define SOURCE_CLASSES_MAX (PREFIX_LISTS_MAX + 1)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define FORMAT 1
+#define DAY_S (24 * HISTORY_HOUR_S)
 
 static void forget_hours(struct source_past *p)
 {
@@ -99,6 +100,11 @@ bool source_history_is_grown(const struct source_past *p, int64_t now_s)
     return p->grown_hour > 0 && (p->grown_hour == hour || p->grown_hour == hour - 1);
 }
 
+bool source_history_is_new(const struct source_history *h, const struct source_past *p, int64_t now_s)
+{
+    return p->first_s > 0 && p->first_s - h->began_s >= DAY_S && now_s - p->first_s < HISTORY_HOUR_S;
+}
+
 /* ---- as a document ------------------------------------------------------------------------------------ */
 
 static json_t *write_past(const struct source_past *p)
@@ -135,7 +141,7 @@ static bool read_past(const json_t *from, struct source_history *to)
     if (json_unpack((json_t *)from, "{s:s, s:I, s:I, s:I, s:I, s:o}", "name", &name, "first", &first, "hour",
             &hour, "now", &now, "grown", &grown, "hours", &hours) ||
         strlen(name) > CONFIG_NAME_MAX || !json_is_array(hours) || json_array_size(hours) != HISTORY_HOURS ||
-        first < 0 || hour < 0 || grown < 0 || now < 0 || now > UINT32_MAX)
+        first < 0 || hour < 0 || hour > INT32_MAX || grown < 0 || now < 0 || now > UINT32_MAX)
         return false;
     uint32_t before = to->n;
     struct source_past *p = source_history_of(to, name);

@@ -51,6 +51,9 @@ int64_t source_history_usual(const struct source_past *p);
 /* It has far more than usual: in the present hour, or in the one before. */
 bool source_history_is_grown(const struct source_past *p, int64_t now_s);
 
+/* Its first session came within the last hour; not on the first day, when everybody is new. */
+bool source_history_is_new(const struct source_history *h, const struct source_past *p, int64_t now_s);
+
 /* As a document, the caller's; NULL: no memory. */
 json_t *source_history_write(const struct source_history *h);
 

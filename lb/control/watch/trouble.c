@@ -14,9 +14,7 @@
 #define TEXT_MAX 768
 #define NEAR_PERCENT 90    /* of a limit: time to look at it */
 #define SHORT_RECENT_S 600 /* what was short before that is history */
-#define HOUR_S 3600
-#define DAY_S (24 * HOUR_S)
-#define SPILL_LEAST 0.01 /* of a pool's sessions that leave the zone */
+#define SPILL_LEAST 0.01   /* of a pool's sessions that leave the zone */
 
 struct findings {
     json_t *errors, *warnings;
@@ -164,14 +162,6 @@ static void look_at_zone(struct findings *f, const json_t *zone)
 
 /* ---- sources ------------------------------------------------------------------------------------------ */
 
-/* Its first session, for an hour; not while everybody's is one. */
-static bool is_new(const json_t *status, const json_t *past)
-{
-    json_int_t first = number(past, "first_at");
-
-    return first > 0 && first - number(past, "since") >= DAY_S && number(status, "now") - first < HOUR_S;
-}
-
 static void look_at_source(struct findings *f, const json_t *status, const json_t *source)
 {
     const json_t *list = json_object_get(source, "list"), *past = json_object_get(source, "past");
@@ -189,7 +179,7 @@ static void look_at_source(struct findings *f, const json_t *status, const json_
             put(why, "%lld this hour; of the last week's hours 95 of 100 had at most %lld",
                 (long long)number(past, "hour"), (long long)number(past, "usual_hour")),
             act);
-    if (is_new(status, past))
+    if (json_is_true(json_object_get(past, "new")))
         tell(f, WARNING, about, "its first session has come: nobody of it had been seen before",
             put(why, "%lld s ago", (long long)(number(status, "now") - number(past, "first_at"))), act);
 }
