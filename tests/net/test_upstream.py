@@ -2,6 +2,7 @@
 """An upstream balancer names the client in a PROXY header: it is believed to the letter, or not at all; nobody else is."""
 import contextlib
 import json
+import select
 import socket
 import time
 
@@ -132,6 +133,30 @@ def test_a_header_may_come_in_any_two_pieces_and_no_byte_behind_it_is_lost(lab, 
             assert receive_all(seen[named(n)]) == b""
             seen[named(n)].close()
         assert {s["bytes_in"] for s in postern.wait_sessions(len(cut))} == {str(len(EARLY))}
+
+
+@pytest.mark.topology(backends=2)
+def test_what_comes_right_behind_the_header_is_whole_whatever_its_size_and_whoever_gets_it_in_the_end(lab, engine):
+    config = configuration([pool(backend_lines(lab.backends), balance="round-robin", proxy_protocol="v1", **engine.pool)],
+                           [{**listener(), "accept_proxy_from": PREFIXES}])
+    sent_on = header("v1", NAMED4, PUBLIC4)
+    with Postern(lab, config) as postern, scripted_server(lab.backends[0]) as one, scripted_server(lab.backends[1]) as two:
+        for size, tries in ((3000, 2), (100_000, 1)):
+            words = bytes(i * 7 % 251 for i in range(size))
+            s = announce(lab, VIP4, header("v2", NAMED4, PUBLIC4) + words)
+            for left in range(tries - 1, -1, -1):
+                ready, _, _ = select.select([one.socket, two.socket], [], [], DEADLINE)
+                backend, peer = next(server for server in (one, two) if server.socket in ready).accept()
+                assert peer[:2] == NAMED4 and receive(backend, len(sent_on) + size) == sent_on + words
+                if left:
+                    backend.close()  # before its greeting: another one hears all of it again
+            backend.sendall(b"220 hello\r\n")
+            assert receive(s, 11) == b"220 hello\r\n"
+            s.close()
+            assert receive_all(backend) == b""
+            backend.close()
+            line = postern.wait(event="session", bytes_in=size)
+            assert (line["client"], line["retries"]) == (endpoint(*NAMED4), str(tries - 1))
 
 
 V4_ENDS = header("v2", NAMED4, PUBLIC4)[16:]
