@@ -390,6 +390,21 @@ def test_a_file_to_come_is_looked_at_beside_a_running_postern(lab, tmp_path):
         assert [f["check"] for f in doctor.wrong(file=file)] == ["routes"]
 
 
+def test_backends_that_were_found_are_looked_at_too(lab, tmp_path):
+    """They stand in no configuration: only the running postern knows them."""
+    serve_all(lab)
+    here, away = lab.backends
+    file = tmp_path / "backends.yaml"
+    file.write_text(f"- {{name: {away.label}, address: [\"{away.v4}:25\", \"[{away.v6}]:25\"]}}\n")
+    doctor = on_host(lab, configuration([pool(backend_lines([here]), discover={"file": str(file)})]))
+    with doctor.postern:
+        doctor.postern.wait(event="discovered")
+        assert not doctor.wrong(), doctor.run().stdout
+        detach_program(lab.gateway, away.interface, "return_path")
+        finding, = doctor.wrong()
+        assert (finding["check"], finding["about"]) == ("programs", f"interface {away.interface}")
+
+
 def test_a_log_without_room_and_a_clock_that_nobody_keeps_are_told(lab):
     doctor = on_host(lab, plain(lab))
     small = doctor.postern.directory

@@ -13,7 +13,7 @@ from lab import VIP4, VIP6, Lab, hostport
 from mta import DIRECT, DOMAIN, PROXY, Dovecot, Exim, Haraka, OpenSmtpd, Postfix
 from nsd import Nsd
 
-SENDING = "return-path,proxy-protocol,proxy-strangers,gateway-trust,path-mtu"
+SENDS = "return-path,proxy-protocol,proxy-strangers,gateway-trust,relay,path-mtu"
 QUICK = {"check": {"timeout": "7s"}, "timeouts": {"connect": "2s"}}
 GATEWAY4, GATEWAY6 = "10.2.0.1", "2001:db8:2::1"
 pytestmark = pytest.mark.together
@@ -27,7 +27,7 @@ class Patient(Doctor):
                      for n, p in enumerate(pools)]
         super().__init__(lab, configuration(pools, listeners, gateway))
 
-    def report(self, *options, only=SENDING):
+    def report(self, *options, only=SENDS):
         before = self.lab.host_state()
         report = self.look("--only", only, *options)
         assert self.lab.host_state() == before
@@ -271,8 +271,9 @@ def test_a_header_that_does_not_agree_is_named_with_the_line_that_mends_it(lab, 
         assert (f"proxy_protocol: {right}" in mend) == (right != "off" or settings.get("source") != "gateway"), found
 
 
-def closed_to_strangers(namespace, port=PROXY):
-    return firewall(namespace, f"ip saddr != 10.2.0.1 tcp dport {port} drop", f"ip6 saddr != 2001:db8:2::1 tcp dport {port} drop")
+def closed_to_strangers(backend, port=PROXY):
+    """What a port that believes PROXY headers needs: it is open to gateways alone."""
+    return firewall(backend, f"ip saddr != {GATEWAY4} tcp dport {port} drop", f"ip6 saddr != {GATEWAY6} tcp dport {port} drop")
 
 
 @pytest.mark.parametrize("kind, port, settings", [
@@ -287,6 +288,16 @@ def test_a_right_setup_has_no_finding(lab, servers, kind, port, settings):
         report = patient.assert_well()
     told = {f["check"]: text(f, "seen") for f in report["findings"]}
     assert "refused to relay" in told["gateway-trust"] and "greet, and understand" in told["proxy-protocol"], told
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["running", "before"])
+def test_in_a_right_setup_no_check_at_all_has_a_finding(lab, servers, postfix, runs):
+    servers(Postfix)
+    patient = Patient(lab, inbound(lab.backends), inbound(lab.backends[:1], port=PROXY, name="named", **NAMED_V2))
+    with closed_to_strangers(lab.backends[0]), patient.postern if runs else contextlib.nullcontext():
+        before = lab.host_state()
+        assert not patient.wrong(), patient.run().stdout
+        assert lab.host_state() == before
 
 
 def test_a_port_that_believes_strangers_headers_is_found_and_its_mend_closes_it(lab, postfix):

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "bpf/abi.h"
+#include "tools/doctor/check_relaying.h"
 #include "tools/doctor/doctor.h"
 #include "tools/doctor/neighbour_cache.h"
 #include "tools/doctor/return_path.h"
@@ -131,7 +132,8 @@ static int first_round(struct network *n, const struct doctor *d)
         if (!t->untested)
             t->trials[t->backend->proxy] = t->session = add_probe(&round, &plan);
         /* Believed by anybody? Where sessions come from anybody's address that is no question. */
-        if (!t->untested && t->backend->proxy != PROXY_OFF && t->backend->source == SOURCE_GATEWAY) {
+        if (!t->untested && !t->no_way_back && t->backend->proxy != PROXY_OFF &&
+            t->backend->source == SOURCE_GATEWAY) {
             plan.from = *stranger_of(n, t);
             plan.large = false;
             t->stranger = add_probe(&round, &plan);
@@ -243,7 +245,7 @@ static int send_all(struct network *n, const struct doctor *d)
         if (t->session && !connected(t->session))
             look_closer(n, d->snapshot, t);
     }
-    return error;
+    return error ? error : relay_ask(n, d);
 }
 
 /* ---- the return path ---------------------------------------------------------------------------------- */
@@ -306,7 +308,7 @@ static void look(struct network *n, const struct doctor *d)
     for (size_t i = 0; needed && !path && i < n->n; i++) {
         struct target *t = &n->targets[i];
         if (wanted[t->backend - d->snapshot->backends].of[t->address->sa.sa_family == AF_INET6])
-            t->untested = n->why;
+            *(t->backend->source == SOURCE_CLIENT ? &t->untested : &t->no_way_back) = n->why;
     }
     int error = send_all(n, d);
     return_path_down(path);
@@ -339,6 +341,8 @@ void network_free(struct network *n)
             free(t->trials[kind]); /* `session` is one of them */
         free(t->own);
         free(t->stranger);
+        free(t->relay[0]);
+        free(t->relay[1]);
     }
     free(n->targets);
     free(n);

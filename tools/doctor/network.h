@@ -31,17 +31,19 @@ struct target {
     union addr gateway; /* this host's address towards it; AF_UNSPEC: there is no route, and why: */
     int route_error;    /* errno */
     char name[SETUP_NAME_MAX];
-    const char *untested; /* why no connection was made; NULL: one was */
-    bool pinged;          /* as the stranger */
-    bool led_away;        /* an answer came, and the rules lead it on */
-    bool silent;          /* nobody on the link answers for its address */
-    bool other_way;       /* an answer came by an interface that leads to no backend */
+    const char *untested;    /* why no connection was made; NULL: one was */
+    const char *no_way_back; /* why none was made as a stranger, who would get no answer; NULL: one was */
+    bool pinged;             /* as the stranger */
+    bool led_away;           /* an answer came, and the rules lead it on */
+    bool silent;             /* nobody on the link answers for its address */
+    bool other_way;          /* an answer came by an interface that leads to no backend */
     struct tap_seen tap;
     struct probe *session; /* as sessions come */
     struct probe *own;     /* from this gateway */
     struct probe
         *trials[PROXY_KINDS]; /* as sessions, with each kind of header; that of the pool is `session` */
     struct probe *stranger;   /* with a header, from an address that is no gateway's */
+    struct probe *relay[2];   /* the relay test: as a stranger, from the trusted address */
 };
 
 struct network {
