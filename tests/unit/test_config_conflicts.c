@@ -65,6 +65,11 @@ static const struct error_case cases[] = {
         "postern.yaml:7:9\n"
         "    8 |       - {from: a, pool: p}\n"
         "      |         ^\n"},
+    {"source_called_other", "sources: {other: {file: /a}}\n" LISTENER POOL,
+        "postern.yaml:1:11: error: no source can be called \"other\": that stands for clients that are in "
+        "none\n"
+        "    1 | sources: {other: {file: /a}}\n"
+        "      |           ^~~~~\n"},
     {"source_of_nobody", "sources: {a: {}}\n" LISTENER POOL,
         "postern.yaml:1:14: error: a source without \"prefixes\" and without \"file\" has nobody in it; give "
         "at "
