@@ -12,7 +12,8 @@ from daemon import DEADLINE, SANITIZER_ENVIRONMENT, SANITIZER_TRACES, backend_li
 
 GOOD, WRONG, USAGE, NO_PERMISSION = 0, 2, 64, 77
 HOST_ONLY = {"clock", "log"}  # these look at the machine that the tests run on, as it is
-SENDING = {"return-path", "proxy-protocol", "proxy-strangers", "gateway-trust", "path-mtu", "outside"}
+SENDING = {"return-path", "proxy-protocol", "proxy-strangers", "gateway-trust", "open-relay", "path-mtu", "outside", "vip-names",
+           "dnsbl"}
 
 
 class Doctor:
@@ -73,6 +74,8 @@ def detach_program(namespace, interface, name):
     link, found = ctypes.c_uint32(0), []
     while bpf.bpf_link_get_next_id(link, ctypes.byref(link)) == 0:
         fd = bpf.bpf_link_get_fd_by_id(link)
+        if fd < 0:
+            continue  # of another namespace, and gone by now
         kind, _, of, _, where = struct.unpack_from("IIIII", _info(bpf, os.dup(fd), 64))
         if (kind, of, where) == (LINK_TCX, program, index):
             found.append(bpf.bpf_link_detach(fd))

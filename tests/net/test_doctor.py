@@ -38,8 +38,8 @@ def by_proxy(lab):
 
 def by_links(lab):
     """A VIP on the link of the clients, a network of VIPs, sources, limits."""
-    settings = configuration([pool(backend_lines(lab.backends, families=(4,)))],
-                             [listener(["100.64.0.77:25", "203.0.113.0/28:587"])])
+    settings = configuration([pool(backend_lines(lab.backends))],
+                             [listener(["100.64.0.77:25", "203.0.113.0/28:587", "[fd00:c::77]:25"])])
     return "sources: {google: {prefixes: [192.0.2.0/24]}}\n" + settings
 
 
@@ -47,8 +47,12 @@ def without_dissolving(lab):
     return plain(lab, dissolve="off")
 
 
+def dropping(lab):
+    return configuration([pool(backend_lines(lab.backends))], limits={"sessions": 50, "action": "drop"})
+
+
 @pytest.mark.parametrize("runs", [True, False], ids=["running", "before"])
-@pytest.mark.parametrize("config", [plain, without_dissolving, by_proxy, by_links], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("config", [plain, without_dissolving, by_proxy, by_links, dropping], ids=lambda f: f.__name__)
 def test_a_right_setup_has_no_finding_and_nothing_is_changed(lab, runs, config):
     serve_all(lab)
     doctor = on_host(lab, config(lab))
@@ -136,8 +140,12 @@ def have_the_vip_too(lab, doctor):
     lab.client.ip("addr add 100.64.0.77/32 dev lo")
 
 
+def have_the_vip_of_ipv6_too(lab, doctor):
+    lab.client.ip("-6 addr add fd00:c::77/128 dev c0 nodad")
+
+
 def vip_on_the_link(lab):
-    return configuration([pool(backend_lines(lab.backends))], [listener(["100.64.0.77:25"])])
+    return configuration([pool(backend_lines(lab.backends))], [listener(["100.64.0.77:25", "[fd00:c::77]:25"])])
 
 
 def backend_that_is_the_gateway(lab):
@@ -148,8 +156,8 @@ def unplug(lab, doctor):
     lab.backends[0].ip("link set eth0 down")
 
 
-def detach_the_return_path(lab, doctor):
-    detach_program(lab.gateway, "b0", "return_path")
+def detach(interface, name):
+    return lambda lab, doctor: detach_program(lab.gateway, interface, name)
 
 
 def remove_the_socket(lab, doctor):
@@ -221,6 +229,12 @@ def raw_icmp6(namespace):
 WITHOUT_BPFFS = ("unshare", "--mount", "sh", "-c", 'umount -l /sys/fs/bpf && exec "$@"', "sh")
 WITHOUT_IO_URING = (sys.executable, os.path.join(os.path.dirname(__file__), "without_syscall.py"),
                     str(SYS_IO_URING_SETUP), "--")
+STALE = """# domain: google.com
+# looked: 2020-01-01T00:00:00Z
+# ttl: 300
+# serial: 1
+192.0.2.0/24
+"""
 RESTORED_MARK = "meta mark set ct mark"
 CONTAINER = "chain docker { iifname != docker0 tcp dport 25 dnat ip to 172.17.0.2:25; }"
 
@@ -236,6 +250,7 @@ MISTAKES = [
     Mistake("a process with few descriptors", "descriptors", "need",
             lambda lab, d: d.postern.limit_descriptors(100), mends=False),
     Mistake("no loopback", "loopback", "it is down", ip("link set lo down"), runs=False),
+    Mistake("a loopback without IPv6", "loopback", "1", sysctl("net.ipv6.conf.lo.disable_ipv6", 1), runs=False),
     Mistake("a mail server of the gateway", "listeners", "another program does, on [0.0.0.0]:25", listen_everywhere,
             runs=False, mends=False),
     Mistake("no admin socket", "admin-socket", "no such socket", remove_the_socket, mends=False),
@@ -248,6 +263,8 @@ MISTAKES = [
     Mistake("a route in the table of postern", "plan", "another route sits in table", ip(
         "route add 198.51.0.0/16 dev c0 table 28783")),
     Mistake("a neighbour with the VIP", "duplicates", "says that it does", have_the_vip_too, vip_on_the_link, mends=False),
+    Mistake("a neighbour with the VIP of IPv6", "duplicates", "says that it does", have_the_vip_of_ipv6_too, vip_on_the_link,
+            mends=False),
     Mistake("no route to a backend", "routes", "there is no route to it", ip("route del 10.2.0.11"), runs=False, mends=False),
     Mistake("a backend in a black hole", "routes", "of type blackhole", ip("-6 route replace blackhole 2001:db8:2::12"),
             runs=False, mends=False),
@@ -261,7 +278,9 @@ MISTAKES = [
     Mistake("a rule that will be before ours", "rules", "takes it before", ip(
         "-6 route add default via fd00:c::2 table 100", "-6 rule add pref 50 from 2001:db8:2::/64 lookup 100"), runs=False),
     Mistake("a rule that forbids", "rules", "takes it before", ip("rule add pref 60 fwmark 0x70000000/0xf0000000 prohibit")),
-    Mistake("a program detached", "programs", '"return_path"', detach_the_return_path),
+    Mistake("the return program detached", "programs", '"return_path"', detach("b0", "return_path")),
+    Mistake("the dissolve program detached", "programs", '"dissolve"', detach("c0", "dissolve")),
+    Mistake("the admit program detached", "programs", '"admit"', detach("c0", "admit"), dropping),
     Mistake("port 25 redirected", "firewall", "is sent to another", chain(
         "prerouting", "tcp dport 25 redirect to :2525", kind="nat"), stays="conntrack"),
     Mistake("port 25 of a container", "firewall", "is sent to another", chain(
@@ -288,6 +307,7 @@ MISTAKES = [
     Mistake("a resolver that is silent", "resolver", "", config=looked_up, runs=False, mends=False),
     Mistake("a list that is not there", "sources", "No such file", with_list(None), runs=False, mends=False),
     Mistake("a list of names", "sources", "more than a tenth of its lines", with_list("google.com\nexample.net\n"), runs=False, mends=False),
+    Mistake("a list that nobody keeps", "sources", "hours ago", with_list(STALE), runs=False, mends=False),
     Mistake("no place for what operators set", "state-file", "No such file", with_state_file),
 ]
 
@@ -310,6 +330,7 @@ def test_a_planted_mistake_is_named_first_and_mended_by_its_commands(lab, mistak
     if mistake.runs:
         doctor.postern.start()
         doctor.postern.before = None  # the story itself changes the host
+        doctor.status()  # by now it has seen the routes that it has made itself, and looks at nothing by itself
     mistake.plant(lab, doctor)
     done = doctor.run("--json", wrapper=mistake.wrapper)
     wrong = doctor.grave(json.loads(done.stdout))
@@ -388,6 +409,21 @@ def test_a_file_to_come_is_looked_at_beside_a_running_postern(lab, tmp_path):
         assert not doctor.wrong(file=file), doctor.run(file=file).stdout
         file.write_text(doctor.postern.config.replace("10.2.0.11", "10.9.9.9"))
         assert [f["check"] for f in doctor.wrong(file=file)] == ["routes"]
+
+
+def test_backends_that_were_found_are_looked_at_too(lab, tmp_path):
+    """They stand in no configuration: only the running postern knows them."""
+    serve_all(lab)
+    here, away = lab.backends
+    file = tmp_path / "backends.yaml"
+    file.write_text(f"- {{name: {away.label}, address: [\"{away.v4}:25\", \"[{away.v6}]:25\"]}}\n")
+    doctor = on_host(lab, configuration([pool(backend_lines([here]), discover={"file": str(file)})]))
+    with doctor.postern:
+        doctor.postern.wait(event="discovered")
+        assert not doctor.wrong(), doctor.run().stdout
+        detach_program(lab.gateway, away.interface, "return_path")
+        finding, = doctor.wrong()
+        assert (finding["check"], finding["about"]) == ("programs", f"interface {away.interface}")
 
 
 def test_a_log_without_room_and_a_clock_that_nobody_keeps_are_told(lab):

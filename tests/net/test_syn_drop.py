@@ -2,11 +2,12 @@
 """`action: drop`: the SYNs of a source over its limit get no answer, others do, and it is heard again."""
 import pytest
 
-from daemon import RELAY, Postern, backend_lines, configuration, pool
+from daemon import DISSOLVED, RELAY, Postern, backend_lines, configuration, pool
 from dissolving import settle_all
 from lab import VIP4, VIP6, attached_programs
 from load import serve_all
 from peers import converse, expect_refused
+from upgrading import Upgrading
 
 LOUD4 = "198.51.1.1"
 FAMILIES = pytest.mark.parametrize("vip, loud, neighbour, other", [
@@ -93,3 +94,19 @@ def test_the_program_is_attached_while_a_limit_asks_for_it_and_to_what_comes_lat
         postern.reload(text(lab, action="refuse"))
         assert not carrying()
         postern.reload(dropping)  # what is attached at the end goes with the process
+
+
+@pytest.mark.topology(backends=1)
+def test_an_upgrade_leaves_one_program_that_goes_on(lab):
+    serve_all(lab)
+    with Upgrading(lab, text(lab, DISSOLVED, sessions=1, action="drop")) as postern:
+        crowd = [greeted(lab)]
+        settle_all(postern, DISSOLVED, crowd)
+        postern.upgrade()
+        postern.wait_old()
+        assert [names.count("admit") for names in attached_programs(lab.gateway).values()].count(1) == 2
+        expect_refused(lambda: lab.connect(source=LOUD4))  # its session went over, and counts
+        with pytest.raises(TimeoutError):
+            lab.connect(source=LOUD4, timeout=1.5)
+        assert postern.counters()["admit_dropped"] >= 1
+        close_all(crowd)

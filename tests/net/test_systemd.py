@@ -11,6 +11,7 @@ import pytest
 
 from daemon import SANITIZER_ENVIRONMENT, backend_lines, build_directory, configuration, parse_line, pool
 from dissolving import Session, servers
+from doctor import HOST_ONLY, SENDING
 from lab import VIP4, VIP6
 from load import serve_all
 from machine import Machine
@@ -117,6 +118,33 @@ def test_systemd_starts_it_sees_it_reload_and_stops_it_and_leaves_it_little_powe
     assert machine.show("Result") == "success"
     assert lab.host_state() == before
     assert machine.run("sh", "-c", "ls -A /sys/fs/bpf/postern /run/postern 2>/dev/null | grep -v :", check=False).stdout.strip() == ""
+
+
+ADMIN = "admin: {socket: /run/postern/admin.sock, state_file: /var/lib/postern/state}\n"
+
+
+@pytest.mark.topology(backends=2)
+def test_the_doctor_finds_nothing_wrong_with_what_is_installed_but_what_the_unit_s_user_may_not(lab):
+    serve_all(lab)
+    service = installed(lab, ADMIN + plain(lab))
+    machine = service.start().machine
+    machine.wait_show("ActiveState", "active")
+    checks = [line.split()[0] for line in machine.run("posternctl", "doctor", "--list").stdout.splitlines()]
+    only = ",".join(check for check in checks if check not in SENDING | HOST_ONLY)
+
+    def wrong():
+        found = json.loads(machine.run("posternctl", "doctor", "--json", "--only", only, check=False).stdout)
+        assert found["pid"] == service.pid
+        return {f["check"]: f for f in found["findings"] if f["verdict"] in ("warning", "failed")}
+
+    assert not wrong()
+    machine.run("chmod", "0600", CONFIGURATION)
+    machine.run("chown", "root", "/var/lib/postern")
+    found = wrong()
+    assert set(found) == {"access", "state-file"}, found
+    machine.run("sh", "-ec", "\n".join(found["access"]["mend"] + found["state-file"]["mend"]))
+    assert not wrong()
+    service.systemctl("stop")
 
 
 @pytest.mark.topology(backends=1)

@@ -30,7 +30,8 @@ static json_t *ruleset(const char *hook, const char *policy, const char *rules, 
         asprintf(&text,
             "{'nftables':[{'chain':{'family':'inet','table':'t','name':'base','type':'filter','hook':'%s','"
             "prio':0,"
-            "'policy':'%s'}},{'set':{'family':'inet','table':'t','name':'mail','elem':[25,{'range':[587,590]}"
+            "'policy':'%s'}},{'set':{'family':'inet','table':'t','name':'mail','flags':['interval'],'elem':["
+            "25,{'range':[587,590]}"
             "]}},"
             "{'set':{'family':'inet','table':'t','name':'changing','flags':['dynamic'],'elem':[25]}}%s%s]}",
             hook, policy, rules, others) > 0);

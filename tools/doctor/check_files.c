@@ -6,14 +6,17 @@
 #include "tools/doctor/doctor.h"
 #include "tools/doctor/process.h"
 #include "tools/posternctl/memory.h"
+#include "tools/spf/list.h"
 
 #include <errno.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#define STALE_HOURS 48 /* a day more than the longest that a list is good for */
 #define SPF_DIRECTORY "/var/lib/postern/spf/"
 
 /* ---- the state file ----------------------------------------------------------------------------------- */
@@ -103,6 +106,30 @@ static int read_list(const char *path, struct source_reading *ret)
     return error;
 }
 
+/* A list of postern-spf says itself when the DNS was asked last. */
+static void look_at_age(struct doctor *d, const char *source, const char *path)
+{
+    char why[LIST_WHY_MAX];
+    struct list list;
+    FILE *file = fopen(path, "re");
+    int error = file ? list_parse(file, &list, why) : -errno;
+
+    if (file)
+        fclose(file);
+    if (error)
+        return; /* it is of somebody else */
+    time_t hours = (time(NULL) - list.looked) / 3600;
+    if (hours >= STALE_HOURS) {
+        struct finding *f = doctor_find(d, VERDICT_WARNING, "source %s, %s", source, path);
+        finding_say(f, TRIED, "read when it was looked up last");
+        finding_say(f, SEEN, "%lld hours ago; no SPF record is good for longer than a day", (long long)hours);
+        finding_say(f, WHY, "new addresses of %s are taken for anybody's", list.domain);
+        finding_say(f, MEND, "systemctl enable --now postern-spf@%s.timer", list.domain);
+        finding_say(f, MEND, "# what keeps it from it: journalctl -u postern-spf@%s", list.domain);
+    }
+    list_done(&list);
+}
+
 static void look_at_list(struct doctor *d, const char *source, const char *path)
 {
     struct source_reading reading = {0};
@@ -116,6 +143,8 @@ static void look_at_list(struct doctor *d, const char *source, const char *path)
         tell_unreadable(d, source, path, error);
     else if (reading.bad)
         tell_bad(d, source, path, &reading);
+    else
+        look_at_age(d, source, path);
 }
 
 void check_sources(struct doctor *d)

@@ -230,6 +230,7 @@ static enum return_verdict judge(const struct network *n, const struct target *t
 void check_return_path(struct doctor *d)
 {
     const struct network *n = network_look(d);
+    char v4[ADDR_TEXT_MAX], v6[ADDR_TEXT_MAX];
     size_t right = 0;
 
     for (size_t i = 0; i < n->n; i++) {
@@ -245,7 +246,7 @@ void check_return_path(struct doctor *d)
             tell(d, n, t, verdict);
     }
     if (right > 0)
-        doctor_note(d, VERDICT_OK, "%zu backend addresses answer %s%s", right,
-            "a session from " STRANGER_V4 " or " STRANGER_V6,
+        doctor_note(d, VERDICT_OK, "%zu backend addresses answer a session from %s or %s%s", right,
+            addr_format_host(&n->strangers[0], v4), addr_format_host(&n->strangers[1], v6),
             n->temporary ? "; the return path was set up for the time of the test, and taken away" : "");
 }

@@ -40,6 +40,10 @@ void check_strangers(struct doctor *d)
 
     for (size_t i = 0; i < n->n; i++) {
         const struct target *t = &n->targets[i];
+        if (t->no_way_back)
+            finding_say(
+                doctor_find(d, VERDICT_SKIPPED, "%s", t->name), SEEN, "not tried: %s", t->no_way_back);
+        asked += t->no_way_back != NULL;
         if (!t->stranger)
             continue;
         asked++;

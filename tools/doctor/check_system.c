@@ -180,6 +180,11 @@ void check_descriptors(struct doctor *d)
 
 void check_loopback(struct doctor *d)
 {
+    if (d->snapshot && setup_has_vip(d->snapshot, AF_INET6) &&
+        sysctl_number("net/ipv6/conf/lo/disable_ipv6", 0))
+        setup_tell_sysctl(d, VERDICT_FAILED, "net.ipv6.conf.lo.disable_ipv6", 1, 0,
+            "addresses that end at this host lead over lo: no client reaches a VIP of IPv6, and postern does "
+            "not start");
     if (interface_is_up("lo"))
         return;
     struct finding *f = doctor_find(d, VERDICT_FAILED, "interface lo");
@@ -203,8 +208,8 @@ void check_clock(struct doctor *d)
         return;
     }
     struct finding *f = doctor_find(d, VERDICT_WARNING, "the clock");
-    finding_say(f, TRIED, "asked the kernel whether somebody keeps it (adjtimex)");
-    finding_say(f, SEEN, "nobody has for at least %ld s", t.maxerror / 1000000);
+    finding_say(f, TRIED, "asked the kernel whether somebody keeps it right (adjtimex)");
+    finding_say(f, SEEN, "nobody does");
     finding_say(f, WHY, "lines of postern's log cannot be laid beside those of the mail servers");
     finding_say(f, MEND, "timedatectl set-ntp true\n# or with a server of your own: apt-get install chrony");
 }

@@ -7,6 +7,7 @@
  */
 #include "tools/doctor/check_network.h"
 
+#include "control/config/config_model.h"
 #include "snapshot.h"
 #include "tools/doctor/doctor.h"
 #include "tools/doctor/mta.h"
@@ -18,8 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OWN_MAX 16                          /* addresses of one family */
-#define OUTSIDER "nobody@relay.example.com" /* a domain of documentation, that nobody here serves */
+#define OWN_MAX 16 /* addresses of one family */
 
 struct own {
     union addr list[OWN_MAX];
@@ -82,11 +82,7 @@ static size_t ask(struct doctor *d, const struct network *n, struct question **r
         for (size_t k = 0; k < own.n; k++) {
             struct question *q = &(*ret)[count++];
             q->t = t;
-            q->probe.plan = target_session(n, d, t);
-            q->probe.plan.client = own.list[k];
-            q->probe.plan.from = t->backend->source == SOURCE_CLIENT ? own.list[k] : (union addr){0};
-            q->probe.plan.talk.rcpt = OUTSIDER;
-            q->probe.plan.large = false;
+            q->probe.plan = target_question(d, t, &own.list[k]);
         }
     }
     freeifaddrs(all);
@@ -105,8 +101,8 @@ static void tell(struct doctor *d, const struct question *q)
     struct finding *f = doctor_find(d, VERDICT_FAILED, "%s", q->t->name);
 
     addr_format_host(&q->probe.plan.client, own);
-    finding_say(f, TRIED, "asked it to relay to %s, from this gateway's own address %s%s", OUTSIDER, own,
-        q->t->backend->proxy == PROXY_OFF ? "" : " in the header");
+    finding_say(f, TRIED, "asked it to relay to %s, from this gateway's own address %s%s",
+        d->config->relay_test.recipient, own, q->t->backend->proxy == PROXY_OFF ? "" : " in the header");
     finding_say(f, SEEN, "it would: \"%s\"", q->probe.talk.last);
     finding_say(f, WHY,
         "it trusts this gateway. Should the client's address ever be hidden by it, by an address "
@@ -125,8 +121,8 @@ void check_trust(struct doctor *d)
     size_t count = ask(d, n, &questions);
     for (size_t i = 0; i < count; i++) {
         const struct talk *t = &questions[i].probe.talk;
-        unsigned kind = t->codes[TALK_RCPT] / 100;
-        if (kind == 2) {
+        unsigned kind = (t->codes[TALK_RCPT] ? t->codes[TALK_RCPT] : t->codes[TALK_MAIL]) / 100;
+        if (t->codes[TALK_RCPT] / 100 == 2) {
             tell(d, &questions[i]);
             accepted++;
         } else if (kind == 5) {

@@ -80,6 +80,8 @@ void check_plan(struct doctor *d)
         doctor_note(d, VERDICT_FAILED, "rules and routes cannot be read: %s", strerror(-error));
     else
         host_each(host, on_plan, d);
+    if (!error && !doctor_is_applied(d) && findings_verdict(&d->findings, d->now) == VERDICT_OK)
+        doctor_note(d, VERDICT_OK, "nobody else sits where postern will put them");
     host_close(host);
 }
 
@@ -103,9 +105,11 @@ static void on_neighbour(
         "# find it, and take the address from it:\nip neigh show dev %s | grep -i "
         "%02x:%02x:%02x:%02x:%02x:%02x",
         interface, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
-    finding_say(f, MEND,
-        "# on a VRRP standby that runs postern: let it not answer, sysctl -w net.ipv4.conf.%s.arp_ignore=1",
-        interface);
+    if (vip->family == AF_INET)
+        finding_say(f, MEND,
+            "# on a VRRP standby that runs postern: let it not answer, sysctl -w "
+            "net.ipv4.conf.%s.arp_ignore=1",
+            interface);
 }
 
 /* Another host may have it by right as long as it is not local here. */

@@ -5,6 +5,7 @@
  */
 #include "bpf/abi.h"
 #include "control/kernel/tcx_links.h"
+#include "control/kernel/admit_load.h"
 #include "control/kernel/host.h"
 #include "control/kernel/routes.h"
 #include "tools/doctor/check_host.h"
@@ -155,27 +156,34 @@ static void tell_detached(struct doctor *d, const char *where, const char *progr
     finding_say(f, MEND, "posternctl upgrade");
 }
 
-static void look_at_interface(const struct snapshot_backend *backend, const union addr *address,
-    const char *interface, const char *trouble, void *arg)
+static void look_for(struct doctor *d, const char *interface, const char *program, const char *why)
 {
     char where[64];
 
-    if (trouble || programs_on_interface(interface, PROGRAM_RETURN))
+    if (programs_on_interface(interface, program))
         return;
     snprintf(where, sizeof(where), "interface %s", interface);
-    tell_detached(arg, where, PROGRAM_RETURN,
-        "answers of the backends behind it do not come to postern's sockets: their sessions do not begin");
+    tell_detached(d, where, program, why);
 }
 
-static int look_at_dissolve(int ifindex, const char *interface, void *arg)
+static void look_for_return(const struct snapshot_backend *backend, const union addr *address,
+    const char *interface, const char *trouble, void *arg)
 {
-    char where[64];
+    if (!trouble)
+        look_for(arg, interface, PROGRAM_RETURN,
+            "answers of the backends behind it do not come to postern's sockets: their sessions do not "
+            "begin");
+}
 
-    if (!programs_on_interface(interface, PROGRAM_DISSOLVE)) {
-        snprintf(where, sizeof(where), "interface %s", interface);
-        tell_detached(
-            arg, where, PROGRAM_DISSOLVE, "dissolved sessions whose packets come in there stand still");
-    }
+static int look_for_dissolve(int ifindex, const char *interface, void *arg)
+{
+    look_for(arg, interface, PROGRAM_DISSOLVE, "dissolved sessions whose packets come in there stand still");
+    return 0;
+}
+
+static int look_for_admit(int ifindex, const char *interface, void *arg)
+{
+    look_for(arg, interface, PROGRAM_ADMIT, "SYNs of sources over a limit that come in there get an answer");
     return 0;
 }
 
@@ -189,7 +197,9 @@ void check_programs(struct doctor *d)
         tell_detached(d, "this network namespace", PROGRAM_CATCH, "the VIPs refuse every connection");
     if (!doctor_is_applied(d))
         return;
-    (void)routes_look(d->snapshot, look_at_interface, d);
+    (void)routes_look(d->snapshot, look_for_return, d);
     if (setup_dissolves(d->snapshot))
-        (void)tcx_each_interface(look_at_dissolve, d);
+        (void)tcx_each_interface(look_for_dissolve, d);
+    if (admit_is_wanted(d->snapshot))
+        (void)tcx_each_interface(look_for_admit, d);
 }

@@ -10,11 +10,11 @@
 
 #include "control/config/config.h"
 #include "control/kernel/preflight.h"
-#include "control/roster/roster.h"
 #include "log.h"
 #include "snapshot.h"
 #include "tools/doctor/checks.h"
 #include "tools/doctor/config_files.h"
+#include "tools/doctor/found.h"
 #include "tools/doctor/network.h"
 #include "tools/doctor/report.h"
 #include "tools/posternctl/client.h"
@@ -66,23 +66,24 @@ void doctor_note(struct doctor *d, enum verdict verdict, const char *seen, ...)
 
 static void read_config(struct doctor *d)
 {
-    struct roster *roster = NULL;
     size_t n;
     FILE *errors = must(open_memstream(&d->config_errors, &n));
 
     int error = config_load(d->options->file, errors, &d->config);
-    if (!error)
-        error = roster_next(NULL, d->config, 0, &roster);
-    if (!error) {
-        (void)roster_weigh(roster, 0);
-        error = roster_publish(roster, &d->snapshot);
-    }
-    roster_free(roster);
     if (error && ftell(errors) == 0)
         fprintf(errors, "%s: %s\n", d->options->file, strerror(-error));
     fclose(errors);
+}
+
+static void make_snapshot(struct doctor *d)
+{
+    int error = d->config ? found_snapshot(d->config, d->status, &d->snapshot) : 0;
+
     if (!error)
         return;
+    free(d->config_errors);
+    must(asprintf(&d->config_errors, "%s: %s", d->options->file, strerror(-error)) < 0 ? NULL
+                                                                                       : d->config_errors);
     config_free(d->config);
     d->config = NULL;
 }
@@ -222,6 +223,7 @@ int doctor_run(const struct doctor_options *o)
     log_mute(); /* what the daemon's code would log is told as findings */
     read_config(&d);
     ask_daemon(&d);
+    make_snapshot(&d);
     for (size_t i = 0; i < n_doctor_checks; i++)
         if (is_asked_for(o->only, &doctor_checks[i]))
             run_check(&d, &doctor_checks[i]);

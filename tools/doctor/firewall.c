@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DEPTH_MAX 16 /* of jumps, as in the kernel */
+#define DEPTH_MAX 16        /* of jumps, as in the kernel */
+#define STEPS_MAX 20000000U /* for one packet: chains that fan out again and again are given up */
 
 enum match { MATCH_NO, MATCH_MAYBE, MATCH_YES };
 enum step { STEP_ON, STEP_RETURN, STEP_STOP };
@@ -20,7 +21,7 @@ struct walk {
     const struct firewall_packet *packet;
     struct firewall_verdict verdict;
     bool may_pass; /* a rule before may have let it through */
-    unsigned depth;
+    unsigned depth, steps;
 };
 
 static const char *text(const json_t *from, const char *key)
@@ -113,15 +114,32 @@ static enum match match_list(const json_t *list, match_fn *one, const void *arg)
     return most;
 }
 
-/* A set that others fill while it is in use is not believed to stay as it is. */
+static bool is_fixed(const json_t *flag)
+{
+    const char *word = json_string_value(flag);
+
+    return word && (strcmp(word, "interval") == 0 || strcmp(word, "constant") == 0);
+}
+
+/* Neither rules nor time change what is in it. */
+static bool stays(const json_t *set)
+{
+    const json_t *flags = json_object_get(set, "flags"), *flag;
+    size_t i;
+
+    json_array_foreach (flags, i, flag)
+        if (!is_fixed(flag))
+            return false;
+    return !json_is_string(flags) || is_fixed(flags);
+}
+
 static enum match match_value(const struct walk *w, const json_t *right, match_fn *one, const void *arg)
 {
     const char *word = json_string_value(right);
 
     if (word && word[0] == '@') {
         const json_t *set = find_set(w, word + 1);
-        return set && !json_object_get(set, "flags") ? match_list(json_object_get(set, "elem"), one, arg)
-                                                     : MATCH_MAYBE;
+        return set && stays(set) ? match_list(json_object_get(set, "elem"), one, arg) : MATCH_MAYBE;
     }
     if (json_is_array(right))
         return match_list(right, one, arg);
@@ -326,6 +344,10 @@ static enum step walk_chain(struct walk *w, const char *name, enum match certain
 
     json_array_foreach (json_object_get(w->ruleset, "nftables"), i, item) {
         const json_t *rule = json_object_get(item, "rule");
+        if (++w->steps > STEPS_MAX) {
+            w->may_pass = true;
+            return STEP_STOP;
+        }
         if (strcmp(text(rule, "chain"), name) != 0 ||
             strcmp(text(rule, "table"), text(w->chain, "table")) != 0 ||
             strcmp(text(rule, "family"), text(w->chain, "family")) != 0)

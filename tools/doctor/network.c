@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "bpf/abi.h"
+#include "control/config/config_relay.h"
 #include "tools/doctor/doctor.h"
 #include "tools/doctor/neighbour_cache.h"
 #include "tools/doctor/return_path.h"
@@ -97,20 +98,28 @@ static void list_targets(struct network *n, const struct snapshot *s)
         }
 }
 
-struct probe_plan target_session(const struct network *n, const struct doctor *d, const struct target *t)
+struct probe_plan target_session(const struct doctor *d, const struct target *t, const union addr *client)
 {
     struct probe_plan plan = {
         .to = *t->address,
+        .client = *client,
         .header = t->backend->proxy,
         .talk = {.host = d->snapshot->host_name},
-        .large = true,
         .connect_ms = t->pool->connect_timeout_ms,
         .timeout_ms = t->pool->check.timeout_ms,
     };
 
     if (t->backend->source == SOURCE_CLIENT)
-        plan.from = *stranger_of(n, t);
-    plan.client = *stranger_of(n, t);
+        plan.from = *client;
+    return plan;
+}
+
+struct probe_plan target_question(const struct doctor *d, const struct target *t, const union addr *client)
+{
+    struct probe_plan plan = target_session(d, t, client);
+
+    plan.talk.sender = d->config->relay_test.sender;
+    plan.talk.rcpt = d->config->relay_test.recipient;
     return plan;
 }
 
@@ -127,11 +136,13 @@ static int first_round(struct network *n, const struct doctor *d)
 
     for (size_t i = 0; i < n->n; i++) {
         struct target *t = &n->targets[i];
-        struct probe_plan plan = target_session(n, d, t);
+        struct probe_plan plan = target_session(d, t, stranger_of(n, t));
+        plan.large = true;
         if (!t->untested)
             t->trials[t->backend->proxy] = t->session = add_probe(&round, &plan);
         /* Believed by anybody? Where sessions come from anybody's address that is no question. */
-        if (!t->untested && t->backend->proxy != PROXY_OFF && t->backend->source == SOURCE_GATEWAY) {
+        if (!t->untested && !t->no_way_back && t->backend->proxy != PROXY_OFF &&
+            t->backend->source == SOURCE_GATEWAY) {
             plan.from = *stranger_of(n, t);
             plan.large = false;
             t->stranger = add_probe(&round, &plan);
@@ -145,6 +156,19 @@ static void ping(const struct network *n, struct target *t)
     t->pinged = tap_ping(stranger_of(n, t), t->address) == 0;
 }
 
+static void ask_to_relay(
+    const struct network *n, const struct doctor *d, struct target *t, struct round *round)
+{
+    union addr trusted;
+    struct probe_plan plan = target_question(d, t, stranger_of(n, t));
+
+    t->relay[0] = add_probe(round, &plan);
+    if (!config_relay_address(d->config, true, t->address->sa.sa_family, &trusted))
+        return;
+    plan = target_question(d, t, &trusted);
+    t->relay[1] = add_probe(round, &plan);
+}
+
 /* Who did not come through is asked why, in another way. */
 static int second_round(struct network *n, const struct doctor *d)
 {
@@ -154,10 +178,11 @@ static int second_round(struct network *n, const struct doctor *d)
         struct target *t = &n->targets[i];
         if (t->stranger && t->stranger->reach == REACH_SILENT)
             ping(n, t);
+        if (t->session && trial_of(t->session) == TRIAL_CLEAN)
+            ask_to_relay(n, d, t, &round);
         if (!t->session || trial_of(t->session) == TRIAL_CLEAN)
             continue;
-        struct probe_plan plan = target_session(n, d, t);
-        plan.large = false;
+        struct probe_plan plan = target_session(d, t, stranger_of(n, t));
         if (!connected(t->session)) {
             plan.from = plan.client = (union addr){0};
             t->own = add_probe(&round, &plan);
@@ -176,19 +201,23 @@ static int second_round(struct network *n, const struct doctor *d)
 /* TCP only while sessions are begun: what comes later finds no socket, and says nothing. */
 static void read_tap(struct network *n, struct tap *tap, bool first)
 {
-    union addr *addresses = must(calloc(n->n + 1, sizeof(*addresses)));
+    struct tap_target *targets = must(calloc(n->n + 1, sizeof(*targets)));
     struct tap_seen *seen = must(calloc(n->n + 1, sizeof(*seen)));
 
-    for (size_t i = 0; i < n->n; i++)
-        addresses[i] = *n->targets[i].address;
-    tap_read(tap, addresses, seen, (unsigned)n->n);
+    for (size_t i = 0; i < n->n; i++) {
+        const struct target *t = &n->targets[i];
+        const struct probe *p = t->stranger ? t->stranger : t->session;
+        targets[i].backend = *t->address;
+        targets[i].port = p ? addr_port(&p->local) : 0;
+    }
+    tap_read(tap, targets, seen, (unsigned)n->n);
     for (size_t i = 0; i < n->n; i++) {
         if (first)
             n->targets[i].tap = seen[i];
         n->targets[i].tap.any |= seen[i].any;
         n->targets[i].tap.echo |= seen[i].echo;
     }
-    free(addresses);
+    free(targets);
     free(seen);
 }
 
@@ -243,7 +272,7 @@ static int send_all(struct network *n, const struct doctor *d)
         if (t->session && !connected(t->session))
             look_closer(n, d->snapshot, t);
     }
-    return error;
+    return error ? error : relay_ask(n, d);
 }
 
 /* ---- the return path ---------------------------------------------------------------------------------- */
@@ -306,7 +335,7 @@ static void look(struct network *n, const struct doctor *d)
     for (size_t i = 0; needed && !path && i < n->n; i++) {
         struct target *t = &n->targets[i];
         if (wanted[t->backend - d->snapshot->backends].of[t->address->sa.sa_family == AF_INET6])
-            t->untested = n->why;
+            *(t->backend->source == SOURCE_CLIENT ? &t->untested : &t->no_way_back) = n->why;
     }
     int error = send_all(n, d);
     return_path_down(path);
@@ -322,8 +351,8 @@ const struct network *network_look(struct doctor *d)
     if (d->network)
         return d->network;
     struct network *n = must(calloc(1, sizeof(*n)));
-    (void)addr_parse_default(STRANGER_V4, 0, &n->strangers[0]);
-    (void)addr_parse_default(STRANGER_V6, 0, &n->strangers[1]);
+    for (int f = 0; f < 2; f++)
+        (void)config_relay_address(d->config, false, families[f], &n->strangers[f]);
     list_targets(n, d->snapshot);
     look(n, d);
     return d->network = n;
@@ -338,7 +367,11 @@ void network_free(struct network *n)
         for (int kind = PROXY_OFF; kind < PROXY_KINDS; kind++)
             free(t->trials[kind]); /* `session` is one of them */
         free(t->own);
+        free(t->relay[0]);
+        free(t->relay[1]);
         free(t->stranger);
+        free(t->relay[0]);
+        free(t->relay[1]);
     }
     free(n->targets);
     free(n);

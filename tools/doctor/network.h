@@ -17,10 +17,6 @@
 
 struct doctor;
 
-/* Whom the tests pretend to be: an address of the blocks reserved for documentation, nobody's. */
-#define STRANGER_V4 "198.51.100.25"
-#define STRANGER_V6 "2001:db8::25"
-
 #define NETWORK_WHY_MAX 512
 
 /* One address of a backend. Probes are NULL where there was no need for them. */
@@ -31,23 +27,26 @@ struct target {
     union addr gateway; /* this host's address towards it; AF_UNSPEC: there is no route, and why: */
     int route_error;    /* errno */
     char name[SETUP_NAME_MAX];
-    const char *untested; /* why no connection was made; NULL: one was */
-    bool pinged;          /* as the stranger */
-    bool led_away;        /* an answer came, and the rules lead it on */
-    bool silent;          /* nobody on the link answers for its address */
-    bool other_way;       /* an answer came by an interface that leads to no backend */
+    const char *untested;    /* why no connection was made; NULL: one was */
+    const char *no_way_back; /* why none was made as a stranger, who would get no answer; NULL: one was */
+    bool pinged;             /* as the stranger */
+    bool led_away;           /* an answer came, and the rules lead it on */
+    bool silent;             /* nobody on the link answers for its address */
+    bool other_way;          /* an answer came by an interface that leads to no backend */
     struct tap_seen tap;
     struct probe *session; /* as sessions come */
     struct probe *own;     /* from this gateway */
     struct probe
         *trials[PROXY_KINDS]; /* as sessions, with each kind of header; that of the pool is `session` */
-    struct probe *stranger;   /* with a header, from an address that is no gateway's */
+    /* Asked to relay: as relay_test's untrusted address, which is the stranger's, and as its trusted one. */
+    struct probe *relay[2];
+    struct probe *stranger; /* with a header, from an address that is no gateway's */
 };
 
 struct network {
     struct target *targets;
     size_t n;
-    union addr strangers[2];   /* IPv4, IPv6 */
+    union addr strangers[2];   /* IPv4, IPv6: whom the tests pretend to be; relay_test.untrusted */
     bool tapped;               /* what came in was seen */
     bool temporary;            /* a return path of our own was set up, and taken away */
     char why[NETWORK_WHY_MAX]; /* why it could not be; "" */
@@ -57,8 +56,11 @@ struct network {
 const struct network *network_look(struct doctor *d);
 void network_free(struct network *n); /* NULL is accepted */
 
-/* A conversation as sessions of this target begin it: from a stranger's address, or with a header that names
+/* A conversation as sessions of this target begin it: from a client's address, or with a header that names
  * it. */
-struct probe_plan target_session(const struct network *n, const struct doctor *d, const struct target *t);
+struct probe_plan target_session(const struct doctor *d, const struct target *t, const union addr *client);
+
+/* The same, to ask whether it relays. */
+struct probe_plan target_question(const struct doctor *d, const struct target *t, const union addr *client);
 
 #endif

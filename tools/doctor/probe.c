@@ -93,8 +93,12 @@ static void start(struct probe *p)
         error = fd_set_option(p->fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (!error && connect(p->fd, &plan->to.sa, addr_len(&plan->to)) < 0 && errno != EINPROGRESS)
         error = -errno;
-    if (error)
+    if (error) {
         fail(p, -error);
+        return;
+    }
+    socklen_t len = sizeof(p->local);
+    (void)getsockname(p->fd, &p->local.sa, &len);
 }
 
 static int make_header(const struct probe *p, char buf[PROXY_HEADER_MAX])
@@ -149,8 +153,6 @@ static void on_connected(struct probe *p)
     p->phase = TALKING;
     p->started_ms = clock_now_ms();
     p->end_ms = p->started_ms + p->plan.timeout_ms;
-    len = sizeof(p->local);
-    (void)getsockname(p->fd, &p->local.sa, &len);
     len = sizeof(info);
     if (getsockopt(p->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
         p->segment_bytes = info.tcpi_snd_mss;

@@ -9,6 +9,7 @@
 #define PROGRAM_CATCH "catch_lookup"
 #define PROGRAM_RETURN "return_path"
 #define PROGRAM_DISSOLVE "dissolve"
+#define PROGRAM_ADMIT "admit"
 
 /* True when a program of that name is attached to the sockets of this network namespace, or to what comes in
  * on an interface; also when the kernel does not tell. */

@@ -57,8 +57,10 @@ static int set_up_host(struct return_path *r, char ret_why[RETURN_PATH_WHY_MAX])
         return 0;
     if (host_has_ours(r->host)) {
         snprintf(ret_why, RETURN_PATH_WHY_MAX,
-            r->locked ? "an earlier postern has left rules here: postern --flush removes them"
-                      : "the running postern has no rule for this family yet: posternctl reload");
+            r->locked
+                ? "an earlier postern has left rules here: postern --flush removes them"
+                : "the running postern keeps no return path of this family: before it starts, or after a "
+                  "reload that needs one, this can be tried");
         return -EEXIST;
     }
     error = host_apply(r->host, true);

@@ -56,7 +56,7 @@ static void say(struct talk *t, enum talk_step step)
         n = snprintf(t->line, sizeof(t->line), "EHLO %s\r\n", t->plan.host);
         break;
     case TALK_MAIL:
-        n = snprintf(t->line, sizeof(t->line), "MAIL FROM:<>\r\n");
+        n = snprintf(t->line, sizeof(t->line), "MAIL FROM:<%s>\r\n", t->plan.sender ? t->plan.sender : "");
         break;
     case TALK_RCPT:
         n = snprintf(t->line, sizeof(t->line), "RCPT TO:<%s>\r\n", t->plan.rcpt);

@@ -35,6 +35,7 @@ struct tap {
 struct packet {
     union addr from;  /* with its port, of TCP */
     union addr about; /* of an ICMP error: where the packet that it quotes was going */
+    uint16_t port;    /* of TCP: where it goes */
     bool tcp, echo, error, prohibited;
 };
 
@@ -115,6 +116,7 @@ static bool read_v4(const char *bytes, size_t n, struct packet *ret)
     if (ip.protocol == IPPROTO_TCP && n >= at + sizeof(tcp)) {
         memcpy(&tcp, bytes + at, sizeof(tcp));
         ret->from.v4.sin_port = tcp.source;
+        ret->port = ntohs(tcp.dest);
         return ret->tcp = true;
     }
     if (ip.protocol != IPPROTO_ICMP || n < at + sizeof(icmp))
@@ -144,6 +146,7 @@ static bool read_v6(const char *bytes, size_t n, struct packet *ret)
     if (ip.ip6_nxt == IPPROTO_TCP && n >= sizeof(ip) + sizeof(tcp)) {
         memcpy(&tcp, bytes + sizeof(ip), sizeof(tcp));
         ret->from.v6.sin6_port = tcp.source;
+        ret->port = ntohs(tcp.dest);
         return ret->tcp = true;
     }
     if (ip.ip6_nxt != IPPROTO_ICMPV6 || n < sizeof(ip) + sizeof(icmp))
@@ -178,17 +181,19 @@ static void note(struct tap_seen *seen, const struct packet *p, const struct soc
     }
 }
 
-static void sort(const struct packet *p, const struct sockaddr_ll *where, const union addr *backends,
+static void sort(const struct packet *p, const struct sockaddr_ll *where, const struct tap_target *targets,
     struct tap_seen *seen, unsigned n)
 {
     const union addr *host = p->error ? &p->about : &p->from;
 
     for (unsigned i = 0; i < n; i++)
-        if (addr_same_host(&backends[i], host) && (!p->tcp || addr_port(&backends[i]) == addr_port(&p->from)))
+        if (addr_same_host(&targets[i].backend, host) &&
+            (!p->tcp ||
+                (addr_port(&targets[i].backend) == addr_port(&p->from) && targets[i].port == p->port)))
             note(&seen[i], p, where);
 }
 
-void tap_read(struct tap *t, const union addr *backends, struct tap_seen *seen, unsigned n)
+void tap_read(struct tap *t, const struct tap_target *targets, struct tap_seen *seen, unsigned n)
 {
     char bytes[PACKET_BYTES];
     struct sockaddr_ll where;
@@ -200,7 +205,7 @@ void tap_read(struct tap *t, const union addr *backends, struct tap_seen *seen, 
         bool known = got > 0 &&
                      (bytes[0] >> 4 == 4 ? read_v4(bytes, (size_t)got, &p) : read_v6(bytes, (size_t)got, &p));
         if (known)
-            sort(&p, &where, backends, seen, n);
+            sort(&p, &where, targets, seen, n);
         len = sizeof(where);
     }
 }

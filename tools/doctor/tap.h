@@ -24,6 +24,12 @@ int tap_ping(const union addr *from, const union addr *to);
 /* Waits for a packet, at most so long. */
 void tap_wait(struct tap *t, unsigned ms);
 
+/* Whose answers are looked for, and to which port TCP's: others may still come for a connection of before. */
+struct tap_target {
+    union addr backend;
+    uint16_t port;
+};
+
 /* Of one backend's answers, so far. */
 struct tap_seen {
     bool any, tcp, echo, error; /* came in: TCP from its port, an echo reply, an ICMP error about it */
@@ -32,7 +38,7 @@ struct tap_seen {
     union addr error_from;      /* who sent the error */
 };
 
-/* Takes in what has come until now. Each `seen` belongs to the backend of the same place. */
-void tap_read(struct tap *t, const union addr *backends, struct tap_seen *seen, unsigned n);
+/* Takes in what has come until now. Each `seen` belongs to the target of the same place. */
+void tap_read(struct tap *t, const struct tap_target *targets, struct tap_seen *seen, unsigned n);
 
 #endif

@@ -23,7 +23,7 @@ struct admit {
     struct tcx_links links;
 };
 
-static bool is_wanted(const struct snapshot *s)
+bool admit_is_wanted(const struct snapshot *s)
 {
     return s->limits.action == LIMIT_DROP || s->limits.rate_action == LIMIT_DROP;
 }
@@ -90,7 +90,7 @@ static int attach_missing(int ifindex, const char *name, void *arg)
 
 int admit_follow(struct admit *a, const struct snapshot *s)
 {
-    if (!is_wanted(s)) {
+    if (!admit_is_wanted(s)) {
         tcx_links_detach_all(&a->links);
         return 0;
     }
@@ -116,6 +116,6 @@ static int print_interface(int ifindex, const char *name, void *arg)
 
 void admit_print_plan(const struct snapshot *s, FILE *out)
 {
-    if (is_wanted(s))
+    if (admit_is_wanted(s))
         (void)tcx_each_interface(print_interface, out);
 }

@@ -9,6 +9,7 @@
 
 #include "snapshot.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -21,6 +22,9 @@ struct admit;
 int admit_open(
     const struct snapshot *s, int catch_vips_fd, struct admit **ret, char *ret_error, size_t error_size);
 void admit_close(struct admit *a); /* detaches it first; NULL is accepted */
+
+/* Some limit asks for it. Pure. */
+bool admit_is_wanted(const struct snapshot *s);
 
 /* Attaches it to the interfaces that there are now, or to none, as the snapshot asks for. 0 or -errno, after
  * a line in the log. */
