@@ -12,7 +12,7 @@ from daemon import DEADLINE, SANITIZER_ENVIRONMENT, SANITIZER_TRACES, backend_li
 
 GOOD, WRONG, USAGE, NO_PERMISSION = 0, 2, 64, 77
 HOST_ONLY = {"clock", "log"}  # these look at the machine that the tests run on, as it is
-SENDING = {"return-path", "proxy-protocol", "proxy-strangers", "gateway-trust", "open-relay", "path-mtu", "outside", "vip-names",
+SENDING = {"return-path", "proxy-protocol", "proxy-strangers", "gateway-trust", "relay", "path-mtu", "outside", "vip-names",
            "dnsbl"}
 
 

@@ -9,7 +9,7 @@ from doctor import Doctor
 from lab import VIP4, VIP6, Lab, hostport
 from mta import DIRECT, PROXY, Postfix
 
-SENDS = "return-path,proxy-protocol,proxy-strangers,gateway-trust,open-relay,path-mtu"
+SENDS = "return-path,proxy-protocol,proxy-strangers,gateway-trust,relay,path-mtu"
 QUICK = {"check": {"timeout": "7s"}, "timeouts": {"connect": "2s"}}
 GATEWAY4, GATEWAY6 = "10.2.0.1", "2001:db8:2::1"
 OFF, HEADER_V1, HEADER_V2 = {"proxy_protocol": "off"}, {"proxy_protocol": "v1"}, {"proxy_protocol": "v2"}

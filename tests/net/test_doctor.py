@@ -299,6 +299,7 @@ MISTAKES = [
     Mistake("no timestamps", "tcp", "0", sysctl("net.ipv4.tcp_timestamps", 0)),
     Mistake("no cookies", "tcp", "0", sysctl("net.ipv4.tcp_syncookies", 0)),
     Mistake("a short backlog", "tcp", "128", sysctl("net.core.somaxconn", 128)),
+    Mistake("connections of other ports tracked", "conntrack", "they are tracked", chain("forward", "ct state invalid drop"), by_links),
     Mistake("connections tracked", "conntrack", "they are tracked", chain("forward", "ct state invalid drop")),
     Mistake("a zone mistyped", "config", "no backend stands in the zone", config=in_zones("wset", ["west", "east"]), runs=False,
             mends=False),

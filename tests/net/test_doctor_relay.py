@@ -8,7 +8,7 @@ from daemon import backend_lines, configuration, pool
 from doctor import Doctor
 from lab import Lab
 from mta import DIRECT, PROXY
-from test_doctor_network import QUICK, grave, text
+from patient import QUICK, grave, text
 from test_relay_test import RECIPIENT, RELAYS_FOR, STRANGER, TRUSTED, asked, postfix
 from wire import watched
 

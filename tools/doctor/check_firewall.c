@@ -16,9 +16,11 @@
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define LEGACY_TABLES "/proc/net/ip_tables_names"
 #define NEARLY_FULL_PERCENT 90
+#define PORTS_TEXT_MAX 512
 #define SOME_PORT 50000 /* of a client, and of ours towards a backend */
 
 struct look {
@@ -171,10 +173,33 @@ void check_firewall(struct doctor *d)
 
 /* ---- connection tracking ------------------------------------------------------------------------------ */
 
+/* "25, 587": where clients connect to, and backends listen; as many as fit. */
+static void list_ports(const struct snapshot *s, char buf[PORTS_TEXT_MAX])
+{
+    static const sa_family_t families[] = {AF_INET, AF_INET6};
+    uint8_t seen[(UINT16_MAX + 1) / 8] = {0};
+
+    for (uint32_t i = 0; i < s->n_vips; i++)
+        seen[s->vips[i].port / 8] |= (uint8_t)(1 << s->vips[i].port % 8);
+    for (uint32_t i = 0; i < 2 * s->n_backends; i++) {
+        const union addr *a = snapshot_backend_addr(&s->backends[i / 2], families[i % 2]);
+        if (a)
+            seen[addr_port(a) / 8] |= (uint8_t)(1 << addr_port(a) % 8);
+    }
+    buf[0] = '\0';
+    for (uint32_t port = 1; port <= UINT16_MAX; port++) {
+        size_t at = strlen(buf);
+        if (seen[port / 8] & 1 << port % 8)
+            snprintf(buf + at, PORTS_TEXT_MAX - at, "%s%u", at ? ", " : "", port);
+    }
+}
+
 static void tell_tracked(struct doctor *d)
 {
+    char ports[PORTS_TEXT_MAX];
     struct finding *f = doctor_find(d, VERDICT_WARNING, "connection tracking");
 
+    list_ports(d->snapshot, ports);
     finding_say(f, TRIED, "followed the connections of VIPs and backends through the rules of nftables");
     finding_say(f, SEEN, "they are tracked");
     finding_say(f, WHY,
@@ -187,10 +212,12 @@ static void tell_tracked(struct doctor *d)
         const char *hook = i ? "output" : "prerouting";
         finding_say(f, MEND,
             "nft 'add chain inet postern_untracked %s { type filter hook %s priority raw; }'", hook, hook);
-        finding_say(f, MEND, "nft add rule inet postern_untracked %s tcp dport 25 notrack", hook);
-        finding_say(f, MEND, "nft add rule inet postern_untracked %s tcp sport 25 notrack", hook);
+        finding_say(
+            f, MEND, "nft 'add rule inet postern_untracked %s tcp dport { %s } notrack'", hook, ports);
+        finding_say(
+            f, MEND, "nft 'add rule inet postern_untracked %s tcp sport { %s } notrack'", hook, ports);
     }
-    finding_say(f, MEND, "# with the ports of this configuration, and in /etc/nftables.conf, too");
+    finding_say(f, MEND, "# and in /etc/nftables.conf, too");
 }
 
 static void tell_full(struct doctor *d, long count, long max)

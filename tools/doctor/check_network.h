@@ -9,7 +9,7 @@ void check_return_path(struct doctor *d); /* check_return.c */
 void check_proxy(struct doctor *d);       /* check_proxy.c */
 void check_strangers(struct doctor *d);   /* check_strangers.c */
 void check_trust(struct doctor *d);       /* check_trust.c */
-void check_open_relay(struct doctor *d);  /* check_open_relay.c */
+void check_relaying(struct doctor *d);    /* check_relaying.c */
 void check_path_mtu(struct doctor *d);    /* check_path_mtu.c */
 void check_vip_names(struct doctor *d);   /* check_dns.c */
 void check_dnsbl(struct doctor *d);       /* check_dns.c */

@@ -3,44 +3,14 @@
  * Would a backend relay for a stranger who comes through this gateway? Asked as the relay test of postern
  * asks, from its two addresses, and judged as there; never DATA. Failure paths: without a trusted address a
  * backend that refuses proves only that it is not open; what is neither yes nor no is said to be so. Called
- * by network.c and doctor.c.
+ * by doctor.c.
  */
-#include "tools/doctor/check_relaying.h"
-
 #include "control/checks/relay_verdict.h"
 #include "control/config/config_relay.h"
+#include "tools/doctor/check_network.h"
 #include "tools/doctor/doctor.h"
 #include "tools/doctor/mta.h"
 #include "tools/doctor/network.h"
-#include "tools/posternctl/memory.h"
-
-#include <stdlib.h>
-
-int relay_ask(struct network *n, const struct doctor *d)
-{
-    struct probe **list = must(calloc(2 * n->n + 1, sizeof(struct probe *)));
-    size_t count = 0;
-
-    for (size_t i = 0; i < 2 * n->n; i++) {
-        struct target *t = &n->targets[i / 2];
-        bool trusted = i % 2;
-        union addr as;
-        if (!t->session || trial_of(t->session) != TRIAL_CLEAN ||
-            !config_relay_address(d->config, trusted, t->address->sa.sa_family, &as))
-            continue;
-        struct probe *p = list[count++] = t->relay[trusted] = must(calloc(1, sizeof(*p)));
-        p->plan = target_session(n, d, t);
-        p->plan.client = as;
-        if (t->backend->source == SOURCE_CLIENT)
-            p->plan.from = as;
-        p->plan.talk.sender = d->config->relay_test.sender;
-        p->plan.talk.rcpt = d->config->relay_test.recipient;
-        p->plan.large = false;
-    }
-    int error = count > 0 ? probes_run(list, count) : 0;
-    free(list);
-    return error;
-}
 
 static void note(struct relay_side *side, const struct probe *p)
 {

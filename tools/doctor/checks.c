@@ -7,7 +7,6 @@
 
 #include "tools/doctor/check_host.h"
 #include "tools/doctor/check_network.h"
-#include "tools/doctor/check_relaying.h"
 
 #include <string.h>
 
@@ -42,7 +41,7 @@ const struct doctor_check doctor_checks[] = {
     {"proxy-protocol", "each backend expects the PROXY header that it is sent", SENDS, check_proxy},
     {"proxy-strangers", "ports that believe PROXY headers are closed to strangers", SENDS, check_strangers},
     {"gateway-trust", "no backend relays for this gateway's own addresses", SENDS, check_trust},
-    {"open-relay", "no backend relays for strangers", SENDS, check_open_relay},
+    {"relay", "no backend relays for strangers", SENDS, check_relaying},
     {"path-mtu", "packets of full size reach the backends", SENDS, check_path_mtu},
     {"vip-names", "names of VIPs are confirmed, and servers greet with names that exist", NEEDS_CONFIG,
         check_vip_names},

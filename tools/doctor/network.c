@@ -272,7 +272,7 @@ static int send_all(struct network *n, const struct doctor *d)
         if (t->session && !connected(t->session))
             look_closer(n, d->snapshot, t);
     }
-    return error ? error : relay_ask(n, d);
+    return error;
 }
 
 /* ---- the return path ---------------------------------------------------------------------------------- */
@@ -370,8 +370,6 @@ void network_free(struct network *n)
         free(t->relay[0]);
         free(t->relay[1]);
         free(t->stranger);
-        free(t->relay[0]);
-        free(t->relay[1]);
     }
     free(n->targets);
     free(n);

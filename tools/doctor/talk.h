@@ -25,7 +25,7 @@ enum talk_step { TALK_GREETING, TALK_EHLO, TALK_MAIL, TALK_RCPT, TALK_RSET, TALK
 struct talk_plan {
     const char *host;     /* ours, for EHLO */
     const char *rcpt;     /* to be asked for; NULL: not asked */
-    const char *sender;   /* for that; NULL: the null sender */
+    const char *sender;   /* ...from; NULL: the null sender */
     uint32_t large_bytes; /* to be sent at once, in NOOPs, where the server takes several commands; 0: not */
 };
 
