@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripted peers: plain sockets that play one side of a session word by word."""
 import contextlib
+import errno
 import re
+import select
 import socket
 import struct
 import threading
@@ -100,6 +102,14 @@ def expect_reset(s, within=DEADLINE):
     except ConnectionResetError:
         return time.monotonic() - began
     raise AssertionError("the connection ended with FIN, not with RST")
+
+
+def expect_dead(s, within=DEADLINE):
+    """The connection must end with RST; of one whose peer has closed already, recv() does not tell."""
+    poll = select.poll()
+    poll.register(s, 0)
+    assert poll.poll(within * 1000), "no RST came"
+    assert s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (errno.ECONNRESET, errno.EPIPE)
 
 
 def expect_refused(connect):

@@ -133,7 +133,8 @@ def test_a_postfix_that_becomes_an_open_relay_is_out_within_an_interval_and_its_
             networks(one)
             wait_both(postern, one, "right", since)
             assert banners(lab, 16) == {f"{b.label}.example.test" for b in lab.backends}, banner
-        assert not wire.resets() and not any(b"DATA" in c.said for c in wire.read())
+            # Before postern ends, which may cut a test short.
+            assert not wire.resets() and not any(b"DATA" in c.said for c in wire.read())
 
 
 def test_what_was_proven_holds_while_a_test_proves_nothing(lab):
