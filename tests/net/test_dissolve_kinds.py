@@ -3,10 +3,11 @@
 import concurrent.futures
 import socket
 import subprocess
+import time
 
 import pytest
 
-from daemon import backend_lines, configuration, pool
+from daemon import DEADLINE, backend_lines, configuration, pool
 from dissolving import Dissolving, Session, plain, servers
 from lab import VIP4, VIP6, family_of, hostport
 from load import client, serve, start_client
@@ -78,10 +79,15 @@ def test_thousands_of_dissolved_sessions_leave_the_gateway_ports_for_more(lab, v
     assert server.stop()["bad_headers"] == 0
 
 
-def relayed_session(lab, server, vip):
-    """A whole session, relayed: a megabyte each way, and its line must say why."""
+def relayed_session(lab, postern, server, vip, reason=None):
+    """A whole session, relayed for the reason that the program finds, if one is given: a megabyte each way."""
+    refused = f"program_{reason}"
+    before = postern.counters()[refused]
     s = Session(lab, server, vip)
-    for _ in range(3):
+    end = time.monotonic() + DEADLINE
+    s.say()
+    while reason and postern.counters()[refused] == before:
+        assert time.monotonic() < end, f"the program does not find {reason}"
         s.say()
     streams = []
     for sender, receiver in (s.ends, s.ends[::-1]):
@@ -99,7 +105,7 @@ def test_an_option_that_only_one_side_has_keeps_a_session_relayed(lab, side, opt
     (lab.client if side == "client" else lab.backends[0]).sysctl(f"net.ipv4.{option}", 0)
     with servers(lab) as both, Dissolving(lab, plain(lab)) as postern:
         for server, vip in zip(both, (VIP4, VIP6)):
-            relayed_session(lab, server, vip)
+            relayed_session(lab, postern, server, vip, reason)
         for line in postern.wait_sessions(2):
             assert (line["dissolved"], line["relayed"]) == ("no", reason)
             assert line["reason"] in ("client_fin", "backend_fin")
@@ -112,7 +118,7 @@ def test_an_option_that_only_one_side_has_keeps_a_session_relayed(lab, side, opt
 def test_ecn_on_one_side_keeps_a_session_relayed_and_on_both_sides_it_dissolves(lab, vip):
     lab.client.sysctl("net.ipv4.tcp_ecn", 1)
     with scripted_server(lab.backends[0], family=family_of(vip)) as server, Dissolving(lab, plain(lab)) as postern:
-        relayed_session(lab, server, vip)
+        relayed_session(lab, postern, server, vip, "ecn")
         line, = postern.wait_sessions(1)
         assert (line["dissolved"], line["relayed"]) == ("no", "ecn")
         lab.gateway.sysctl("net.ipv4.tcp_ecn", 1)
@@ -145,7 +151,7 @@ def test_the_first_session_to_a_backend_of_smaller_window_scale_is_relayed_and_t
     lab.backends[0].sysctl("net.ipv4.tcp_window_scaling", 0)
     with scripted_server(lab.backends[0], family=family_of(vip)) as server, \
             Dissolving(lab, plain(lab, gateway={"workers": 1})) as postern:
-        relayed_session(lab, server, vip)
+        relayed_session(lab, postern, server, vip, "window_scale")
         line, = postern.wait_sessions(1)
         assert (line["dissolved"], line["relayed"]) == ("no", "window_scale")
         s = Session(lab, server, vip).dissolve(postern)
@@ -160,7 +166,7 @@ def test_the_first_session_to_a_backend_of_smaller_window_scale_is_relayed_and_t
 def test_with_dissolve_off_a_pool_is_relayed_and_nothing_is_pinned(lab):
     with scripted_server(lab.backends[0]) as server, Dissolving(lab, plain(lab, dissolve="off")) as postern:
         assert not postern.layouts()
-        relayed_session(lab, server, VIP4)
+        relayed_session(lab, postern, server, VIP4)
         line, = postern.wait_sessions(1)
         assert (line["dissolved"], line["relayed"]) == ("no", "off")
 
