@@ -124,7 +124,7 @@ def test_a_postfix_that_becomes_an_open_relay_is_out_within_an_interval_and_its_
             while f" {one.label}." not in (banner := converse(held := lab.connect(), "", "220")):
                 held.close()
             with held:
-                since = len(postern.log.read())
+                end, since = held.getsockname(), len(postern.log.read())
                 networks(one, "0.0.0.0/0", "::/0")
                 wait_both(postern, one, "open", since)
                 assert banners(lab) == {f"{two.label}.example.test"}
@@ -135,6 +135,8 @@ def test_a_postfix_that_becomes_an_open_relay_is_out_within_an_interval_and_its_
             wait_both(postern, one, "right", since)
             assert banners(lab, 16) == {f"{b.label}.example.test" for b in lab.backends}, banner
             # Before postern ends, which may cut a test short.
+            held_end, = (c for c in wire.read() if c.key[:2] == end)
+            assert held_end.over and held_end.said.endswith(b"QUIT\r\n"), held_end
             tests = [c for c in wire.read() if b"MAIL FROM" in c.said]
             assert tests and not any(any(c.resets.values()) or b"DATA" in c.said for c in tests), tests
 

@@ -8,9 +8,10 @@ import pytest
 from admin import AdminPostern
 from daemon import DISSOLVED, RELAY, backend_lines, configuration, pool
 from dissolving import settle_all
-from lab import VIP4, VIP6
+from lab import VIP6
 from load import serve_all
-from peers import converse, receive_all
+from peers import receive_all
+from test_source_classes import close_all, greeted
 
 LOUD4, QUIET4 = "198.51.1.1", "198.51.1.2"
 LOUD6, NEIGHBOUR6 = "2001:db8:c:1::1", "2001:db8:c:1:2:3:4:5"
@@ -20,17 +21,6 @@ ENTRY = re.compile(r"0x[0-9a-f]+: key=([0-9a-f:.]+) use=(\d+) exp=(\d+) gpc0=(\d
 
 def text(lab, engine=RELAY, sources=None, **limits):
     return configuration([pool(backend_lines(lab.backends), **engine.pool)], sources=sources, limits=limits)
-
-
-def greeted(lab, source, to=VIP4):
-    s = lab.connect(to, source=source)
-    converse(s, "", "220")
-    return s
-
-
-def close_all(sessions):
-    while sessions:
-        sessions.pop().close()
 
 
 def sources(postern, words=""):
