@@ -4,8 +4,9 @@
  * sockets here are closed, and our caller drains.
  *
  * Failure paths: the program cannot be started, or the new process ends, says something odd or nothing in
- * time: it is killed, and once it is gone everything is taken back. Until TAKE it has touched nothing of
- * ours. Clients that came meanwhile wait in the listening sockets, which both processes have.
+ * time: it is killed, and once it is gone everything is taken back, first the table, then the clients. Until
+ * TAKE it has touched nothing of ours. Clients that came meanwhile wait in the listening sockets, which both
+ * processes have.
  *
  * Called by gateway.c, control thread only.
  */
@@ -91,6 +92,29 @@ static const char *tell_failure(struct gateway_upgrade *u, const char *why)
     return why;
 }
 
+static void order_all(struct gateway_upgrade *u, enum release_order order)
+{
+    for (uint32_t i = 0; i < workers(u)->n_workers; i++)
+        worker_release(&workers(u)->workers[i], order);
+}
+
+static bool all_have(const struct gateway_upgrade *u, enum release_order order)
+{
+    for (uint32_t i = 0; i < workers(u)->n_workers; i++)
+        if (atomic_load(&workers(u)->workers[i].release.carried_out) != order)
+            return false;
+    return true;
+}
+
+/* All is as it was before. */
+static void end_in_failure(struct gateway_upgrade *u)
+{
+    kernel_share(&u->serving->kernel, u->n_predecessors > 0);
+    u->step = UPGRADE_NONE;
+    (void)tell_failure(u, u->why);
+    u->on_end(u->arg, false);
+}
+
 /* The new process is gone: all is ours again. */
 static void take_back(struct gateway_upgrade *u)
 {
@@ -98,6 +122,10 @@ static void take_back(struct gateway_upgrade *u)
 
     forget_sources(u);
     fd_close(&u->socket);
+    if (u->failed_at == UPGRADE_PREPARING) { /* nothing was given away */
+        end_in_failure(u);
+        return;
+    }
     if (u->failed_at == UPGRADE_TAKING) {
         int error = kernel_take(k); /* has said what failed */
         if (!error)
@@ -106,12 +134,8 @@ static void take_back(struct gateway_upgrade *u)
             log_event(
                 LOG_LEVEL_ERROR, "catch_failed", "error=\"%s\" hint=\"restart postern\"", strerror(-error));
     }
-    for (uint32_t i = 0; i < workers(u)->n_workers; i++)
-        worker_release(&workers(u)->workers[i], RELEASE_NOTHING);
-    kernel_share(k, u->n_predecessors > 0);
-    u->step = UPGRADE_NONE;
-    (void)tell_failure(u, u->why);
-    u->on_end(u->arg, false);
+    u->step = UPGRADE_RETURNING;
+    order_all(u, RELEASE_RETURN);
 }
 
 static void begin_failing(struct gateway_upgrade *u)
@@ -173,6 +197,12 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
 
 /* ---- the steps --------------------------------------------------------------------------------------- */
 
+/* What the workers let go, when all of it is the new process's to have. */
+static enum release_order parting(const struct gateway_upgrade *u)
+{
+    return u->same_table ? RELEASE_ALL : RELEASE_LISTENERS;
+}
+
 static void release_workers(struct gateway_upgrade *u, const struct hand_message *m)
 {
     const char *layout = dissolve_layout(u->serving->kernel.dissolve);
@@ -181,8 +211,7 @@ static void release_workers(struct gateway_upgrade *u, const struct hand_message
     u->same_table = strcmp(layout, m->name) == 0;
     u->step = UPGRADE_RELEASING;
     (void)sd_event_source_set_time_relative(u->timer, TAKE_US);
-    for (uint32_t i = 0; i < workers(u)->n_workers; i++)
-        worker_release(&workers(u)->workers[i], u->same_table ? RELEASE_ALL : RELEASE_LISTENERS);
+    order_all(u, parting(u));
 }
 
 /* The other end is closed: on_child() is about to know how that came. */
@@ -191,25 +220,25 @@ static bool has_ended(int error)
     return error == -EPIPE || error == -ECONNRESET;
 }
 
-static bool all_released(const struct gateway_upgrade *u)
-{
-    for (uint32_t i = 0; i < workers(u)->n_workers; i++)
-        if (!atomic_load(&workers(u)->workers[i].release.done))
-            return false;
-    return true;
-}
-
-void gateway_upgrade_look(struct gateway_upgrade *u)
+static void give_table(struct gateway_upgrade *u)
 {
     const struct hand_message take = {.kind = HAND_TAKE};
 
-    if (u->step != UPGRADE_RELEASING || !all_released(u))
-        return;
     u->step = UPGRADE_TAKING;
     int error = hand_send(u->socket, &take, -1);
     if (error && !has_ended(error)) {
         note_why(u, "cannot speak to the new process: %s", strerror(-error));
         begin_failing(u);
+    }
+}
+
+void gateway_upgrade_look(struct gateway_upgrade *u)
+{
+    if (u->step == UPGRADE_RELEASING && all_have(u, parting(u)))
+        give_table(u);
+    if (u->step == UPGRADE_RETURNING && all_have(u, RELEASE_RETURN)) {
+        order_all(u, RELEASE_NOTHING);
+        end_in_failure(u);
     }
 }
 
@@ -348,7 +377,7 @@ const char *gateway_upgrade_start(struct gateway_upgrade *u, bool serving)
 
 void gateway_upgrade_abort(struct gateway_upgrade *u)
 {
-    if (!gateway_upgrade_is_under_way(u))
+    if (!gateway_upgrade_is_under_way(u) || u->step == UPGRADE_RETURNING)
         return;
     begin_failing(u);
     u->child = sd_event_source_disable_unref(u->child);

@@ -30,6 +30,7 @@ enum upgrade_step {
     UPGRADE_RELEASING, /* our workers let go; nobody accepts */
     UPGRADE_TAKING,    /* the new process starts its own */
     UPGRADE_FAILING,   /* it has been killed, and is waited for */
+    UPGRADE_RETURNING, /* it is gone; our workers take back what they had let go */
     UPGRADE_DONE,      /* it serves */
 };
 

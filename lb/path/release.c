@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Happy path: RELEASE_ALL -> accepts cancelled, and what they had taken becomes sessions -> each session with
- * sockets gives up dissolving -> dissolved ones are forgotten here -> done is told -> RELEASE_DONE -> the
+ * sockets gives up dissolving -> dissolved ones are forgotten here -> that is told -> RELEASE_DONE -> the
  * listening sockets are closed.
  * The other side: RELEASE_WAIT from the start, RELEASE_NOTHING as soon as the old process has lost its say.
- * Failure path: RELEASE_NOTHING -> dissolved sessions are adopted again, accepts start again. Nobody was
- * refused meanwhile: connections wait in the listening sockets. Called by worker.c, each worker for itself.
+ * Failure path: RELEASE_RETURN -> dissolved sessions are adopted again -> that is told -> RELEASE_NOTHING ->
+ * accepts start again. Nobody was refused meanwhile: connections wait in the listening sockets. Called by
+ * worker.c, each worker for itself.
  */
 #include "path/release.h"
 
@@ -37,8 +38,6 @@ static void stop_accepting(struct worker *w)
 
 static void leave_table(struct worker *w, enum release_order order)
 {
-    const uint64_t one = 1;
-
     w->release.left = true;
     for (uint32_t i = 0; i < w->table.capacity; i++) {
         struct conn *c = &w->table.conns[i];
@@ -47,8 +46,6 @@ static void leave_table(struct worker *w, enum release_order order)
     }
     if (order == RELEASE_ALL)
         dissolved_release(w);
-    atomic_store(&w->release.done, true);
-    (void)!write(w->idle_fd, &one, sizeof(one));
 }
 
 /* False: not yet. */
@@ -66,11 +63,12 @@ static bool carry_out(struct worker *w, enum release_order order)
             return false;
         leave_table(w, order);
         return true;
-    case RELEASE_NOTHING:
-        if (r->carried_out == RELEASE_ALL)
+    case RELEASE_RETURN:
+        if (atomic_load(&r->carried_out) == RELEASE_ALL)
             dissolved_adopt(w);
+        return true;
+    case RELEASE_NOTHING:
         r->left = r->paused = false;
-        atomic_store(&r->done, false);
         return true;
     case RELEASE_DONE:
         fd_close(&w->listener_v4);
@@ -85,9 +83,11 @@ static bool carry_out(struct worker *w, enum release_order order)
 
 void release_run(struct worker *w)
 {
+    const uint64_t one = 1;
     enum release_order order = atomic_load(&w->release.order);
-    bool back = order == RELEASE_NOTHING && w->release.paused;
 
-    if ((back || order != w->release.carried_out) && carry_out(w, order))
-        w->release.carried_out = order;
+    if (order == atomic_load(&w->release.carried_out) || !carry_out(w, order))
+        return;
+    atomic_store(&w->release.carried_out, order);
+    (void)!write(w->idle_fd, &one, sizeof(one));
 }

@@ -128,7 +128,7 @@ void worker_publish(struct worker *w, const struct snapshot *s);
  */
 void worker_ask(struct worker *w, struct session_inquiry *q);
 
-/* Orders it to let go of what another process takes over; `release.done` says when it has. */
+/* Orders it to let go of what another process takes over; `release.carried_out` says when it has. */
 void worker_release(struct worker *w, enum release_order order);
 
 /* From now on the worker says when it is idle; accepting goes on. `account`: dissolved sessions are waited

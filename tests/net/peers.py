@@ -62,8 +62,11 @@ def receive_all(s):
     """Everything until the end of the stream."""
     data = bytearray()
     s.settimeout(DEADLINE)
-    while chunk := s.recv(1 << 16):
-        data += chunk
+    try:
+        while chunk := s.recv(1 << 16):
+            data += chunk
+    except TimeoutError:
+        raise AssertionError(f"the stream does not end after {bytes(data[-200:])!r}") from None
     return bytes(data)
 
 

@@ -110,6 +110,7 @@ def test_sessions_of_each_listener_are_counted_apart(lab, engine):
                 smtp_session(s)
         kept = lab.connect("203.0.113.25", 587)
         assert receive(kept, 4) == b"220 "
+        postern.wait_sessions(3)
         rows = postern.stat()
         assert [rows["one", "FRONTEND"][c] for c in ("stot", "scur")] == ["1", "0"]
         assert [rows["two", "FRONTEND"][c] for c in ("stot", "scur", "smax")] == ["3", "1", "1"]

@@ -88,6 +88,7 @@ def test_it_is_a_stick_table_for_tools(lab):
         crowd = [greeted(lab, LOUD4), greeted(lab, LOUD4), greeted(lab, LOUD6, VIP6)]
         with lab.connect(source=LOUD4) as refused:
             receive_all(refused)
+        postern.wait_sessions(1, reason="source_sessions")
         mapped = f"::ffff:{LOUD4}"
         whole = {mapped: (2, 1, 3, 2, 2), "2001:db8:c:1::": (1, 0, 1, 1, 1)}
         assert table(postern) == whole

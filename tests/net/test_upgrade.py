@@ -212,9 +212,11 @@ def test_what_the_old_process_still_needs_of_the_host_stays_until_it_has_ended(l
         expect_refused(lambda: lab.connect(vip))
         kept.say()
         assert vip in lab.gateway.run("ip", "-6" if vip == VIP6 else "-4", "route", "show", "table", "local").stdout
+        since = len(postern.log.read())
         kept.close()
         postern.wait_old()
-        postern.wait(event="predecessors_ended")
+        postern.wait(since=since, event="predecessors_ended")
+        postern.wait(since=since, event="host_set_up", removed="1")
         assert vip not in lab.gateway.run("ip", "-6" if vip == VIP6 else "-4", "route", "show", "table", "local").stdout
 
 
