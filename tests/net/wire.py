@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What crosses a backend's interface, packet by packet: the connections of one peer, their first bytes, every reset."""
+import collections
 import contextlib
 import socket
 import struct
@@ -9,7 +10,9 @@ from daemon import DEADLINE, wait_readable
 
 ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 = 3, 0x0800, 0x86DD
 FIN, SYN, RST, ACK = 1, 2, 4, 16
+FLAGS = ((FIN, "FIN"), (SYN, "SYN"), (RST, "RST"), (ACK, "ACK"))
 BUFFER = 16 << 20
+LAST = 16
 
 
 class Connection:
@@ -21,6 +24,7 @@ class Connection:
         self.said = b""  # all that it sent, up to a few hundred bytes
         self.resets = {"peer": 0, "server": 0}
         self.fins = set()
+        self.last = collections.deque(maxlen=LAST)  # packets, as a failed story shows them
 
     @property
     def over(self):
@@ -28,7 +32,7 @@ class Connection:
         return self.fins == {"peer", "server"}
 
     def __repr__(self):
-        return f"<{self.key} said {self.said!r} fins {sorted(self.fins)} resets {self.resets}>"
+        return f"<{self.key} said {self.said!r} fins {sorted(self.fins)} resets {self.resets}; at last {', '.join(self.last)}>"
 
 
 class Wire:
@@ -84,13 +88,14 @@ class Wire:
         else:
             return
         ports = struct.unpack_from("!HH", frame, start)
+        numbers = struct.unpack_from("!II", frame, start + 4)
         flags, payload = frame[start + 13], frame[start + (frame[start + 12] >> 4) * 4:size]
         if destination in self._servers:
-            self._note("peer", (source, *ports), flags, payload)
+            self._note("peer", (source, *ports), flags, payload, numbers)
         elif source in self._servers:
-            self._note("server", (destination, *reversed(ports)), flags, b"")
+            self._note("server", (destination, *reversed(ports)), flags, payload, numbers)
 
-    def _note(self, side, end, flags, payload):
+    def _note(self, side, end, flags, payload, numbers):
         family = socket.AF_INET if len(end[0]) == 4 else socket.AF_INET6
         key = (socket.inet_ntop(family, end[0]), *end[1:])
         if side == "peer" and flags & (SYN | ACK) == SYN and (key not in self.connections or self.connections[key].fins):
@@ -99,9 +104,15 @@ class Wire:
         c = self.connections.get(key)
         if c is None:
             return
-        c.first = c.first or payload
-        c.said = (c.said + payload)[:512]
-        c.resets[side] += bool(flags & RST)
+        if side == "peer":
+            c.first = c.first or payload
+            c.said = (c.said + payload)[:512]
+        c.last.append(f"{time.monotonic():.3f} {side} {' '.join(name for bit, name in FLAGS if flags & bit)} "
+                      f"{numbers[0]}+{len(payload)} ack {numbers[1]}")
+        # A connection that both have closed in order is over. Should one of its packets come late, repeated by a tail loss
+        # probe and overtaken on its way through another processor, the kernel knows no such connection any more and says so.
+        late = c.over and not flags & ACK
+        c.resets[side] += bool(flags & RST) and not late
         if flags & FIN:
             c.fins.add(side)
 
