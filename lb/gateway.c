@@ -23,8 +23,8 @@
 #include "counters.h"
 #include "gateway_counters.h"
 #include "gateway_fd_store.h"
+#include "gateway_findings.h"
 #include "gateway_life.h"
-#include "gateway_relay.h"
 #include "gateway_takeover.h"
 #include "inquiries.h"
 #include "loads.h"
@@ -211,7 +211,8 @@ static int start_health(struct gateway *g)
         .on_change = on_backends,
         .arg = g,
     };
-    int error = gateway_health_start(&g->health);
+    int error = gateway_health_start(&g->health, g->findings);
+    fd_close(&g->findings);
     return error ? fail("cannot start the checks", error) : 0;
 }
 
@@ -374,16 +375,15 @@ static int restore(struct gateway *g)
     int fd = inheritance_take(&g->inherited, HAND_FD_STATE, -1);
     error = gateway_state_restore(&g->state, &g->serving, fd);
     fd_close(&fd);
-    fd = inheritance_take(&g->inherited, HAND_FD_RELAY, -1);
+    g->findings = inheritance_take(&g->inherited, HAND_FD_FINDINGS, -1);
     if (!error)
-        error = gateway_relay_restore(&g->serving, fd);
-    fd_close(&fd);
+        error = gateway_findings_restore(&g->serving, g->findings);
     return error ? fail("no memory for what operators and tests have changed", error) : 0;
 }
 
 int gateway_run(const char *file, char *const *arguments, struct config **config)
 {
-    struct gateway g = {.idle_fd = -1, .tend_ms = UINT64_MAX, .inherited.socket = -1};
+    struct gateway g = {.idle_fd = -1, .findings = -1, .tend_ms = UINT64_MAX, .inherited.socket = -1};
 
     gateway_upgrade_init(&g.upgrade);
     g.upgrade.serving = &g.serving;
@@ -393,6 +393,7 @@ int gateway_run(const char *file, char *const *arguments, struct config **config
     g.upgrade.http = &g.http;
     g.upgrade.state = &g.state;
     g.upgrade.seen = &g.seen;
+    g.upgrade.health = &g.health;
     g.upgrade.arguments = arguments;
     g.upgrade.on_end = gateway_on_upgrade_end;
     g.upgrade.arg = &g;

@@ -13,6 +13,7 @@
 #include "control/kernel/dissolve_load.h"
 #include "control/checks/experience.h"
 #include "control/watch/rates.h"
+#include "gateway_findings.h"
 #include "log.h"
 #include "path/worker.h"
 
@@ -164,7 +165,7 @@ static int start_discovery(struct gateway_health *h)
     return error;
 }
 
-static int start_checks(struct gateway_health *h)
+static int start_checks(struct gateway_health *h, int findings)
 {
     const struct checks_given given = {
         .loop = h->loop,
@@ -176,7 +177,11 @@ static int start_checks(struct gateway_health *h)
     };
 
     int error = checks_new(&given, &h->checks);
-    return error ? error : checks_apply(h->checks, serving_snapshot(h->serving));
+    if (!error)
+        error = checks_apply(h->checks, serving_snapshot(h->serving));
+    if (!error)
+        gateway_findings_resume(h->serving->roster, h->checks, findings);
+    return error;
 }
 
 static int start_relay_tests(struct gateway_health *h)
@@ -217,9 +222,9 @@ static int start_rates(struct gateway_health *h)
     return rates_new(&given, &h->rates);
 }
 
-int gateway_health_start(struct gateway_health *h)
+int gateway_health_start(struct gateway_health *h, int findings)
 {
-    int error = start_checks(h);
+    int error = start_checks(h, findings);
 
     if (!error)
         error = start_relay_tests(h);

@@ -18,8 +18,9 @@
 #include "control/process/hand_over.h"
 #include "control/kernel/preflight.h"
 #include "gateway_admin.h"
+#include "gateway_findings.h"
+#include "gateway_health.h"
 #include "gateway_http.h"
-#include "gateway_relay.h"
 #include "gateway_sources.h"
 #include "gateway_state.h"
 #include "log.h"
@@ -315,10 +316,10 @@ static int give_all(struct gateway_upgrade *u)
     if (!error)
         error = give(u, HAND_FD_STATE, -1, state);
     fd_close(&state);
-    int relay = gateway_relay_fd(u->serving->roster);
+    int findings = gateway_findings_fd(u->serving->roster, u->health->checks);
     if (!error)
-        error = give(u, HAND_FD_RELAY, -1, relay);
-    fd_close(&relay);
+        error = give(u, HAND_FD_FINDINGS, -1, findings);
+    fd_close(&findings);
     for (uint32_t i = 0; i < p->n_workers && !error; i++) {
         error = give(u, HAND_FD_LISTENER_V4, (int)i, p->workers[i].listener_v4);
         if (!error)

@@ -19,6 +19,7 @@
 #define UPGRADE_PREDECESSORS_MAX 16 /* processes that drain at a time, after as many upgrades */
 
 struct gateway_admin;
+struct gateway_health;
 struct gateway_http;
 struct gateway_sources;
 struct gateway_state;
@@ -41,6 +42,7 @@ struct gateway_upgrade {
     struct gateway_http *http;
     const struct gateway_state *state;
     struct gateway_sources *seen;
+    const struct gateway_health *health;
     sd_event *loop;
     char *const *arguments;                      /* of this process, for the new one; ends with NULL */
     void (*on_end)(void *arg, bool handed_over); /* an upgrade has ended, well or not */

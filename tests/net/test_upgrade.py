@@ -15,6 +15,7 @@ from dissolving import Message, Session, message_hash, plain
 from lab import VIP4, VIP6, hostport
 from load import serve_all
 from peers import expect_refused, receive, receive_all, scripted_server
+from test_checks import banners, checked, smtp_servers, wait_state
 from upgrading import Storm, Successor, Upgrading
 
 
@@ -387,6 +388,24 @@ def test_what_operators_have_set_holds_on_after_an_upgrade(lab):
             session = Session(lab, server)  # nobody else takes one
             session.close()
             postern.wait_old()
+
+
+@pytest.mark.topology(backends=2)
+def test_who_was_down_stays_down_until_checks_of_the_new_process_find_otherwise(lab):
+    one, two = lab.backends
+    with smtp_servers(two), Upgrading(lab, checked(lab)) as postern:
+        wait_state(postern, one, "down")
+        for _ in range(2):
+            since = len(postern.log.read())
+            postern.upgrade()
+            assert banners(lab, 8) == {two.label}  # before its first checks have ended
+            line = wait_state(postern, one, "down", since)
+            assert line["reason"] == f"connection refused ([{one.v4}]:25)"
+        with smtp_servers(one):
+            assert wait_state(postern, one, "up", since)["reason"] == "2 checks passed"
+            assert banners(lab) == {one.label, two.label}
+            postern.wait_idle()
+        assert not [s for s in postern.sessions() if s["retries"] != "0"]  # nobody has met the server that was gone
 
 
 @pytest.mark.topology(backends=1)

@@ -335,17 +335,26 @@ int checks_declare(struct checks *c, uint16_t backend, bool down)
     struct patient *p = c ? c->patients[backend] : NULL;
     if (!p || p->n_addresses == 0)
         return -ENOENT;
-    uint64_t now_ms = clock_now_ms();
     bool was_down = p->health.state == HEALTH_DOWN;
-    if (!health_declare(&p->health, down ? HEALTH_DOWN : HEALTH_UP, &p->news))
+    if (!health_declare(&p->health, down ? HEALTH_DOWN : HEALTH_UP, "declared by an operator", &p->news))
         return 0;
     p->news_ms = 0;
     p->untold = c->untold = true;
     if (was_down != down) {
-        patient_turned(p, down, now_ms);
+        patient_turned(p, down, clock_now_ms());
         changed(c);
     }
     return 0;
+}
+
+void checks_resume(struct checks *c, uint16_t backend, const char *why)
+{
+    struct patient *p = c->patients[backend];
+    if (!p || p->n_addresses == 0 || !health_declare(&p->health, HEALTH_DOWN, why, &p->news))
+        return;
+    patient_resume(p, why);
+    p->untold = c->untold = true;
+    changed(c);
 }
 
 uint32_t checks_probes(const struct checks *c)

@@ -66,8 +66,11 @@ bool checks_look(const struct checks *c, uint16_t backend, struct checks_view *r
 int checks_pause(struct checks *c, uint16_t backend, bool pause);
 int checks_pause_agent(struct checks *c, uint16_t backend, bool pause); /* the same of its agent */
 
-/* It is up, or down, until checks have found out otherwise. 0, or -ENOENT: it is not checked. */
+/* An operator says that it is up, or down, until checks find otherwise. 0, or -ENOENT: it is not checked. */
 int checks_declare(struct checks *c, uint16_t backend, bool down);
+
+/* An earlier process has found it down, for this reason: it is, until checks find otherwise. */
+void checks_resume(struct checks *c, uint16_t backend, const char *why);
 
 /*
  * Logs what has changed since the last call. To be called when it is in force: a line about a backend is true

@@ -218,6 +218,12 @@ void patient_remember(struct patient *p, bool ok)
     snprintf(past->reason, sizeof(past->reason), "%s", p->reason);
 }
 
+void patient_resume(struct patient *p, const char *why)
+{
+    p->past.checked = true;
+    snprintf(p->past.reason, sizeof(p->past.reason), "%s", why);
+}
+
 void patient_turned(struct patient *p, bool down, uint64_t now_ms)
 {
     if (down)

@@ -86,6 +86,9 @@ bool patient_heed_agent(struct patient *p, const struct check_result *result);
 void patient_remember(struct patient *p, bool ok);
 void patient_turned(struct patient *p, bool down, uint64_t now_ms);
 
+/* The same of a failed check of an earlier process: nothing is counted. */
+void patient_resume(struct patient *p, const char *why);
+
 /* Logs what has changed. */
 void patient_tell(struct patient *p);
 

@@ -105,9 +105,9 @@ bool health_sessions(struct health *h, const struct health_rules *r, uint32_t ba
     return enter(h, HEALTH_SUSPECT, ret);
 }
 
-bool health_declare(struct health *h, enum health_state state, struct health_change *ret)
+bool health_declare(struct health *h, enum health_state state, const char *why, struct health_change *ret)
 {
     h->decided = true;
-    snprintf(ret->reason, sizeof(ret->reason), "declared by an operator");
+    snprintf(ret->reason, sizeof(ret->reason), "%s", why);
     return enter(h, state, ret);
 }

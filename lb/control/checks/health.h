@@ -74,6 +74,6 @@ bool health_sessions(struct health *h, const struct health_rules *r, uint32_t ba
     struct health_change *ret);
 
 /* Somebody knows better: the state, from which checks go on. True when the state changed. */
-bool health_declare(struct health *h, enum health_state state, struct health_change *ret);
+bool health_declare(struct health *h, enum health_state state, const char *why, struct health_change *ret);
 
 #endif
