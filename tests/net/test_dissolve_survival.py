@@ -113,6 +113,7 @@ def test_adopted_sessions_count_for_their_backend_and_for_the_limit(lab):
     postern.file.write_text(config)
     postern.take_over()
     second = messages(lab, 6)
+    postern.wait_dissolved(12)
     assert {m.backend for m in first} == {"mta1"} and {m.backend for m in second} == {"mta2"}
     expect_refused(lambda: lab.connect(VIP4))
     assert postern.wait_sessions(1, reason="session_limit")
@@ -120,6 +121,7 @@ def test_adopted_sessions_count_for_their_backend_and_for_the_limit(lab):
     postern.wait_counter(sessions_ended=13)
     third = messages(lab, 2)
     assert {m.backend for m in third} == {"mta1", "mta2"}
+    postern.wait_dissolved(2)
     for m in third:
         m.finish()
     postern.wait_sessions(14, dissolved="yes")
