@@ -2,6 +2,7 @@
 /* The command line: check a configuration, show its plan, or run it. */
 #include "control/config/config.h"
 #include "control/config/config_discover.h"
+#include "control/discovery/sources.h"
 #include "control/roster/roster.h"
 #include "gateway.h"
 #include "snapshot.h"
@@ -95,6 +96,18 @@ static void print_discovering(const struct config *config, FILE *out)
                 pools[i].name);
 }
 
+/* Says what is wrong with the lists of sources, as at a start. It is no error: postern runs without them. */
+static int look_at_sources(const struct config *config)
+{
+    struct sources *sources = sources_new();
+    struct prefix_trie *trie = NULL;
+
+    int error = sources ? sources_make(sources, config, &trie) : -ENOMEM;
+    prefix_trie_unref(trie);
+    sources_free(sources);
+    return error;
+}
+
 /* What only looks at the configuration, or at the host by it. */
 static int look(enum mode mode, const char *file, const struct config *config)
 {
@@ -107,6 +120,8 @@ static int look(enum mode mode, const char *file, const struct config *config)
         print_discovering(config, stdout);
     if (!error && mode == MODE_FLUSH)
         error = gateway_flush(s, stdout);
+    if (!error && mode == MODE_CHECK)
+        error = look_at_sources(config);
     if (!error && mode == MODE_CHECK)
         printf("%s: good: %u listeners with %u addresses, %u pools with %u backends\n", file, s->n_listeners,
             s->n_vips, s->n_pools, s->n_backends);

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from daemon import Postern, backend_lines, configuration, listener, pool
+from daemon import RELAY, Postern, backend_lines, configuration, listener, pool
 from lab import VIP4, VIP6
 from load import serve, serve_all, start_client
 from peers import converse, expect_refused
@@ -172,3 +172,16 @@ def test_a_routed_pool_without_anybody_refuses_its_own_clients_alone(lab, engine
         serve(lab.backends[1])
         postern.wait(event="pool", state="served", pool="special")
         mail(lab, PARTNER4, VIP4)
+
+
+@pytest.mark.topology(backends=2)
+def test_a_check_of_the_configuration_says_what_is_wrong_with_its_lists(lab, tmp_path):
+    """It is no error: postern starts, and nobody is in such a list."""
+    partners = List(lab, tmp_path)
+    postern = Postern(lab, config(lab, RELAY, partners_in(partners.path)))
+    done = postern.run("-c")
+    assert done.returncode == 0 and f'file={partners.path} prefixes=0 error="No such file or directory"' in done.stderr, done
+    partners.put("".join(f"192.0.2.{i}\n" for i in range(20)) + "oops\n")
+    done = postern.run("-c")
+    assert done.returncode == 0 and ": good: " in done.stdout, done
+    assert f"event=source_line file={partners.path} line=21 " in done.stderr and "prefixes=20 bad=1" in done.stderr, done
