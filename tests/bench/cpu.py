@@ -53,6 +53,13 @@ def idle_seconds(core):
     raise BenchError(f"/proc/stat knows no core {core}")
 
 
+def crossings():
+    """Interrupts that cores have sent each other: for packets that another core is to take in, and to wake who sleeps there."""
+    with open("/proc/interrupts", encoding="ascii") as f:
+        return sum(int(count) for line in f if line.split()[0] in ("CAL:", "RES:", "IPI0:", "IPI1:")
+                   for count in line.split()[1:] if count.isdigit())
+
+
 @dataclasses.dataclass
 class Usage:
     """Between two readings. Shares are of the wall clock."""
@@ -62,6 +69,7 @@ class Usage:
     processes: float
     ksoftirqd: float
     interrupts: float
+    crossings: int
     foreign_share: float
     gateway_share: float
     load_share: float
@@ -125,6 +133,7 @@ class Meter:
             "soaker": process_clock(self.soaker.pid),
             "ksoftirqd": process_clock(self.ksoftirqd),
             "processes": sum(process_clock(p) for p in pids),
+            "crossings": crossings(),
             "load_idle": sum(idle_seconds(c) for c in self.cores.load),
         }
 
@@ -138,6 +147,7 @@ class Meter:
             processes=d["processes"],
             ksoftirqd=d["ksoftirqd"],
             interrupts=interrupts,
+            crossings=d["crossings"],
             foreign_share=max(0.0, d["taken"] - gateway - self.quiet_rate * d["soaker"]) / d["wall"],
             gateway_share=gateway / d["wall"],
             load_share=1 - d["load_idle"] / d["wall"] / len(self.cores.load),

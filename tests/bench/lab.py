@@ -75,6 +75,7 @@ class Lab:
             ip -n {c} route add default via 100.64.0.1 congctl cubic
             ip -n {c} route add local {CLIENTS} dev lo
             ip -n {b} route add default via 10.2.0.1 congctl cubic
+            ip -n {b} route replace 10.2.0.0/24 dev eth0 proto kernel src {BACKEND} congctl cubic
             ip -n {g} route add {CLIENTS} via 100.64.0.2 congctl cubic
             ip -n {g} route replace 10.2.0.0/24 dev {self.backend_side} proto kernel src 10.2.0.1 congctl cubic
             ip netns exec {g} sysctl -qw net.ipv4.ip_forward=1""")

@@ -82,10 +82,12 @@ class Cores:
 
 def describe(cores):
     """What a reader of the figures wants to know of the machine."""
-    cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    cpu = re.search(r"model name\s*: (.*)", text)
     return {
         "kernel": platform.release(),
         "processor": cpu.group(1) if cpu else platform.machine(),
+        "virtual": bool(re.search(r"^flags\s*:.*\bhypervisor\b", text, re.MULTILINE)),
         "cores": os.cpu_count(),
         "core_of_the_gateway": cores.gateway,
         "cores_of_clients_and_backends": cores.load,

@@ -48,7 +48,9 @@ FIGURES = (
     Figure("ping_cpu", "ping-pong, 64 connections: CPU per round trip", "us", targets=(relay(0.75), *dissolved(0.25, 1.15))),
     Figure("ping_p50", "  round trip, median", "us", targets=dissolved(to_forwarding=1.05)),
     Figure("ping_p99", "  round trip, 99th percentile", "us", targets=dissolved(to_forwarding=1.05)),
+    Figure("ping_crossings", "  interrupts from core to core", "a round trip"),
     Figure("session_cpu", "SMTP session of 1 KB: CPU per session", "us", targets=(relay(0.77), *dissolved(0.5))),
+    Figure("session_crossings", "  interrupts from core to core", "a session"),
     Figure("session_rate", "  sessions per second", "/s", lower_is_better=False, targets=(relay(1.3),)),
     Figure("in_turn_cpu", "  the same without pipelining: CPU per session", "us"),
     Figure("mail_cpu", "SMTP session of 1 MB: CPU per session", "us", targets=dissolved(0.4, 1.2)),
@@ -131,7 +133,8 @@ def shares(usage, prefix):
 def ping(stage):
     result, usage = stage.run_on_cue("ping", "--connections", 64, "--seconds", stage.extent.seconds)
     return {"ping_cpu": usage.gateway / result["round_trips"] * 1e6, "ping_p50": result["p50_us"],
-            "ping_p99": result["p99_us"], **shares(usage, "ping")}
+            "ping_p99": result["p99_us"], "ping_crossings": usage.crossings / result["round_trips"],
+            **shares(usage, "ping")}
 
 
 def sessions(stage):
@@ -139,6 +142,7 @@ def sessions(stage):
     result, usage = stage.run("sessions", "--pipelining", "--seconds", stage.extent.seconds)
     in_turn, in_turn_usage = stage.run("sessions", "--seconds", stage.extent.seconds * 0.6)
     return {"session_cpu": usage.gateway / result["ok"] * 1e6, "session_rate": result["per_second"],
+            "session_crossings": usage.crossings / result["ok"],
             "in_turn_cpu": in_turn_usage.gateway / in_turn["ok"] * 1e6, **shares(usage, "session"),
             **shares(in_turn_usage, "in_turn")}
 

@@ -55,11 +55,14 @@ def verdicts(figure, entries):
     for target in figure.targets:
         value = entries.get(target.contestant, {}).get(f"to_{target.to}")
         met = None if value is None else value <= target.ratio if figure.lower_is_better else value >= target.ratio
-        found.append({"contestant": target.contestant, "to": target.to, "ratio": target.ratio, "met": met})
+        floor = entries.get("forwarding", {}).get(f"to_{target.to}")
+        out_of_reach = met is False and floor is not None and figure.lower_is_better and floor > target.ratio
+        found.append({"contestant": target.contestant, "to": target.to, "ratio": target.ratio, "met": met,
+                      "out_of_reach": out_of_reach})
     if figure.limit is not None:
         value = entries.get("postern", {}).get("median")
         found.append({"contestant": "postern", "to": "", "ratio": figure.limit,
-                      "met": None if value is None else value <= figure.limit})
+                      "met": None if value is None else value <= figure.limit, "out_of_reach": False})
     return found
 
 
@@ -104,6 +107,7 @@ def rows_of(line, contestants):
     asked = {"": [], "haproxy": [], "forwarding": []}
     for target in line["targets"]:
         met = {None: "", True: ": met", False: ": NOT MET"}[target["met"]]
+        met += " (nor by forwarding)" * target["out_of_reach"]
         asked[target["to"]].append(
             f"{target['contestant']} {'<=' if figure.lower_is_better else '>='} {target['ratio']}{met}")
     texts = {to: ", ".join(words) for to, words in asked.items()}
