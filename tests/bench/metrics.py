@@ -79,6 +79,7 @@ class Extent:
 
 FULL = Extent(seconds=3.0, bulk_bytes=3 << 30, idle_sessions=5000, banners=1500, attempts=3)
 QUICK = Extent(seconds=0.5, bulk_bytes=256 << 20, idle_sessions=500, banners=100, attempts=1)
+OPEN_RATE = 500  # idle sessions a second
 SETTLE_SECONDS = 3  # what has seen its banner and is silent dissolves after one
 NOISY = 0.05  # share of the gateway's core that others had, from which on a measurement is taken again
 
@@ -202,10 +203,16 @@ def settled_kernel_bytes():
 
 
 def idle(stage):
-    """Sessions that have seen their banner and nothing more. First of all metrics, while the contestant is fresh."""
+    """
+    Sessions that have seen their banner and nothing more. First of all metrics, while the contestant is fresh but for what any
+    number of sessions needs once. They come at a rate: of a burst, what the kernel keeps for the next one (io_uring the memory
+    of requests) would be counted as theirs.
+    """
+    stage.run("sessions", "--count", stage.extent.idle_sessions)
     number, pids = stage.extent.idle_sessions, stage.contestant.pids()
     user_before, kernel_before = user_bytes(pids), settled_kernel_bytes()
-    client = stage.lab.start_client(stage.contestant.target, "hold", "--connections", str(number), "--until-stdin-eof")
+    client = stage.lab.start_client(stage.contestant.target, "hold", "--connections", str(number),
+                                     "--open-rate", str(OPEN_RATE), "--until-stdin-eof")
     words = wait_word(client, "ready")
     time.sleep(SETTLE_SECONDS)
     user, kernel = user_bytes(pids), settled_kernel_bytes()

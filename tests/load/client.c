@@ -270,6 +270,30 @@ static bool may_open(const struct crowd *c)
     return c->stop_ns == 0 || now_ns() < c->stop_ns;
 }
 
+static void check_progress(struct crowd *c);
+
+static void on_pace(struct timer *t)
+{
+    check_progress((struct crowd *)((char *)t - offsetof(struct crowd, pacer)));
+}
+
+/* Not yet, by the rate; the pacer comes back when it is. */
+static bool is_early(struct crowd *c)
+{
+    uint64_t now = now_ns(), rate = c->options->open_rate;
+
+    if (rate == 0)
+        return false;
+    if (c->first_ns == 0)
+        c->first_ns = now;
+    uint64_t due = c->first_ns + c->opened * NS_PER_S / rate;
+    if (now >= due)
+        return false;
+    c->pacer.fire = on_pace;
+    timer_set(&c->pacer, due);
+    return true;
+}
+
 static void open_more(struct crowd *c)
 {
     static bool under_way; /* a connect that fails at once finishes its session, which asks for the next */
@@ -277,7 +301,7 @@ static void open_more(struct crowd *c)
     if (under_way)
         return;
     under_way = true;
-    while (c->n_free > 0 && may_open(c))
+    while (c->n_free > 0 && may_open(c) && !is_early(c))
         open_one(c, &c->peers[c->free_slots[--c->n_free]]);
     under_way = false;
 }

@@ -59,6 +59,8 @@ struct crowd {
     bool together;   /* all open first, then all run, then all quit; else each by itself, and again */
     uint64_t wanted; /* sessions in all */
     uint64_t opened;
+    uint64_t first_ns;  /* with a rate: when the first one was opened... */
+    struct timer pacer; /* ...and when the next may be */
     uint32_t connecting;
     uint32_t running;
     bool started; /* together: the scripts have begun */

@@ -41,6 +41,7 @@ static const struct option_spec {
     {"seconds", COMMAND_SESSIONS | COMMAND_PING, KIND_REAL, AT(run_s),
         "run for that long instead of a count"},
     {"connections", CROWDS, KIND_COUNT, AT(connections), "sessions open at once (1)"},
+    {"open-rate", COMMAND_HOLD, KIND_COUNT, AT(open_rate), "sessions opened a second (else all at once)"},
     {"rounds", COMMAND_PING, KIND_COUNT, AT(rounds), "round trips per session (1000)"},
     {"on-cue", COMMAND_PING | COMMAND_BULK, KIND_FLAG, AT(on_cue),
         "say ready, wait for a line on stdin, run, say done, wait for another line"},

@@ -43,6 +43,7 @@ struct options {
     uint64_t count;
     uint64_t concurrency;
     uint64_t connections;
+    uint64_t open_rate;
     const char *expect_via;
     uint64_t size;
     bool pipelining;

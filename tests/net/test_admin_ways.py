@@ -223,5 +223,6 @@ def test_bad_clients_leave_the_time_to_greeting_as_it_is(lab):
         with bad_clients(postern):
             busy = greeted_us(lab)
             assert postern.ask("show cli level") == "admin\n\n"
-        for before, now, slack_us in zip(quiet, busy, (10_000, 100_000)):
-            assert now <= 2 * before + slack_us, f"{busy} us with bad clients, {quiet} us without"
+        quiet_again = greeted_us(lab)  # the machine may have become busier meanwhile
+        for before, now, after, slack_us in zip(quiet, busy, quiet_again, (10_000, 100_000)):
+            assert now <= 2 * max(before, after) + slack_us, f"{busy} us with bad clients, {quiet} and {quiet_again} us without"

@@ -184,6 +184,8 @@ static void on_connection(
         return;
     }
     *context = h->coming;
+    if (!h->coming) /* not at once after all: the library's own limits hold */
+        return;
     *h->youngest = h->coming;
     h->youngest = &h->coming->next;
     h->n_clients++;
@@ -298,10 +300,18 @@ static int listen_at(struct http *h, const union addr *at)
     return error;
 }
 
+/* One thread: MHD_add_connection() then makes the connection at once. From 1.0 on that has to be asked for.
+ */
+#if MHD_VERSION >= 0x00097707
+#    define ONE_THREAD MHD_USE_NO_THREAD_SAFETY
+#else
+#    define ONE_THREAD 0
+#endif
+
 static int start_library(struct http *h)
 {
-    h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request, h,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_CONNECTION_LIMIT,
+    h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | ONE_THREAD, 0, NULL, NULL,
+        on_request, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)(HTTP_CLIENTS_MAX + LIBRARY_SPARE), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)MEMORY_BYTES, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
     return h->daemon ? 0 : -ENOMEM;
