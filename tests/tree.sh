@@ -103,6 +103,7 @@ mount --make-rprivate /
 mount --bind "$tree" "$tree"
 mount -t proc proc "$tree/proc"
 mount -t sysfs sysfs "$tree/sys"
+mount -t cgroup2 cgroup2 "$tree/sys/fs/cgroup"
 mount -t bpf bpf "$tree/sys/fs/bpf"
 mount --rbind /dev "$tree/dev"
 mount -t tmpfs -o mode=755 tmpfs "$tree/run"

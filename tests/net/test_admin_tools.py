@@ -157,18 +157,29 @@ def beside_haproxy(lab):
             yield postern, theirs
 
 
+def version_of(socket_path):
+    """HAProxy's, the first number."""
+    return int(re.search(r"^Version: (\d+)", ask(socket_path, "show info"), re.M)[1])
+
+
 @pytest.mark.topology(backends=2)
 def test_haproxy_gives_the_same_answers(lab):
     with beside_haproxy(lab) as (postern, theirs):
+        newer = version_of(theirs) >= 3  # than 2.6, whose words are ours
+        different = {}
         for command in SAME:
+            if newer and command.startswith("add server"):
+                command = command.removesuffix(" enabled")  # which it refuses
             expected = ask(theirs, command, half_close=True)
             own = ask(postern.socket, command, half_close=True)
             if command.startswith("set server inbound/mta1") and expected.startswith("usage"):
                 assert own.startswith("usage: set server <backend>/<server> ")
-            elif command.startswith(("add server", "del server")):
-                assert own.rstrip("\n.") == expected.rstrip("\n."), command  # some of theirs have no empty line
-            else:
-                assert own == expected, command
+                continue
+            if command.startswith(("add server", "del server")):
+                own, expected = own.rstrip("\n."), expected.rstrip("\n.")  # some of theirs have no empty line
+            if own != expected:
+                different[command] = (own, expected)
+        assert not [c for c in different if not (newer and c.startswith("set server inbound/mta1 addr "))], different
         postern.wait(event="admin", command="disable server inbound/mta1")
         postern.wait(event="admin", command="enable server inbound/mta1")
 
@@ -215,7 +226,7 @@ def test_haproxy_gives_its_values_the_same_kinds(lab):
         typed = [dict(line.split(":", 1) for line in text.strip().split("\n")) for text in asked("show stat typed")]
         their, own = map(kinds, typed)
         differ = {k for k, v in own.items() if k in their and v != their[k]}
-        assert differ == {("B", name) for name in other}
+        assert differ in ({("B", name) for name in other}, {("B", name) for name in other - {"rate"}})  # 2.6, 3.0
         assert_same_json(*asked("show stat json"), other)
         assert_same_json(*asked("show info json"), other=set())
 
