@@ -6,16 +6,18 @@ import os
 import re
 import signal
 import subprocess
+import urllib.request
 
 import pytest
 
-from daemon import SANITIZER_ENVIRONMENT, backend_lines, build_directory, configuration, parse_line, pool
+from daemon import DEADLINE, SANITIZER_ENVIRONMENT, backend_lines, build_directory, configuration, parse_line, pool
 from dissolving import Session, servers
 from doctor import HOST_ONLY, SENDING
 from lab import VIP4, VIP6
 from load import serve_all
 from machine import Machine
 from peers import receive, scripted_server, smtp_session
+from web import URL, with_http
 
 CONFIGURATION = "/etc/postern/postern.yaml"
 PACKAGED = "POSTERN_TREE" in os.environ  # tests/package: a bare Debian, with a package that is to be installed
@@ -242,6 +244,11 @@ def files_of(machine):
     return set(found.stdout.splitlines()) - accounts
 
 
+def scraped(lab):
+    with lab.gateway.entered(), urllib.request.urlopen(f"{URL}/metrics", timeout=DEADLINE) as answer:
+        return answer.read()
+
+
 @pytest.mark.skipif(not PACKAGED, reason="tests/package runs it, with a package")
 @pytest.mark.topology(backends=1)
 def test_a_package_is_installed_upgraded_under_sessions_and_purged_without_a_trace(lab):
@@ -250,8 +257,9 @@ def test_a_package_is_installed_upgraded_under_sessions_and_purged_without_a_tra
     machine.run("dpkg", "--install", "/root/postern.deb")
     assert (machine.show("ActiveState"), machine.show("UnitFileState")) == ("inactive", "enabled")  # there is no configuration
     service = Service(machine)
-    service.configure(plain(lab))
+    service.configure(with_http(plain(lab)))
     service.start()
+    assert b"postern_sessions" in scraped(lab)  # by the libraries of this Debian
     with servers(lab) as (server, _):
         dissolved = Session(lab, server).dissolve(service)
         relayed = lab.connect(VIP4)
@@ -260,6 +268,7 @@ def test_a_package_is_installed_upgraded_under_sessions_and_purged_without_a_tra
         machine.run("dpkg", "--install", "/root/next.deb")
         machine.wait_journal("event=upgrade")
         machine.wait_show("MainPID", lambda now: now not in ("0", str(old)))
+        assert b"postern_sessions" in scraped(lab)
         backend.sendall(b"220 late\r\n")
         assert receive(relayed, 10) == b"220 late\r\n"
         dissolved.say()
