@@ -21,6 +21,7 @@
 #define PATIENCE_MS 2000
 #define SESSIONS_MOST 20000 /* shown; more would make each look slow */
 #define KEY_ESCAPE 27
+#define KEY_REDRAW 12 /* ^L */
 
 static volatile sig_atomic_t told_to_end;
 
@@ -287,6 +288,10 @@ static bool heed(struct top *t, int key)
     switch (key) {
     case 'q':
         return false;
+    case KEY_RESIZE: /* what the terminal shows then is its own choice */
+    case KEY_REDRAW:
+        clearok(curscr, true);
+        break;
     case KEY_UP:
     case 'k':
         grid_move(&t->grid, at, -1);
