@@ -408,6 +408,17 @@ def test_who_was_down_stays_down_until_checks_of_the_new_process_find_otherwise(
         assert not [s for s in postern.sessions() if s["retries"] != "0"]  # nobody has met the server that was gone
 
 
+@pytest.mark.topology(backends=2)
+def test_who_was_down_takes_sessions_where_nobody_is_checked_any_more(lab):
+    one, two = lab.backends
+    with smtp_servers(two), Upgrading(lab, checked(lab)) as postern:
+        wait_state(postern, one, "down")
+        postern.file.write_text(checked(lab, {"type": "off"}))
+        with smtp_servers(one):
+            postern.upgrade()
+            assert banners(lab) == {one.label, two.label}
+
+
 @pytest.mark.topology(backends=1)
 def test_the_old_process_may_die_in_the_middle_and_nobody_is_refused(lab):
     """The new one has been given the listening sockets and the link by then: clients wait there until it is ready."""

@@ -350,11 +350,11 @@ int checks_declare(struct checks *c, uint16_t backend, bool down)
 void checks_resume(struct checks *c, uint16_t backend, const char *why)
 {
     struct patient *p = c->patients[backend];
+    changed(c); /* also of one that nobody checks any more: it is down no longer */
     if (!p || p->n_addresses == 0 || !health_declare(&p->health, HEALTH_DOWN, why, &p->news))
         return;
     patient_resume(p, why);
     p->untold = c->untold = true;
-    changed(c);
 }
 
 uint32_t checks_probes(const struct checks *c)

@@ -69,7 +69,10 @@ int checks_pause_agent(struct checks *c, uint16_t backend, bool pause); /* the s
 /* An operator says that it is up, or down, until checks find otherwise. 0, or -ENOENT: it is not checked. */
 int checks_declare(struct checks *c, uint16_t backend, bool down);
 
-/* An earlier process has found it down, for this reason: it is, until checks find otherwise. */
+/*
+ * An earlier process has found it down, for this reason: it is, until checks find otherwise. Where nobody
+ * checks it any more it is not, and on_change tells.
+ */
 void checks_resume(struct checks *c, uint16_t backend, const char *why);
 
 /*
