@@ -208,7 +208,7 @@ def idle(stage):
     number of sessions needs once. They come at a rate: of a burst, what the kernel keeps for the next one (io_uring the memory
     of requests) would be counted as theirs.
     """
-    stage.run("sessions", "--count", stage.extent.idle_sessions)
+    stage.run("sessions", "--count", 300)
     number, pids = stage.extent.idle_sessions, stage.contestant.pids()
     user_before, kernel_before = user_bytes(pids), settled_kernel_bytes()
     client = stage.lab.start_client(stage.contestant.target, "hold", "--connections", str(number),

@@ -24,6 +24,8 @@ class Connection:
         self.said = b""  # all that it sent, up to a few hundred bytes
         self.resets = {"peer": 0, "server": 0}
         self.fins = set()
+        self.ends = {}  # the number behind a side's FIN
+        self.acknowledged = set()  # whose FIN was
         self.last = collections.deque(maxlen=LAST)  # packets, as a failed story shows them
 
     @property
@@ -109,12 +111,16 @@ class Wire:
             c.said = (c.said + payload)[:512]
         c.last.append(f"{time.monotonic():.3f} {side} {' '.join(name for bit, name in FLAGS if flags & bit)} "
                       f"{numbers[0]}+{len(payload)} ack {numbers[1]}")
-        # A connection that both have closed in order is over. Should one of its packets come late, repeated by a tail loss
+        # A connection whose FINs are both acknowledged is over. Should one of its packets come late, repeated by a tail loss
         # probe and overtaken on its way through another processor, the kernel knows no such connection any more and says so.
-        late = c.over and not flags & ACK
+        late = len(c.acknowledged) == 2 and not flags & ACK
         c.resets[side] += bool(flags & RST) and not late
         if flags & FIN:
             c.fins.add(side)
+            c.ends[side] = numbers[0] + len(payload) + 1 & 0xffffffff
+        other = "server" if side == "peer" else "peer"
+        if flags & ACK and c.ends.get(other) == numbers[1]:
+            c.acknowledged.add(other)
 
 
 @contextlib.contextmanager
