@@ -119,6 +119,8 @@ static void follow_change(struct gateway_health *h)
     on_health(h);
     follow_with_relay_tests(h);
     rates_follow(h->rates);
+    if (experience_follow(h->experience, h->serving->roster))
+        (void)serving_publish(h->serving); /* has said what failed */
     h->on_change(h->arg);
 }
 
@@ -222,15 +224,23 @@ static int start_rates(struct gateway_health *h)
     return rates_new(&given, &h->rates);
 }
 
+static int start_experience(struct gateway_health *h)
+{
+    h->experience = experience_new(h->counters, workers(h), h->loads);
+    if (!h->experience)
+        return -ENOMEM;
+    (void)experience_follow(h->experience, h->serving->roster); /* of a new roster nothing holds yet */
+    return 0;
+}
+
 int gateway_health_start(struct gateway_health *h, int findings)
 {
     int error = start_checks(h, findings);
 
     if (!error)
         error = start_relay_tests(h);
-    h->experience = experience_new(h->counters, workers(h), h->loads);
-    if (!error && !h->experience)
-        error = -ENOMEM;
+    if (!error)
+        error = start_experience(h);
     if (!error)
         error = start_rates(h);
     return error ? error : start_discovery(h);

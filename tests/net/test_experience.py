@@ -4,6 +4,7 @@ import select
 
 import pytest
 
+from admin import AdminPostern
 from daemon import Postern, backend_lines, configuration, pool
 from load import client, serve
 from peers import receive_all, scripted_server
@@ -11,23 +12,46 @@ from peers import receive_all, scripted_server
 BUSY = b"421 4.3.2 All server ports are busy\r\n"
 
 
+def complain(lab, servers, times):
+    """So many sessions, each told by both servers that they are busy; the sender gets what the last one said."""
+    one, two = servers
+    for _ in range(times):
+        s = lab.connect()
+        for _ in servers:
+            ready, _, _ = select.select([one.socket, two.socket], [], [], 20)
+            with (one if one.socket in ready else two).accept()[0] as backend:
+                backend.sendall(BUSY)
+        assert receive_all(s) == BUSY
+        s.close()
+
+
+def config(backends, brake):
+    return configuration([pool(backend_lines(backends), overload_brake=brake, retries=1)])
+
+
 @pytest.mark.topology(backends=2)
-def test_a_backend_that_says_that_it_is_busy_may_have_fewer_sessions_for_a_while(lab):
-    """Both of them do, again and again; the sender gets what the last one said, and the brake takes hold."""
-    config = configuration([pool(backend_lines(lab.backends), overload_brake="on", retries=1)])
+def test_a_backend_that_says_that_it_is_busy_may_have_fewer_sessions_until_nobody_asks_for_that_any_more(lab):
+    """Both of them say it again and again, and the brake takes hold; a configuration without a brake lets it go."""
     servers = [scripted_server(b) for b in lab.backends]
-    with Postern(lab, config) as postern, servers[0] as one, servers[1] as two:
-        for _ in range(6):
-            s = lab.connect()
-            for _ in range(2):
-                ready, _, _ = select.select([one.socket, two.socket], [], [], 20)
-                with (one if one.socket in ready else two).accept()[0] as backend:
-                    backend.sendall(BUSY)
-            assert receive_all(s) == BUSY
-            s.close()
-        line = postern.wait(event="brake")
+    labels = {b.label for b in lab.backends}
+    with AdminPostern(lab, config(lab.backends, "on")) as postern, servers[0] as one, servers[1] as two:
+        complain(lab, (one, two), 6)
+        line = postern.wait(event="brake", count=2)
         assert line["pool"] == "inbound" and line["max_sessions"] == "1" and "busy" in line["text"]
-        assert {b["backend"] for b in postern.lines(event="brake")} <= {b.label for b in lab.backends}
+        assert {b["backend"] for b in postern.lines(event="brake")} == labels
+        assert {postern.stat()["inbound", b]["slim"] for b in labels} == {"1"}
+        postern.reload(postern.with_admin(config(lab.backends, "off")))
+        assert {postern.stat()["inbound", b]["slim"] for b in labels} == {""}
+
+
+@pytest.mark.topology(backends=2)
+def test_what_an_added_backend_says_counts_from_its_first_session_on(lab):
+    one, two = lab.backends
+    servers = [scripted_server(b) for b in lab.backends]
+    with AdminPostern(lab, config([one], "on")) as postern, servers[0] as first, servers[1] as second:
+        assert postern.ask(f"add server inbound/new {two.v4}:25 enabled") == "New server registered.\n\n"
+        complain(lab, (first, second), 6)
+        assert postern.wait(event="brake", backend="new")["max_sessions"] == "1"
 
 
 @pytest.mark.heavy

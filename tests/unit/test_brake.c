@@ -33,6 +33,17 @@ static void repeated_complaints_halve_and_silence_gives_back(void **state)
     assert_int_equal(b.cap, 0);
 }
 
+static void complaints_before_the_first_look_count(void **state)
+{
+    struct brake b = {0};
+    struct brake_input in = {.sessions = 10, .replies = BRAKE_REPLIES - 1, .now_ms = 1000000};
+
+    assert_int_equal(brake_step(&b, &in), 0);
+    in.now_ms += 1000;
+    in.replies = 1;
+    assert_int_equal(brake_step(&b, &in), 5);
+}
+
 static void one_window_halves_once(void **state)
 {
     struct brake b = {0};
@@ -85,6 +96,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(repeated_complaints_halve_and_silence_gives_back),
+        cmocka_unit_test(complaints_before_the_first_look_count),
         cmocka_unit_test(one_window_halves_once),
         cmocka_unit_test(without_a_limit_the_brake_lets_go_at_twice_what_was_too_much),
         cmocka_unit_test(the_cap_is_never_nothing_and_never_beyond_the_limit),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Counters of all workers, what they were at the last look -> brake_step(), outlier_factors() -> the roster.
- * A place that another backend has taken begins anew: its identity tells. Called by gateway.c.
+ * A place that another backend has taken begins anew: its identity tells. Called by gateway_health.c.
  */
 #include "control/checks/experience.h"
 
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 struct past {
-    uint64_t identity; /* whose past this is */
+    uint64_t identity; /* whose past this is; 0: of nobody, or of one whose pool does not ask for it */
     uint64_t busy;
     uint64_t greeting_ms[GREETING_BUCKETS]; /* when the window began */
     struct brake brake;
@@ -41,10 +41,17 @@ void experience_free(struct experience *e)
     free(e);
 }
 
+static bool pool_asks(const struct roster *r, uint32_t pool)
+{
+    const struct config_pool *config = r->pools[pool].config;
+
+    return config && (config->overload_brake || config->outlier);
+}
+
 bool experience_is_wanted(const struct roster *r)
 {
     for (uint32_t i = 0; i < r->n_pools; i++)
-        if (r->pools[i].config && (r->pools[i].config->overload_brake || r->pools[i].config->outlier))
+        if (pool_asks(r, i))
             return true;
     return false;
 }
@@ -72,15 +79,24 @@ static void begin_window(struct experience *e, uint16_t backend)
         e->past[backend].greeting_ms[k] = greetings(e, backend, k);
 }
 
-static void begin_anew(struct experience *e, const struct roster_backend *b, uint16_t backend)
+bool experience_follow(struct experience *e, struct roster *r)
 {
-    uint64_t identity = snapshot_identity(b->spec.name) + b->pool;
+    bool changed = false;
 
-    if (e->past[backend].identity == identity)
-        return;
-    e->past[backend] = (struct past){.identity = identity};
-    e->past[backend].busy = sum(e, offsetof(struct backend_counters, busy), backend);
-    begin_window(e, backend);
+    for (uint16_t i = 0; i < r->n_backends; i++) {
+        struct roster_backend *b = &r->backends[i];
+        bool looked_at = b->member && pool_asks(r, b->pool);
+        uint64_t identity = looked_at ? snapshot_identity(b->spec.name) + b->pool : 0;
+        if (e->past[i].identity == identity)
+            continue;
+        e->past[i] = (struct past){.identity = identity};
+        e->past[i].busy = sum(e, offsetof(struct backend_counters, busy), i);
+        begin_window(e, i);
+        changed |= b->braked > 0 || b->factor != WEIGHTS_FACTOR_ONE;
+        b->braked = 0;
+        b->factor = WEIGHTS_FACTOR_ONE;
+    }
+    return changed;
 }
 
 static bool step_brake(struct experience *e, struct roster *r, uint16_t backend, uint64_t now_ms)
@@ -155,12 +171,9 @@ bool experience_step(struct experience *e, struct roster *r, uint64_t now_ms)
 {
     bool changed = false;
 
-    for (uint16_t i = 0; i < r->n_backends; i++) {
-        if (!r->backends[i].member)
-            continue;
-        begin_anew(e, &r->backends[i], i);
-        changed |= step_brake(e, r, i, now_ms);
-    }
+    for (uint16_t i = 0; i < r->n_backends; i++)
+        if (r->backends[i].member)
+            changed |= step_brake(e, r, i, now_ms);
     if (now_ms - e->window_ms < EXPERIENCE_WINDOW_MS)
         return changed;
     e->window_ms = now_ms;

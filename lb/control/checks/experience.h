@@ -22,6 +22,11 @@ void experience_free(struct experience *e);
 /* True when a pool asks for it; then experience_step() should be called every EXPERIENCE_MS. */
 bool experience_is_wanted(const struct roster *r);
 
+/* At first and after each change of backends or pools: what is counted from here on is the experience of
+ * those that are new, and of those that nobody asks for any more nothing holds. True when something has
+ * changed in the roster. */
+bool experience_follow(struct experience *e, struct roster *r);
+
 /* Looks, logs what is new, and writes it into the roster. True when something has changed. */
 bool experience_step(struct experience *e, struct roster *r, uint64_t now_ms);
 

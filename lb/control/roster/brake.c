@@ -34,6 +34,8 @@ static void up(struct brake *b, const struct brake_input *in)
 uint32_t brake_step(struct brake *b, const struct brake_input *in)
 {
     b->replies += in->replies;
+    if (b->window_ms == 0) /* its first window begins */
+        b->window_ms = in->now_ms;
     if (in->now_ms - b->window_ms >= BRAKE_WINDOW_MS) {
         if (b->replies >= BRAKE_REPLIES)
             down(b, in);
