@@ -24,6 +24,7 @@
 #include "gateway_counters.h"
 #include "gateway_fd_store.h"
 #include "gateway_findings.h"
+#include "gateway_found.h"
 #include "gateway_life.h"
 #include "gateway_takeover.h"
 #include "inquiries.h"
@@ -211,8 +212,9 @@ static int start_health(struct gateway *g)
         .on_change = on_backends,
         .arg = g,
     };
-    int error = gateway_health_start(&g->health, g->findings);
+    int error = gateway_health_start(&g->health, g->findings, g->found);
     fd_close(&g->findings);
+    fd_close(&g->found);
     return error ? fail("cannot start the checks", error) : 0;
 }
 
@@ -372,6 +374,10 @@ static int restore(struct gateway *g)
     if (error)
         return error;
     gateway_fd_store_take(g);
+    g->found = inheritance_take(&g->inherited, HAND_FD_FOUND, -1);
+    error = gateway_found_restore(&g->serving, g->found);
+    if (error)
+        return fail("no memory for the backends that have been found", error);
     int fd = inheritance_take(&g->inherited, HAND_FD_STATE, -1);
     error = gateway_state_restore(&g->state, &g->serving, fd);
     fd_close(&fd);
@@ -383,7 +389,8 @@ static int restore(struct gateway *g)
 
 int gateway_run(const char *file, char *const *arguments, struct config **config)
 {
-    struct gateway g = {.idle_fd = -1, .findings = -1, .tend_ms = UINT64_MAX, .inherited.socket = -1};
+    struct gateway g = {
+        .idle_fd = -1, .findings = -1, .found = -1, .tend_ms = UINT64_MAX, .inherited.socket = -1};
 
     gateway_upgrade_init(&g.upgrade);
     g.upgrade.serving = &g.serving;

@@ -14,6 +14,7 @@
 #include "control/checks/experience.h"
 #include "control/watch/rates.h"
 #include "gateway_findings.h"
+#include "gateway_found.h"
 #include "log.h"
 #include "path/worker.h"
 
@@ -156,15 +157,17 @@ void gateway_health_reloaded(struct gateway_health *h)
     discover(h);
 }
 
-static int start_discovery(struct gateway_health *h)
+static int start_discovery(struct gateway_health *h, int found)
 {
     const struct discovery_given given = {
         .loop = h->loop, .on_found = on_found, .arg = h, .seed = clock_now_ms() ^ (uint64_t)getpid() << 32};
 
     int error = discovery_new(&given, &h->discovery);
-    if (!error)
-        discover(h);
-    return error;
+    if (error)
+        return error;
+    discover(h);
+    gateway_found_resume(h->discovery, found);
+    return 0;
 }
 
 static int start_checks(struct gateway_health *h, int findings)
@@ -233,7 +236,7 @@ static int start_experience(struct gateway_health *h)
     return 0;
 }
 
-int gateway_health_start(struct gateway_health *h, int findings)
+int gateway_health_start(struct gateway_health *h, int findings, int found)
 {
     int error = start_checks(h, findings);
 
@@ -243,7 +246,7 @@ int gateway_health_start(struct gateway_health *h, int findings)
         error = start_experience(h);
     if (!error)
         error = start_rates(h);
-    return error ? error : start_discovery(h);
+    return error ? error : start_discovery(h, found);
 }
 
 void gateway_health_settle(struct gateway_health *h)

@@ -32,10 +32,10 @@ struct gateway_health {
 };
 
 /*
- * The first checks and looks are taken when the loop begins. `findings`: of the process before, or -1; the
- * caller's. 0 or -errno; gateway_health_stop() in any case.
+ * The first checks and looks are taken when the loop begins. `findings` and `found`: of the process before,
+ * or -1; the caller's. 0 or -errno; gateway_health_stop() in any case.
  */
-int gateway_health_start(struct gateway_health *h, int findings);
+int gateway_health_start(struct gateway_health *h, int findings, int found);
 void gateway_health_stop(struct gateway_health *h);
 
 /* Logs what checks and relay tests have changed; to be called when it is in force. */

@@ -47,6 +47,7 @@ struct gateway {
     sd_event *loop;
     int idle_fd;  /* workers write it when they become idle */
     int findings; /* of the process before us, until the checks have them; -1 */
+    int found;    /* likewise, until discovery has it */
     enum phase phase;
     uint64_t tend_ms;           /* when to look at what other versions have left; UINT64_MAX: nothing */
     uint64_t handshakes_end_ms; /* when to wait for them no longer */

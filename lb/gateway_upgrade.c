@@ -19,6 +19,7 @@
 #include "control/kernel/preflight.h"
 #include "gateway_admin.h"
 #include "gateway_findings.h"
+#include "gateway_found.h"
 #include "gateway_health.h"
 #include "gateway_http.h"
 #include "gateway_sources.h"
@@ -320,6 +321,10 @@ static int give_all(struct gateway_upgrade *u)
     if (!error)
         error = give(u, HAND_FD_FINDINGS, -1, findings);
     fd_close(&findings);
+    int found = gateway_found_fd(u->serving->roster, u->health->discovery);
+    if (!error)
+        error = give(u, HAND_FD_FOUND, -1, found);
+    fd_close(&found);
     for (uint32_t i = 0; i < p->n_workers && !error; i++) {
         error = give(u, HAND_FD_LISTENER_V4, (int)i, p->workers[i].listener_v4);
         if (!error)

@@ -72,12 +72,11 @@ class Knot:
             assert self._process.poll() is None and time.monotonic() < end, (self.directory / "log").read_text()
 
     def stop(self):
-        """Nobody listens any more, and nothing is forgotten but what it was told since its start."""
+        """Nobody listens any more; what it was told is in its journal."""
         if self._process:
             self._process.kill()
             self._process.wait()
             self._process = None
-            self._have = {}
             for name in ("knot.sock", "knot.pid"):
                 (self.directory / name).unlink(missing_ok=True)
 

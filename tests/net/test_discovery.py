@@ -14,6 +14,7 @@ from load import client, serve, serve_all, start_client
 from peers import expect_unavailable, scripted_server, smtp_session
 from test_balance import banner_backend
 from test_reload import close_both, greeted, speaks
+from test_upgrade import Ordered
 
 NAME = f"mx.{ZONE}"
 ADDRESSES = {"dns": NAME, "port": 25}
@@ -268,9 +269,40 @@ def test_a_reload_keeps_what_is_discovered_even_while_the_server_is_dead(lab, en
             postern.wait_sessions(14)
 
 
+@pytest.mark.topology(backends=4)
+def test_an_upgrade_keeps_what_is_discovered_even_while_the_server_is_dead(lab):
+    """And what was set for it, and how many they were: what is found next is held back where it is too little."""
+    with dns_in(lab) as (dns, (a, b, c)):
+        serve_all(lab)
+        dns.set(*a_records(a, b))
+        with Ordered(lab, config(dns, backends=backend_lines([c]))) as postern:
+            postern.wait(event="discovered", backends="2")
+            postern.ask(f"set server inbound/{name_of(b)} state drain")
+            dns.stop()
+            for _ in range(2):
+                postern.upgrade()
+                assert set(takers(lab, 6)) == {a.label, c.label}  # from its first session on
+                postern.wait_old()
+            postern.ask(f"set server inbound/{name_of(b)} state ready")
+            assert set(takers(lab, 6)) == {a.label, b.label, c.label}
+            dns.start()
+            dns.set(*a_records(a))
+            line = postern.wait(event="discovery_held", deadline=60)
+            assert (line["backends"], line["found"]) == ("2", "1")
+            elsewhere = config(dns, backends=backend_lines([c]), discover={"dns": f"other.{ZONE}", "port": 25})
+            postern.file.write_text(postern.with_admin(elsewhere))
+            dns.set(f"other A {a.v4}")
+            since = len(postern.log.read())
+            postern.upgrade()
+            line = postern.wait(event="discovered", since=since)  # of another name, so many are right
+            assert (line["backends"], line["before"]) == ("1", "0")
+            assert set(takers(lab, 6)) == {a.label, c.label}
+            postern.wait_old()
+            assert not postern.sessions(reason="no_backend") and postern.counters()["sessions_refused"] == 0
+
+
 @pytest.mark.heavy
-@pytest.mark.limit(300)
-@pytest.mark.topology(backends=5)
+@pytest.mark.topology(backends=4)
 def test_backends_of_the_dns_change_under_load_without_a_failed_session(lab):
     with dns_in(lab) as (dns, servers):
         dns.set(*a_records(*servers))

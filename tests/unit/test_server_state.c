@@ -177,8 +177,9 @@ static void who_cannot_come_back_is_told(void **state)
 static void who_has_yet_to_be_found_waits(void **state)
 {
     static const char line[] =
-        "3 p 1 f 10.0.0.5 2 1 100 100 1 1 0 2 0 0 0 0 - 25 - 0 0 - - 0 found - - - - ready 0 0";
-    const struct backend_spec found = {.name = "f", .weight = 100, .v4 = address("10.0.0.5:25")};
+        "3 p 1 10.0.0.5:25 10.0.0.5 2 1 100 100 1 1 0 2 0 0 0 0 - 25 - 0 0 - - 0 found - - "
+        "- - ready 0 0";
+    const struct backend_spec found = {.name = "10.0.0.5:25", .weight = 100, .v4 = address("10.0.0.5:25")};
     struct server_state s;
     struct roster *next;
     bool waits;
@@ -192,7 +193,7 @@ static void who_has_yet_to_be_found_waits(void **state)
     roster = next;
     assert_null(server_state_apply(roster, &s, 0, &waits));
     assert_false(waits);
-    assert_int_equal(value("f", OVERRIDE_STATE), BACKEND_MAINT);
+    assert_int_equal(value("10.0.0.5:25", OVERRIDE_STATE), BACKEND_MAINT);
 }
 
 /* A whole line with one field replaced by each of these. */

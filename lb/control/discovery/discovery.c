@@ -349,6 +349,16 @@ int discovery_apply(struct discovery *d, const struct config *c)
     return sources ? error : -ENOMEM;
 }
 
+void discovery_resume(struct discovery *d, const char *pool, const char *from, struct discovery_set *set)
+{
+    discovery_set_sort(set);
+    for (uint32_t i = 0; i < d->n; i++) {
+        struct source *s = d->sources[i];
+        if (strcmp(s->name, pool) == 0 && strcmp(s->what, from) == 0)
+            discovery_judge_taken(&s->judge, set->n, discovery_set_identity(set));
+    }
+}
+
 bool discovery_look(const struct discovery *d, const char *pool, struct discovery_view *ret)
 {
     for (uint32_t i = 0; d && i < d->n; i++) {

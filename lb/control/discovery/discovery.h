@@ -6,6 +6,7 @@
 #ifndef POSTERN_CONTROL_DISCOVERY_H
 #define POSTERN_CONTROL_DISCOVERY_H
 
+#include "control/discovery/discovery_set.h"
 #include "control/roster/roster.h"
 
 #include <systemd/sd-event.h>
@@ -28,6 +29,10 @@ int discovery_new(const struct discovery_given *given, struct discovery **ret);
  * back counts as confirmed. 0 or -errno, in which case some pools are not looked for.
  */
 int discovery_apply(struct discovery *d, const struct config *c);
+
+/* A process before us has found this set for a pool and serves it: what is found is compared with it, when it
+ * is looked for where that was. */
+void discovery_resume(struct discovery *d, const char *pool, const char *from, struct discovery_set *set);
 
 /* What is known of a pool's source; texts last until the loop goes on. */
 struct discovery_view {

@@ -37,6 +37,7 @@
 #define HAND_FD_HTTP "http"
 #define HAND_FD_STATE "state"             /* what operators have changed, as in a state file */
 #define HAND_FD_FINDINGS "findings"       /* what checks and relay tests have found out */
+#define HAND_FD_FOUND "found"             /* the backends that discovery has found */
 #define HAND_FD_PREDECESSOR "predecessor" /* the socket towards one that still drains */
 
 enum hand_kind { HAND_FD = 1, HAND_OFFER, HAND_PREPARED, HAND_TAKE, HAND_SERVING };

@@ -140,6 +140,17 @@ static bool read_name(const char *text, bool may_be_none, char to[ROSTER_NAME_BY
     return true;
 }
 
+/* As the configuration takes it, or an endpoint, which those are named after that the DNS has. */
+static bool read_server_name(const char *text, char to[ROSTER_NAME_BYTES])
+{
+    union addr a;
+
+    if (addr_parse(text, &a) < 0)
+        return read_name(text, false, to);
+    roster_set_name(to, text);
+    return true;
+}
+
 /* An endpoint of this family, or "-". */
 static bool read_endpoint(const char *text, sa_family_t family, union addr *ret)
 {
@@ -202,7 +213,7 @@ const char *server_state_parse(char *line, struct server_state *ret)
     }
     if (n != FOREIGN_COLUMNS && n != COLUMNS)
         return "it has not the right number of fields";
-    if (!read_name(fields[BE_NAME], false, s.pool) || !read_name(fields[SRV_NAME], false, s.name))
+    if (!read_name(fields[BE_NAME], false, s.pool) || !read_server_name(fields[SRV_NAME], s.name))
         return "be_name or srv_name is no name";
     if (!read_first(fields[SRV_ADDR], fields[SRV_PORT], &s))
         return "srv_addr or srv_port is no address or port";
