@@ -22,6 +22,8 @@ from mta import PROXY, Postfix
 from peers import expect_reset, receive_line, scripted_server
 from terminal import Terminal
 from test_checks import QUICK, checked, smtp_servers, wait_state
+from test_discovery import a_records, dns_in
+from test_discovery import config as discovering
 from test_upgrade import Ordered
 
 GOOD, FAILED, WRONG, USAGE, UNREACHABLE, NO_PERMISSION = 0, 1, 2, 64, 69, 77
@@ -485,27 +487,37 @@ def test_the_manual_has_each_command_and_option():
         assert f"*{check.split()[0]}*" in page, check
 
 
-@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
-@pytest.mark.topology(backends=2)
-def test_bash_completes_commands_and_names(lab):
+@pytest.mark.topology(backends=3)
+def test_bash_completes_commands_and_names(lab, tmp_path):
+    """A real one, at a terminal. The DNS names backends after their endpoint, and bash parts words at colons."""
     script = pathlib.Path(__file__).resolve().parents[2] / "tools" / "posternctl" / "completion.bash"
+    (tmp_path / "posternctl").symlink_to(posternctl())
+    with dns_in(lab) as (dns, (one, two)):
+        dns.set(*a_records(one, two))
+        with AdminPostern(lab, discovering(dns)) as postern, \
+                Terminal(["bash", "--norc", "-i"], columns=200, PATH=f"{tmp_path}:{os.environ['PATH']}", PS1="$ ") as bash:
+            postern.wait(event="discovered")
+            socket_at = tmp_path / "s"
+            socket_at.symlink_to(postern.socket)
+            bash.press(f". {script}; clear\n")
 
-    def complete(*words):
-        text = f'''PATH={posternctl().parent}:$PATH; . {script}; COMP_WORDS=(posternctl "$@"); COMP_CWORD=$#
-                   _posternctl; printf '%s\\n' "${{COMPREPLY[@]}}"'''
-        done = subprocess.run(["bash", "-c", text, "bash", *map(str, words)], capture_output=True, text=True, timeout=DEADLINE,
-                              env=os.environ | {"LC_ALL": "C"})
-        assert done.returncode == 0 and done.stderr == "", done
-        return set(done.stdout.split())
+            def complete(words, wanted):
+                bash.press(f"\x15posternctl {words}\t.")  # the dot: whatever was to come has come
+                bash.wait(rf"\$ posternctl {re.escape(wanted)} ?\.$")
 
-    with AdminPostern(lab, config(lab)) as postern:
-        assert complete("dr") == {"drain"} and complete("re") == {"ready", "reload"}
-        assert complete("-s", postern.socket, "drain", "") == {f"inbound/{b.label}" for b in lab.backends}
-        assert complete("-s", postern.socket, "weight", "inbound/mta2") == {"inbound/mta2"}
-        assert complete("-s", postern.socket, "sessions", "--s") == {"--state"}
-        assert complete("-s", postern.socket, "sessions", "--state", "re") == {"relayed"}
-        assert complete("-s", "/nonexistent", "drain", "") == set()
-        assert complete("doctor", "--o") == {"--only"} and complete("doctor", "--only", "rp") == {"rp-filter"}
+            complete("dr", "drain")
+            complete("re", "re")
+            bash.press("\x15posternctl re\t\t")
+            bash.wait(r"^ready +reload *$")
+            complete(f"-s {socket_at} drain ", f"-s {socket_at} drain inbound/10.2.0.1")
+            for typed in ("1", "1:", "1:2"):
+                complete(f"-s {socket_at} weight inbound/10.2.0.1{typed}", f"-s {socket_at} weight inbound/{one.v4}:25")
+            complete(f"-s {socket_at} sessions -b inbound/{two.v4}:", f"-s {socket_at} sessions -b inbound/{two.v4}:25")
+            complete(f"-s {socket_at} sessions --s", f"-s {socket_at} sessions --state")
+            complete(f"-s {socket_at} sessions --state re", f"-s {socket_at} sessions --state relayed")
+            complete("-s /nonexistent drain ", "-s /nonexistent drain ")
+            complete("doctor --o", "doctor --only")
+            complete("doctor --only rp", "doctor --only rp-filter")
 
 
 @pytest.mark.topology(backends=3)

@@ -4,15 +4,19 @@
 
 _posternctl()
 {
-    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' words='' i
-    local -a socket=()
+    local line=${COMP_LINE:0:COMP_POINT} current previous command='' words='' i
+    local -a socket=() typed
 
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        case ${COMP_WORDS[i]} in
-        -s | --socket) socket=(-s "${COMP_WORDS[++i]}") ;;
+    # Not COMP_WORDS: bash parts them at colons, and a backend may be named 192.0.2.1:25.
+    read -ra typed <<<"$line"
+    [[ $line != *[[:space:]] ]] || typed+=('')
+    current=${typed[-1]} previous=${typed[-2]}
+    for ((i = 1; i < ${#typed[@]} - 1; i++)); do
+        case ${typed[i]} in
+        -s | --socket) socket=(-s "${typed[++i]}") ;;
         -*) ;;
         *)
-            command=${COMP_WORDS[i]}
+            command=${typed[i]}
             break
             ;;
         esac
@@ -39,6 +43,8 @@ _posternctl()
         ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+    # What comes before the last colon stands there already.
+    COMPREPLY=("${COMPREPLY[@]#"${current%"${current##*:}"}"}")
 }
 
 complete -F _posternctl posternctl
