@@ -134,6 +134,8 @@ int main(int argc, char **argv)
     struct arguments a = {.file = DEFAULT_FILE, .mode = MODE_RUN};
     struct config *config = NULL;
 
+    /* Line by line: the log goes there as well, of a process before us too, and nobody's lines are torn. */
+    (void)setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
     argp_err_exit_status = EXIT_FAILURE;
     if (argp_parse(&parser, argc, argv, 0, NULL, &a))
         return EXIT_FAILURE;
