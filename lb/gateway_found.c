@@ -21,25 +21,13 @@
 
 /* ---- giving ------------------------------------------------------------------------------------------- */
 
-/* "": none. */
-static const char *write_endpoint(const union addr *a, char to[ADDR_TEXT_MAX])
-{
-    char host[ADDR_TEXT_MAX];
-
-    to[0] = '\0';
-    if (a->sa.sa_family != AF_UNSPEC)
-        snprintf(to, ADDR_TEXT_MAX, a->sa.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u",
-            addr_format_host(a, host), addr_port(a));
-    return to;
-}
-
 static json_t *write_backend(const struct backend_spec *spec)
 {
     char v4[ADDR_TEXT_MAX], v6[ADDR_TEXT_MAX];
 
     return json_pack("{ss ss ss ss si si si}", "name", spec->name, "zone", spec->zone, "v4",
-        write_endpoint(&spec->v4, v4), "v6", write_endpoint(&spec->v6, v6), "weight", (int)spec->weight,
-        "priority", (int)spec->priority, "state", (int)spec->state);
+        addr_format_written(&spec->v4, v4), "v6", addr_format_written(&spec->v6, v6), "weight",
+        (int)spec->weight, "priority", (int)spec->priority, "state", (int)spec->state);
 }
 
 static json_t *write_pool(const struct roster *r, uint16_t pool, const struct discovery *d)
@@ -75,7 +63,7 @@ int gateway_found_fd(const struct roster *r, const struct discovery *d)
 
 static bool read_endpoint(const char *text, sa_family_t family, union addr *ret)
 {
-    return !text[0] || (addr_parse(text, ret) == 0 && ret->sa.sa_family == family);
+    return strcmp(text, "-") == 0 || (addr_parse(text, ret) == 0 && ret->sa.sa_family == family);
 }
 
 static bool read_backend(json_t *json, struct backend_spec *ret)

@@ -230,6 +230,18 @@ char *addr_format(const union addr *a, char buf[ADDR_TEXT_MAX])
     return buf;
 }
 
+char *addr_format_written(const union addr *a, char buf[ADDR_TEXT_MAX])
+{
+    char host[ADDR_TEXT_MAX];
+
+    if (family_bytes(a->sa.sa_family) == 0)
+        strcpy(buf, "-");
+    else
+        snprintf(buf, ADDR_TEXT_MAX, a->sa.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u",
+            addr_format_host(a, host), addr_port(a));
+    return buf;
+}
+
 char *addr_prefix_format(const struct addr_prefix *p, char buf[ADDR_TEXT_MAX])
 {
     char host[INET6_ADDRSTRLEN];

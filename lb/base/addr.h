@@ -86,6 +86,9 @@ int addr_network_parse(const char *text, size_t len, struct addr_prefix *ret);
 /* "[192.0.2.1]:4242", the form of MTA logs. Writes at most ADDR_TEXT_MAX; "-" for AF_UNSPEC. Returns buf. */
 char *addr_format(const union addr *a, char buf[ADDR_TEXT_MAX]);
 
+/* As addr_parse() reads it: "192.0.2.1:25", "[2001:db8::1]:25"; "-" for AF_UNSPEC. Returns buf. */
+char *addr_format_written(const union addr *a, char buf[ADDR_TEXT_MAX]);
+
 /* The address alone: "192.0.2.1". Returns buf. */
 char *addr_format_host(const union addr *a, char buf[ADDR_TEXT_MAX]);
 

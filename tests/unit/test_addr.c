@@ -24,11 +24,13 @@ static void endpoints_are_read_and_written(void **state)
     };
     char buf[ADDR_TEXT_MAX];
     for (size_t i = 0; i < COUNT(cases); i++) {
-        union addr a;
+        union addr a, again;
         assert_int_equal(addr_parse(cases[i].text, &a), 0);
         assert_int_equal(addr_port(&a), cases[i].port);
         assert_string_equal(addr_format(&a, buf), cases[i].mta);
         assert_string_equal(addr_format_host(&a, buf), cases[i].host);
+        assert_int_equal(addr_parse(addr_format_written(&a, buf), &again), 0);
+        assert_memory_equal(&again, &a, sizeof(a));
     }
 }
 
@@ -167,6 +169,7 @@ static void none_is_a_dash(void **state)
     addr_bytes(&none, &len);
     assert_int_equal(len, 0);
     assert_string_equal(addr_format(&none, buf), "-");
+    assert_string_equal(addr_format_written(&none, buf), "-");
     assert_string_equal(addr_format_host(&none, buf), "-");
     assert_string_equal(addr_prefix_format(&no_prefix, buf), "-");
 }

@@ -120,8 +120,8 @@ void discovery_set_add(struct discovery_set *s, const struct config *c, uint32_t
         return;
     }
     *(a.sa.sa_family == AF_INET6 ? &spec.v6 : &spec.v4) = a;
-    snprintf(
-        spec.name, sizeof(spec.name), a.sa.sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, service->port);
+    _Static_assert(sizeof(spec.name) >= ADDR_TEXT_MAX, "an endpoint is a name");
+    addr_format_written(&a, spec.name);
     struct backend_spec *known = find(s, spec.name);
     if (!known)
         discovery_set_add_spec(s, &spec);

@@ -71,13 +71,9 @@ static bool is_given(const union addr *a)
 
 static void write_endpoint(struct admin_reply *out, const union addr *a)
 {
-    char host[ADDR_TEXT_MAX];
+    char text[ADDR_TEXT_MAX];
 
-    if (!is_given(a))
-        admin_reply_text(out, " -");
-    else
-        admin_reply_print(out, a->sa.sa_family == AF_INET6 ? " [%s]:%u" : " %s:%u", addr_format_host(a, host),
-            addr_port(a));
+    admin_reply_print(out, " %s", addr_format_written(a, text));
 }
 
 void server_state_write(struct admin_reply *out, const struct server_state *s, const struct server_seen *seen)
