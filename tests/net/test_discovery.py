@@ -228,7 +228,7 @@ def test_a_server_that_speaks_nonsense_is_no_answer(lab):
 
 @pytest.mark.heavy
 @pytest.mark.topology(backends=2)
-def test_a_pool_without_anybody_starts_says_421_and_serves_once_somebody_is_found(lab):
+def test_clients_of_a_pool_without_anybody_wait_a_while_and_are_told_421_until_somebody_is_found(lab):
     a, host = lab.backends
     with Knot(host, host.v4) as dns:
         dns.stop()
@@ -239,7 +239,11 @@ def test_a_pool_without_anybody_starts_says_421_and_serves_once_somebody_is_foun
         assert plan.returncode == 0 and "# pool inbound discovers backends" in plan.stdout, plan
         with postern:
             expect_unavailable(lab.connect())
-            assert postern.wait_sessions(1)[0]["reason"] == "no_backend"
+            line = postern.wait_sessions(1)[0]
+            assert line["reason"] == "no_backend" and float(line["duration"]) > 5
+            expect_unavailable(lab.connect())
+            line = postern.wait_sessions(2)[1]
+            assert line["reason"] == "no_backend" and float(line["duration"]) < 5
             postern.wait(event="discovery_kept", backends="0")
             dns.start()
             dns.set(*a_records(a))
@@ -398,11 +402,28 @@ def test_a_file_that_is_wrong_changes_nothing_and_is_told_at_its_place_once(lab,
 
 
 @pytest.mark.topology(backends=1)
+def test_clients_wait_for_the_first_backend_of_a_pool(lab, mta_list, engine):
+    """As many as the queue takes."""
+    a, = lab.backends
+    serve(a)
+    with Postern(lab, file_config(mta_list, queue_length=3, **engine.pool)) as postern:
+        waiting = [lab.connect() for _ in range(3)]
+        postern.wait_counter(queued=3)
+        expect_unavailable(lab.connect())
+        assert postern.wait_sessions(1)[0]["reason"] == "queue_full"
+        mta_list.put_backends([a])
+        for s in waiting:
+            smtp_session(s)
+            s.close()
+        engine.assert_carried(postern.wait_sessions(4)[1:])
+
+
+@pytest.mark.topology(backends=1)
 def test_a_file_that_is_wrong_at_start_is_told_once_however_busy_its_directory(lab, mta_list):
     a, = lab.backends
     serve(a)
     mta_list.put("- {name: mta1}\n")
-    with Postern(lab, file_config(mta_list)) as postern:
+    with Postern(lab, file_config(mta_list, queue_length=0)) as postern:  # nobody waits
         postern.wait(event="discovery_kept", backends="0")
         for number in range(10):
             (mta_list.path.parent / f"another{number}").touch()

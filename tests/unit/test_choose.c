@@ -101,6 +101,16 @@ static void least_sessions_goes_by_weight_where_all_are_idle(void **state)
     assert_in_range(taken[0], 19400, 20600);
 }
 
+static void who_is_yet_to_be_found_is_waited_for(void **state)
+{
+    struct fixture f;
+
+    set_up(&f, BALANCE_ROUND_ROBIN, 0);
+    assert_int_equal(choose_backend(&f.state, &f.in), -ENOENT);
+    f.pool.awaited = true;
+    assert_int_equal(choose_backend(&f.state, &f.in), -EBUSY);
+}
+
 static void weight_zero_takes_nothing(void **state)
 {
     for (enum pool_balance b = BALANCE_LEAST_SESSIONS; b <= BALANCE_SOURCE_HASH; b++) {
@@ -254,6 +264,7 @@ int main(void)
         cmocka_unit_test(round_robin_is_smooth),
         cmocka_unit_test(least_sessions_weighs_the_load),
         cmocka_unit_test(least_sessions_goes_by_weight_where_all_are_idle),
+        cmocka_unit_test(who_is_yet_to_be_found_is_waited_for),
         cmocka_unit_test(weight_zero_takes_nothing),
         cmocka_unit_test(a_retry_takes_another_backend),
         cmocka_unit_test(a_full_backend_is_left_alone),

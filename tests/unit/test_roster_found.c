@@ -148,16 +148,34 @@ static void without_places_nothing_changes(void **state)
     assert_null(next);
 }
 
-/* The 421 comes first, and the refusal after it, as for a pool whose backends are all down. */
+/* The wait comes first, then the 421, and the refusal after it, as for a pool whose backends are all down. */
 static void a_pool_that_has_found_nobody_is_refused_after_a_while(void **state)
 {
     apply(LISTENER DISCOVERING);
     assert_false(roster_judge_vips(roster, 1000));
+    assert_true(roster->pools[0].settings.awaited);
+    assert_true(roster_judge_ms(roster) == 1000 + ROSTER_AWAIT_MS);
+    assert_false(roster_judge_vips(roster, 1000 + ROSTER_AWAIT_MS));
+    assert_false(roster->pools[0].settings.awaited);
+    assert_true(roster_judge_ms(roster) == 1000 + ROSTER_NOBODY_MS);
     assert_true(roster_judge_vips(roster, 1000 + ROSTER_NOBODY_MS));
     const struct backend_spec found[] = {spec("a", "10.0.0.2:25")};
     find(found, 1);
     assert_true(roster_judge_vips(roster, 1001 + ROSTER_NOBODY_MS));
     assert_false(roster->vips[0].refused);
+}
+
+static void nobody_waits_for_more_than_the_first_of_a_pool(void **state)
+{
+    apply(LISTENER DISCOVERING);
+    assert_false(roster_judge_vips(roster, 1000));
+    const struct backend_spec found[] = {spec("a", "10.0.0.2:25")};
+    find(found, 1);
+    assert_false(roster_judge_vips(roster, 1001));
+    assert_false(roster->pools[0].settings.awaited);
+    roster->backends[0].spec.state = BACKEND_MAINT; /* nobody is there, but somebody is known */
+    assert_false(roster_judge_vips(roster, 1002));
+    assert_false(roster->pools[0].settings.awaited);
 }
 
 #define TEST(f) cmocka_unit_test_teardown(f, tear_down)
@@ -172,6 +190,7 @@ int main(void)
         TEST(a_reload_lets_go_what_is_no_longer_discovered_or_no_longer_allowed),
         TEST(without_places_nothing_changes),
         TEST(a_pool_that_has_found_nobody_is_refused_after_a_while),
+        TEST(nobody_waits_for_more_than_the_first_of_a_pool),
     };
     return cmocka_run_group_tests(tests, set_up_files, tear_down_files);
 }

@@ -208,12 +208,13 @@ static void check_greeting(const struct config_pool *p, struct config_report *r)
                 config_quote(v[i].reply, quoted));
 }
 
-/* A queue forms before a limit; without one the keys would do nothing. */
+/* A queue forms before a limit, or the first look; without these the keys would do nothing. */
 static void check_queue(const struct config_pool *p, struct config_report *r)
 {
     static const char *const keys[] = {"queue_length", "queue_timeout"};
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && p->max_sessions == 0; i++)
-        if (config_node_get(p->node, keys[i]))
+    bool waits = p->max_sessions > 0 || config_discovers(p);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (!waits && config_node_get(p->node, keys[i]))
             config_report_error(r, place_of(p->node, keys[i]),
                 "%s without max_sessions: nobody ever waits where there is no limit. Set max_sessions as "
                 "well, or remove it",

@@ -30,7 +30,7 @@ static void note_absence(struct roster *r, uint16_t pool, int family, uint64_t n
     static const sa_family_t families[2] = {AF_INET, AF_INET6};
     struct roster_pool *p = &r->pools[pool];
     uint64_t *since = &p->nobody_since_ms[family];
-    bool expected = awaits_all(r, pool), anybody = false;
+    bool awaited = awaits_all(r, pool), expected = awaited, anybody = false;
 
     for (uint32_t i = 0; i < r->n_backends && !anybody; i++) {
         bool candidate = r->backends[i].pool == pool && reaches(&r->backends[i], families[family]);
@@ -41,6 +41,7 @@ static void note_absence(struct roster *r, uint16_t pool, int family, uint64_t n
         *since = UINT64_MAX;
     else if (*since == UINT64_MAX)
         *since = now_ms;
+    p->settings.awaited = awaited && now_ms - *since < ROSTER_AWAIT_MS;
     p->settings.deserted[family] = *since != UINT64_MAX && now_ms - *since >= ROSTER_NOBODY_MS;
 }
 
@@ -85,10 +86,11 @@ uint64_t roster_judge_ms(const struct roster *r)
 
     for (uint32_t i = 0; i < r->n_pools; i++)
         for (int family = 0; family < 2; family++) {
+            const struct snapshot_pool *p = &r->pools[i].settings;
             uint64_t since = r->pools[i].nobody_since_ms[family];
-            bool waits = since != UINT64_MAX && !r->pools[i].settings.deserted[family];
-            if (waits && since + ROSTER_NOBODY_MS < next)
-                next = since + ROSTER_NOBODY_MS;
+            uint64_t end = since + (p->awaited ? ROSTER_AWAIT_MS : ROSTER_NOBODY_MS);
+            if (since != UINT64_MAX && !p->deserted[family] && end < next)
+                next = end;
         }
     return next;
 }
