@@ -20,6 +20,7 @@
 #define WHO_MAX_BYTES 512
 #define LINE_MAX_BYTES 1024
 #define DOWN "down "
+#define AGENT "agent "
 
 /* ---- giving ------------------------------------------------------------------------------------------- */
 
@@ -44,6 +45,9 @@ static void write_backend(FILE *out, const struct roster *r, const struct checks
     if (checks_look(c, backend, &view) && view.down)
         fprintf(out, "%s" DOWN "%s\n", who,
             view.checked && !view.ok ? view.reason : "it was down before the upgrade");
+    if (checks_look(c, backend, &view) && view.agent)
+        fprintf(out, "%s" AGENT "%d %d %u %u %s\n", who, view.agent_state.down, view.agent_state.admin,
+            view.agent_state.percent, view.agent_state.max_sessions, view.agent_reason);
 }
 
 int gateway_findings_fd(const struct roster *r, const struct checks *c)
@@ -95,12 +99,36 @@ static bool is_down(const char *what)
     return strncmp(what, DOWN, strlen(DOWN)) == 0;
 }
 
+/* What an agent has said. False: it is something else, or not understood. */
+static bool read_agent(const char *what, struct agent_state *ret, const char **ret_why)
+{
+    unsigned down, admin;
+    int length = 0;
+
+    if (sscanf(what, AGENT "%u %u %u %u %n", &down, &admin, &ret->percent, &ret->max_sessions, &length) < 4)
+        return false;
+    if (admin > AGENT_MAINT || ret->percent > AGENT_PERCENT_MAX)
+        return false;
+    ret->down = down > 0;
+    ret->admin = (enum agent_admin)admin;
+    *ret_why = what + length;
+    return true;
+}
+
 static void take(void *arg, uint16_t backend, const char *what)
 {
     struct roster *r = arg;
+    struct backend_said *said = &r->backends[backend].said;
+    struct agent_state agent;
+    const char *why;
 
     if (is_down(what))
-        r->backends[backend].said.down = true;
+        said->down = true;
+    if (read_agent(what, &agent, &why)) {
+        said->down |= agent.down || agent.admin != AGENT_READY;
+        said->percent = agent.percent;
+        said->max_sessions = agent.max_sessions;
+    }
     for (enum relay_verdict k = RELAY_RIGHT; k <= RELAY_OPEN; k++)
         if (strcmp(what, relay_verdict_name(k)) == 0)
             r->backends[backend].relay = k;
@@ -114,8 +142,13 @@ int gateway_findings_restore(struct serving *v, int fd)
 
 static void resume(void *arg, uint16_t backend, const char *what)
 {
+    struct agent_state agent;
+    const char *why;
+
     if (is_down(what))
         checks_resume(arg, backend, what + strlen(DOWN));
+    if (read_agent(what, &agent, &why))
+        checks_resume_agent(arg, backend, &agent, why);
 }
 
 void gateway_findings_resume(const struct roster *r, struct checks *c, int fd)

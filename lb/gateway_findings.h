@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What checks and relay tests have found out about backends, from a process to the one that takes over: over
- * an upgrade nobody is sent to a backend that is down, and gates do not shut. A restart finds it out anew.
- * Thread: control.
+ * What checks, agents and relay tests have found out about backends, from a process to the one that takes
+ * over: over an upgrade nobody is sent to a backend that is down, and gates do not shut. A restart finds it
+ * out anew. Thread: control.
  */
 #ifndef POSTERN_GATEWAY_FINDINGS_H
 #define POSTERN_GATEWAY_FINDINGS_H

@@ -115,11 +115,16 @@ def banners(lab, count=8):
     return found
 
 
+def refusals(backend):
+    """Why it is down while nobody listens there: what is heard of first counts."""
+    return [f"connection refused ([{a}]:25)" for a in (backend.v4, backend.v6)]
+
+
 def test_a_server_that_is_gone_takes_no_session_until_it_is_back(lab):
     one, two = lab.backends
     with smtp_servers(two), Postern(lab, checked(lab)) as postern:
         line = wait_state(postern, one, "down")
-        assert (line["pool"], line["reason"]) == ("inbound", "connection refused ([10.2.0.11]:25)")
+        assert line["pool"] == "inbound" and line["reason"] in refusals(one)
         assert banners(lab) == {"mta2"}
         with smtp_servers(one):
             assert wait_state(postern, one, "up")["reason"] == "2 checks passed"

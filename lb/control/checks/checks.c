@@ -357,6 +357,16 @@ void checks_resume(struct checks *c, uint16_t backend, const char *why)
     p->untold = c->untold = true;
 }
 
+void checks_resume_agent(struct checks *c, uint16_t backend, const struct agent_state *state, const char *why)
+{
+    struct patient *p = c->patients[backend];
+    changed(c);
+    if (!p || p->agent_interval_ms == 0)
+        return;
+    patient_resume_agent(p, state, why);
+    c->untold = true;
+}
+
 uint32_t checks_probes(const struct checks *c)
 {
     return c->n_probes;

@@ -75,6 +75,11 @@ int checks_declare(struct checks *c, uint16_t backend, bool down);
  */
 void checks_resume(struct checks *c, uint16_t backend, const char *why);
 
+/* What its agent has said to an earlier process, which holds until the agent says otherwise: it does not
+ * repeat all of it. Where it has no agent any more, as above. */
+void checks_resume_agent(
+    struct checks *c, uint16_t backend, const struct agent_state *state, const char *why);
+
 /*
  * Logs what has changed since the last call. To be called when it is in force: a line about a backend is true
  * for the next session. Does nothing while on_change is still to come.

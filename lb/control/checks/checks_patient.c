@@ -224,6 +224,13 @@ void patient_resume(struct patient *p, const char *why)
     snprintf(p->past.reason, sizeof(p->past.reason), "%s", why);
 }
 
+void patient_resume_agent(struct patient *p, const struct agent_state *state, const char *why)
+{
+    p->agent = *state;
+    p->agent_untold = true;
+    snprintf(p->agent_reason, sizeof(p->agent_reason), "%s", why);
+}
+
 void patient_turned(struct patient *p, bool down, uint64_t now_ms)
 {
     if (down)

@@ -88,6 +88,7 @@ void patient_turned(struct patient *p, bool down, uint64_t now_ms);
 
 /* The same of a failed check of an earlier process: nothing is counted. */
 void patient_resume(struct patient *p, const char *why);
+void patient_resume_agent(struct patient *p, const struct agent_state *state, const char *why);
 
 /* Logs what has changed. */
 void patient_tell(struct patient *p);
