@@ -37,7 +37,7 @@ struct snapshot_pool {
     enum pool_source source;
     enum pool_proxy proxy;
     enum pool_balance balance;
-    bool awaited;            /* nobody has been found yet, but may be any moment: clients wait */
+    bool awaited[2];         /* somebody may be there any moment: IPv4, IPv6 clients wait */
     bool deserted[2];        /* nobody has been there for long: IPv4, IPv6 clients are refused */
     bool dissolve;           /* sessions become one kernel entry after the greeting */
     const uint16_t *members; /* indices into backends; those that have left are not among them */

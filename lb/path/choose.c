@@ -260,8 +260,8 @@ static int source_hash(const struct search *s)
     return best_bound >= 0 ? best_bound : best; /* nobody is within bounds: sessions came while we looked */
 }
 
-/* Why nothing was found: no family, no weight, all tried, or those that were not tried are full. Who is yet
- * to be found is waited for as for who is full. */
+/* Why nothing was found: no family, no weight, all tried, or those that were not tried are full. Who may be
+ * there any moment is waited for like a place at who is full. */
 static int why_none(const struct choose_input *in)
 {
     bool any_reachable = false, any_weight = false;
@@ -279,7 +279,7 @@ static int why_none(const struct choose_input *in)
     }
     if (any_weight)
         return -EAGAIN;
-    if (in->pool->awaited)
+    if (in->pool->awaited[in->client->sa.sa_family == AF_INET6])
         return -EBUSY;
     return any_reachable || in->pool->n_members == 0 ? -ENOENT : -EAFNOSUPPORT;
 }

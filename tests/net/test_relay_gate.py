@@ -2,6 +2,7 @@
 """What follows from relay tests: gates that open and shut, warnings, and what hostile or hesitant servers cannot bring about."""
 import contextlib
 import re
+import threading
 
 import pytest
 
@@ -10,7 +11,7 @@ from daemon import backend_lines, configuration, pool
 from lab import Lab
 from mta import PROXY
 from mta_stage import GATEWAY
-from peers import converse, receive_all
+from peers import converse, receive, receive_all
 from test_checks import SmtpServer, banners, reset, smtp_servers
 from test_relay_test import RECIPIENT, STRANGER, TRUSTED, asked, postfix, verdicts
 from test_status import backend, status
@@ -89,6 +90,26 @@ def test_with_warn_an_open_relay_is_told_and_served(lab):
             assert banners(lab) == {one.label, two.label}
             trouble = [t for t in status(postern)["trouble"] if t["about"].endswith(two.label)]
             assert {t["severity"] for t in trouble} == {"error"} and "strangers can send mail" in trouble[0]["what"]
+
+
+def after(event, act):
+    def wait(server, connection):
+        assert event.wait(20)
+        act(server, connection)
+    return wait
+
+
+@pytest.mark.topology(backends=1)
+def test_clients_wait_for_the_first_test_and_are_told_at_once_what_has_come_of_it(lab):
+    b, = lab.backends
+    for stranger, greeted in ((NO, b"220 "), (YES, b"421 ")):
+        tested = threading.Event()
+        with servers(b, acts=[after(tested, answering(stranger))]), AdminPostern(lab, gated(lab, check=PATIENT)) as postern:
+            with lab.connect() as s:
+                postern.wait_counter(queued=1)
+                tested.set()
+                assert receive(s, 4) == greeted
+            assert float(postern.wait_sessions(1)[0]["duration"]) < 8  # else nobody has told that the wait was over
 
 
 def test_without_anybody_who_is_right_clients_are_sent_elsewhere(lab):

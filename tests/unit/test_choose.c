@@ -107,7 +107,7 @@ static void who_is_yet_to_be_found_is_waited_for(void **state)
 
     set_up(&f, BALANCE_ROUND_ROBIN, 0);
     assert_int_equal(choose_backend(&f.state, &f.in), -ENOENT);
-    f.pool.awaited = true;
+    f.pool.awaited[0] = true;
     assert_int_equal(choose_backend(&f.state, &f.in), -EBUSY);
 }
 

@@ -298,8 +298,16 @@ static void a_gate_is_shut_until_the_relay_test_is_right(void **state)
     struct roster *r = follow(NULL, GATED("gate") POOL_OF("", ONE ", " TWO), 1);
     assert_true(roster_is_gated(r, 0));
     assert_int_equal(r->backends[0].weight + r->backends[0].reserve, 0);
+    assert_false(roster_judge_vips(r, 1));
+    assert_true(r->pools[0].settings.awaited[0]); /* who comes waits for the first tests, and no longer */
+    assert_true(roster_heed_relay(r, 1, RELAY_INCONCLUSIVE));
+    assert_false(roster_judge_vips(r, 2));
+    assert_true(r->pools[0].settings.awaited[0]);
+    assert_true(roster_heed_relay(r, 0, RELAY_OPEN));
+    assert_false(roster_judge_vips(r, 3));
+    assert_false(r->pools[0].settings.awaited[0]);
+    assert_false(roster_heed_relay(r, 1, RELAY_OPEN));
     assert_true(roster_heed_relay(r, 0, RELAY_RIGHT));
-    assert_false(roster_heed_relay(r, 1, RELAY_INCONCLUSIVE));
     (void)roster_weigh(r, 1);
     assert_true(r->backends[0].weight > 0);
     assert_int_equal(r->backends[1].weight + r->backends[1].reserve, 0);

@@ -153,10 +153,10 @@ static void a_pool_that_has_found_nobody_is_refused_after_a_while(void **state)
 {
     apply(LISTENER DISCOVERING);
     assert_false(roster_judge_vips(roster, 1000));
-    assert_true(roster->pools[0].settings.awaited);
+    assert_true(roster->pools[0].settings.awaited[0]);
     assert_true(roster_judge_ms(roster) == 1000 + ROSTER_AWAIT_MS);
     assert_false(roster_judge_vips(roster, 1000 + ROSTER_AWAIT_MS));
-    assert_false(roster->pools[0].settings.awaited);
+    assert_false(roster->pools[0].settings.awaited[0]);
     assert_true(roster_judge_ms(roster) == 1000 + ROSTER_NOBODY_MS);
     assert_true(roster_judge_vips(roster, 1000 + ROSTER_NOBODY_MS));
     const struct backend_spec found[] = {spec("a", "10.0.0.2:25")};
@@ -172,10 +172,10 @@ static void nobody_waits_for_more_than_the_first_of_a_pool(void **state)
     const struct backend_spec found[] = {spec("a", "10.0.0.2:25")};
     find(found, 1);
     assert_false(roster_judge_vips(roster, 1001));
-    assert_false(roster->pools[0].settings.awaited);
+    assert_false(roster->pools[0].settings.awaited[0]);
     roster->backends[0].spec.state = BACKEND_MAINT; /* nobody is there, but somebody is known */
     assert_false(roster_judge_vips(roster, 1002));
-    assert_false(roster->pools[0].settings.awaited);
+    assert_false(roster->pools[0].settings.awaited[0]);
 }
 
 #define TEST(f) cmocka_unit_test_teardown(f, tear_down)

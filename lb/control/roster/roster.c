@@ -428,8 +428,9 @@ bool roster_is_gated(const struct roster *r, uint32_t backend)
 
 bool roster_heed_relay(struct roster *r, uint32_t backend, enum relay_verdict verdict)
 {
-    bool was = roster_is_gated(r, backend);
+    struct roster_backend *b = &r->backends[backend];
+    bool was_gated = roster_is_gated(r, backend), was_untested = b->relay == RELAY_UNTESTED;
 
-    r->backends[backend].relay = verdict;
-    return was != roster_is_gated(r, backend);
+    b->relay = verdict;
+    return was_gated != roster_is_gated(r, backend) || was_untested != (verdict == RELAY_UNTESTED);
 }

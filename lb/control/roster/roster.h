@@ -69,7 +69,8 @@ uint64_t roster_weigh(struct roster *r, uint64_t now_ms);
 /* Takes note of what is said of a backend now. True when it was something else before. */
 bool roster_heed(struct roster *r, uint32_t backend, struct backend_said said, uint64_t now_ms);
 
-/* Takes note of what its relay tests have shown. True when that opens or shuts a gate. */
+/* Takes note of what its relay tests have shown. True when that opens or shuts a gate, or is the first that
+ * they have shown. */
 bool roster_heed_relay(struct roster *r, uint32_t backend, enum relay_verdict verdict);
 
 /* A listener wants proof that it does not relay for strangers, and there is none: it gets no session. */

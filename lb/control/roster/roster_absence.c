@@ -23,6 +23,15 @@ static bool awaits_all(const struct roster *r, uint16_t pool)
     return config && config_discovers(config);
 }
 
+/* He would take sessions, and has not been asked yet whether he relays for strangers. */
+static bool awaits_proof(const struct roster *r, uint32_t backend)
+{
+    const struct roster_backend *b = &r->backends[backend];
+
+    return roster_is_gated(r, backend) && b->relay == RELAY_UNTESTED && !b->said.down &&
+           roster_value(r, backend, OVERRIDE_STATE) == BACKEND_READY;
+}
+
 /* Of a family that no backend of the pool has an address of, nobody is missing: those clients are refused one
  * by one, with a reason of its own (no_family). */
 static void note_absence(struct roster *r, uint16_t pool, int family, uint64_t now_ms)
@@ -35,14 +44,16 @@ static void note_absence(struct roster *r, uint16_t pool, int family, uint64_t n
     for (uint32_t i = 0; i < r->n_backends && !anybody; i++) {
         bool candidate = r->backends[i].pool == pool && reaches(&r->backends[i], families[family]);
         expected |= candidate;
+        awaited |= candidate && awaits_proof(r, i);
         anybody = candidate && r->backends[i].weight + r->backends[i].reserve > 0;
     }
     if (anybody || !expected)
         *since = UINT64_MAX;
     else if (*since == UINT64_MAX)
         *since = now_ms;
-    p->settings.awaited = awaited && now_ms - *since < ROSTER_AWAIT_MS;
-    p->settings.deserted[family] = *since != UINT64_MAX && now_ms - *since >= ROSTER_NOBODY_MS;
+    bool missing = *since != UINT64_MAX;
+    p->settings.awaited[family] = missing && awaited && now_ms - *since < ROSTER_AWAIT_MS;
+    p->settings.deserted[family] = missing && now_ms - *since >= ROSTER_NOBODY_MS;
 }
 
 static bool serves_nobody(const struct roster *r, const struct roster_listener *l, int family)
@@ -88,7 +99,7 @@ uint64_t roster_judge_ms(const struct roster *r)
         for (int family = 0; family < 2; family++) {
             const struct snapshot_pool *p = &r->pools[i].settings;
             uint64_t since = r->pools[i].nobody_since_ms[family];
-            uint64_t end = since + (p->awaited ? ROSTER_AWAIT_MS : ROSTER_NOBODY_MS);
+            uint64_t end = since + (p->awaited[family] ? ROSTER_AWAIT_MS : ROSTER_NOBODY_MS);
             if (since != UINT64_MAX && !p->deserted[family] && end < next)
                 next = end;
         }

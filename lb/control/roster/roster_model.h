@@ -14,7 +14,7 @@
 #define ROSTER_POOLS_MAX SNAPSHOT_BACKENDS_MAX
 #define ROSTER_VIPS_MAX (2 * CONFIG_VIPS_MAX) /* those that leave included */
 #define ROSTER_UPSTREAMS_MAX 4096             /* over all listeners */
-#define ROSTER_AWAIT_MS 10000  /* the first look in the DNS, and one more where that has failed */
+#define ROSTER_AWAIT_MS 10000  /* first looks in the DNS, one of which has failed, and first relay tests */
 #define ROSTER_NOBODY_MS 30000 /* 421 until then, RST from then on (RFC 5321, 5.1: the next MX) */
 
 struct roster_vip {
