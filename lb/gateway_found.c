@@ -137,8 +137,8 @@ static int restore(void *arg, const char *name, const char *from, struct discove
 
     /* 0: they are as old as what is configured, and need no slow start. */
     int error = roster_next_found(v->roster, name, set->specs, set->n, 0, &roster);
-    if (error)
-        return error == -ENOENT ? 0 : error; /* it looks for nobody any more */
+    if (error) /* else it looks for nobody any more, or has no place for them, which the next look tells */
+        return error == -ENOMEM ? error : 0;
     roster_free(v->roster);
     v->roster = roster;
     return 0;
