@@ -14,6 +14,7 @@
 #include <ncurses.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -358,6 +359,17 @@ static long now_ms(void)
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* The kernel is asked: ncurses (6.5) misses a change that comes while it follows another one. */
+static void follow_size(void)
+{
+    struct winsize size;
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_row == 0 || size.ws_col == 0)
+        return;
+    if (is_term_resized(size.ws_row, size.ws_col) && resizeterm(size.ws_row, size.ws_col) == OK)
+        clearok(curscr, true);
+}
+
 static void watch(struct top *t)
 {
     long next_ms = now_ms() + LOOK_MS;
@@ -365,6 +377,7 @@ static void watch(struct top *t)
 
     while (goes_on && !told_to_end) {
         long left = next_ms - now_ms();
+        follow_size();
         draw(t);
         timeout(left > 0 ? (int)left : 0);
         int key = getch();
