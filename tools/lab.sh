@@ -26,13 +26,17 @@ in_ns() { # in_ns client COMMAND...
     ip netns exec "$NS-$name" "$@"
 }
 
-namespace_add() { # with what a mail host has: loopback, IPv6, no reverse path filter in the way
+# With what a mail host has: loopback, IPv6, no reverse path filter in the way. Its addresses stand at once: routes that the
+# kernel adds a second later would look like somebody's.
+namespace_add() {
     local name=$1
     ip netns add "$NS-$name"
     in_ns "$name" sh -ec '
         cd /proc/sys/net
         echo 0 >ipv6/conf/all/disable_ipv6
         echo 0 >ipv6/conf/default/disable_ipv6
+        echo 0 >ipv6/conf/all/accept_dad
+        echo 0 >ipv6/conf/default/accept_dad
         echo 0 >ipv4/conf/all/rp_filter
         echo 0 >ipv4/conf/default/rp_filter'
     ip -n "$NS-$name" link set lo up
