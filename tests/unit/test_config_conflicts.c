@@ -352,8 +352,9 @@ static const struct error_case cases[] = {
         "    5 |     greeting: [{reply: \"421 4.3.*\"}]\n"
         "      |                ^\n"},
     {"queue_without_limit", LISTENER POOL "    queue_timeout: 5s\n",
-        "postern.yaml:5:20: error: queue_timeout without max_sessions: nobody ever waits where there is no "
-        "limit. "
+        "postern.yaml:5:20: error: queue_timeout without max_sessions: no backend is ever full where there "
+        "is "
+        "no limit. "
         "Set max_sessions as well, or remove it\n"
         "    5 |     queue_timeout: 5s\n"
         "      |                    ^~\n"},

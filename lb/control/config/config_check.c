@@ -216,7 +216,8 @@ static void check_queue(const struct config_pool *p, struct config_report *r)
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         if (!waits && config_node_get(p->node, keys[i]))
             config_report_error(r, place_of(p->node, keys[i]),
-                "%s without max_sessions: nobody ever waits where there is no limit. Set max_sessions as "
+                "%s without max_sessions: no backend is ever full where there is no limit. Set max_sessions "
+                "as "
                 "well, or remove it",
                 keys[i]);
 }
