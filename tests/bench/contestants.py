@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 The contestants. Each says how it is started in the gateway of its lab and where clients connect to; all have one worker, a
-backlog of 8192, room for 8000 sessions, the sender's address towards the backend, and write one line for each session.
+backlog of 8192, room for 8000 sessions, the sender's address towards the backend, and, but for the bare relay, write one line
+for each session.
 """
 import os
 
@@ -74,6 +75,28 @@ class Forwarding(Contestant):
 
     def version(self):
         return "the kernel's, ip_forward=1"
+
+
+class BareRelay(Contestant):
+    """
+    Receives and sends, and nothing else, not even a line for a session: what is left to a copying proxy. The backend's answers
+    come back by a routing rule, without a look at any packet.
+    """
+
+    name = "bare-relay"
+    binary = ""
+
+    def version(self):
+        return "tests/bench/bare_relay.c"
+
+    def prepare(self, lab):
+        shell((VIP_ON_LO + """
+ip -n {gateway} rule add iif {side} lookup 100
+ip -n {gateway} route add local default dev lo table 100
+""").format(gateway=lab.gateway, vip=VIP, side=lab.backend_side))
+
+    def command(self, path):
+        return [self.binary, VIP, BACKEND]
 
 
 class Proxy(Contestant):
@@ -190,4 +213,4 @@ class PosternRelay(Postern):
     dissolve = "off"
 
 
-ALL = {c.name: c for c in (Forwarding, Haproxy, HaproxySplice, Nginx, PosternRelay, Postern)}
+ALL = {c.name: c for c in (Forwarding, BareRelay, Haproxy, HaproxySplice, Nginx, PosternRelay, Postern)}
