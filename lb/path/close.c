@@ -205,11 +205,10 @@ static void session_finish(struct worker *w, struct conn *c)
     dissolve_forget(w, c);
     if (c->metered)
         source_leave(w, &c->client, c->class);
-    session_count_end(w, c->reason);
-    session_log(w, c);
-    conn_free(&w->table, c);
-
     counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) - 1);
+    session_count_end(w, c->reason);
+    session_log(w, c); /* whoever reads of it finds it counted */
+    conn_free(&w->table, c);
     accept_again(w);
 }
 

@@ -128,9 +128,7 @@ static void account_end(struct worker *w, uint32_t index, enum close_reason reas
     struct dissolved_note *note = note_of(w, index);
 
     assert(note->life == LIFE_ALIVE && d->n_ended < w->entries.n);
-    log_end(w, index, reason);
     entry_at(&w->entries, index)->daemon_flags |= ACCOUNTED;
-    session_count_end(w, reason);
     if (note->backend != DISSOLVED_NO_PLACE) {
         load_leave(&w->loads[note->backend]);
         queue_on_left(w, note->backend);
@@ -138,10 +136,12 @@ static void account_end(struct worker *w, uint32_t index, enum close_reason reas
     leave_source(w, index);
     counter_set(&w->counters->dissolved, counter_get(&w->counters->dissolved) - 1);
     counter_set(&w->counters->sessions, counter_get(&w->counters->sessions) - 1);
+    session_count_end(w, reason);
     deadline_clear(&d->deadlines, index - w->entries.first);
     dissolve_on_ended(w, index);
     note->life = LIFE_OVER;
     note->ended_ms = w->now_ms;
+    log_end(w, index, reason); /* whoever reads of it finds it counted */
 }
 
 static void await_sweep(struct worker *w, uint32_t index)
