@@ -11,6 +11,7 @@ import time
 import zlib
 
 DEADLINE = 20
+TCP_CLOSE = 7  # the state, as the kernel counts them
 
 
 def host_of(text):
@@ -113,6 +114,16 @@ def expect_dead(s, within=DEADLINE):
     poll.register(s, 0)
     assert poll.poll(within * 1000), "no RST came"
     assert s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (errno.ECONNRESET, errno.EPIPE)
+
+
+def close_last(s):
+    """Closes the connection, of whose other side it is known that it has closed; its port is free then."""
+    s.shutdown(socket.SHUT_WR)
+    end = time.monotonic() + DEADLINE
+    while s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_CLOSE:
+        assert time.monotonic() < end, "its FIN is not acknowledged"
+        select.select([], [], [], 0.001)
+    s.close()
 
 
 def expect_refused(connect):

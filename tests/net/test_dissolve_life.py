@@ -2,15 +2,17 @@
 """A dissolved session is TCP from end to end: how it closes, stalls, is silent, and makes room for the next."""
 import collections
 import errno
+import select
 import socket
 import time
 
 import pytest
 
+from daemon import DEADLINE, DISSOLVED
 from dissolving import Dissolving, Session, plain, servers
 from lab import VIP4, VIP6, family_of
 from load import client, serve_all
-from peers import Stream, expect_dead, expect_reset, receive, receive_all, reset, scripted_server
+from peers import Stream, close_last, expect_dead, expect_reset, receive, receive_all, reset, scripted_server
 
 BOTH_FAMILIES = pytest.mark.parametrize("vip", [VIP4, VIP6], ids=["ipv4", "ipv6"])
 EITHER_SIDE = pytest.mark.parametrize("side", ["client", "backend"])
@@ -104,8 +106,9 @@ def test_a_reader_that_stops_holds_its_writer_back_and_nothing_is_held_in_betwee
         sending = [Stream(writer, total) for _, writer in ways]
         for s in sending:
             assert s.wait_stalled(quiet=0.7) < 32 * MEBI, "more was taken than windows hold, though nobody reads"
-        for namespace in (lab.client, lab.backends[0]):
-            assert nstat(namespace, "TcpExtTCPWinProbe") > 0
+        end = time.monotonic() + DEADLINE
+        while not all(nstat(namespace, "TcpExtTCPWinProbe") for namespace in (lab.client, lab.backends[0])):
+            assert time.monotonic() < end, "nobody asks whether there is a window again"
         receiving = [Stream(reader, total, receiving=True) for reader, _ in ways]
         for s in sending + receiving:
             s.join()
@@ -126,6 +129,9 @@ def test_urgent_data_of_a_dissolved_session_arrives_as_urgent_data(lab, side):
         acting.send(b"!", socket.MSG_OOB)
         acting.send(b"after")
         assert receive(other, 6) == b"before"
+        urgent = select.poll()
+        urgent.register(other, select.POLLPRI)
+        assert urgent.poll(DEADLINE * 1000), "nothing urgent comes"
         assert other.recv(1, socket.MSG_OOB) == b"!"
         assert receive(other, 5) == b"after"
         s.say()
@@ -148,7 +154,7 @@ def test_the_same_client_port_comes_back_at_once_a_hundred_times(lab, vip):
             else:
                 s.backend.close()
                 assert receive_all(s.client) == b""
-                s.client.close()
+                close_last(s.client)
         lines = postern.wait_sessions(100)
         assert collections.Counter(s["reason"] for s in lines) == {"backend_fin": 50, "client_reset": 50}
         assert {(s["port_changed"], s["dissolved"]) for s in lines} == {("no", "yes")}
@@ -178,17 +184,17 @@ def test_a_client_that_reboots_and_reuses_its_port_gets_a_new_session(lab, vip):
 @pytest.mark.topology(backends=1)
 def test_a_silent_session_ends_after_the_idle_timeout_with_a_reset_on_both_sides(lab):
     with servers(lab) as (v4, v6), Dissolving(lab, plain(lab, timeouts={"idle": "2s"})) as postern:
+        began = time.monotonic()
         sessions = Session(lab, v4), Session(lab, v6, VIP6)
         postern.wait_dissolved(2)
-        began = time.monotonic()
         for s in sessions:
-            expect_reset(s.client, 5)
-            expect_reset(s.backend, 1)
-        assert 1.5 < time.monotonic() - began < 4
+            expect_reset(s.client)
+            expect_reset(s.backend)
+        assert 1.9 < time.monotonic() - began < 10
         for line in postern.wait_sessions(2):
             assert (line["dissolved"], line["reason"], line["end"]) == ("yes", "idle", "timeout")
             assert (line["bytes_in"], line["bytes_out"]) == (str(sessions[0].sent), str(sessions[0].received))
-            assert 1.9 < float(line["duration"]) < 4
+            assert 1.9 < float(line["duration"]) < 10
         counters = postern.counters()
         assert (counters["cut"], counters["cut_unsent"], counters["sessions"]) == (2, 0, 0)
 
@@ -205,11 +211,11 @@ def test_a_half_closed_session_ends_after_its_own_timeout(lab):
             assert receive_all(other) == b""
         for side, s in zip(("client", "backend"), sessions):
             closing, other = far_end(s, side)
-            expect_reset(closing, 4)
-            expect_dead(other, 4)
+            expect_reset(closing)
+            expect_dead(other)
         for line in postern.wait_sessions(2):
             assert (line["dissolved"], line["reason"], line["end"]) == ("yes", "half_closed", "timeout")
-            assert 0.9 <= float(line["duration"]) < 4
+            assert 0.9 <= float(line["duration"]) < 10
         sessions[2].say()
         sessions[2].close()
         postern.wait_sessions(1, reason="client_fin")
@@ -218,7 +224,6 @@ def test_a_half_closed_session_ends_after_its_own_timeout(lab):
 @BOTH_FAMILIES
 @pytest.mark.topology(backends=1)
 def test_an_early_talker_dissolves_at_the_next_quiet_moment(lab, vip):
-    command = b"EHLO early.example\r\n"
     with scripted_server(lab.backends[0], family=family_of(vip)) as server, Dissolving(lab, plain(lab)) as postern:
         client_end = lab.connect(vip)
         sending = Stream(client_end, MEBI)
@@ -227,18 +232,11 @@ def test_an_early_talker_dissolves_at_the_next_quiet_moment(lab, vip):
         sending.join()
         receiving.join()
         assert receiving.sum == Stream.checksum(MEBI)
-        backend.sendall(b"220 at last\r\n")
-        assert receive(client_end, 13) == b"220 at last\r\n"
-        for turn in range(2):  # the first may still find the greeting's acknowledgement under way
-            client_end.sendall(command)
-            assert receive(backend, 20) == command
-            backend.sendall(b"250 ok\r\n")
-            assert receive(client_end, 8) == b"250 ok\r\n", turn
-        postern.wait_dissolved(1)
+        sent, received = DISSOLVED.settle(postern, client_end, backend, b"220 at last\r\n")
         client_end.close()
         backend.close()
         line, = postern.wait_sessions(1)
-        assert (line["dissolved"], line["bytes_in"], line["bytes_out"]) == ("yes", str(MEBI + 40), "29")
+        assert (line["dissolved"], line["bytes_in"], line["bytes_out"]) == ("yes", str(MEBI + sent), str(received))
 
 
 @pytest.mark.topology(backends=2)
