@@ -109,7 +109,7 @@ def test_exims_words_reach_the_client_when_the_table_does_not_know_them(lab, tmp
 
 @pytest.mark.topology(backends=2)
 def test_a_postfix_whose_only_smtpd_is_taken_is_replaced_after_the_greeting_timeout(lab, tmp_path):
-    with two_servers(lab, tmp_path, lambda *a: SmallPostfix(*a, "busy"), DIRECT, timeouts={"greeting": "1s"}) as (postern, _):
+    with two_servers(lab, tmp_path, lambda *a: SmallPostfix(*a, "busy"), DIRECT, timeouts={"greeting": "3s"}) as (postern, _):
         s = lab.connect()
         assert f"busy.{DOMAIN}" in converse(s, "", "220")
         for _ in range(3):

@@ -25,11 +25,11 @@ def test_a_silent_client_gets_its_banner_at_once(lab, vip):
         backend, _ = server.accept()
         backend.sendall(b"220 mx.example ESMTP\r\n")
         assert receive(s, 22) == b"220 mx.example ESMTP\r\n"
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
         s.close()
         backend.close()
         line = postern.wait_sessions(1)[0]
-        assert line["smtp_code"] == "220" and int(line["banner_ms"]) < 1000
+        assert line["smtp_code"] == "220" and int(line["banner_ms"]) < 5000
 
 
 @FAMILIES

@@ -16,6 +16,7 @@ from test_checks import QUICK, checked, smtp_servers, wait_state
 from web import URL, WebPostern, with_http
 
 PICTURES = os.environ.get("POSTERN_PICTURES")  # where tests/pictures wants them
+PATIENT = {**QUICK, "interval": "5s", "timeout": "5s"}  # beside a browser that starts
 SECONDS = 75 if PICTURES else 18  # of load: a longer curve is a nicer one
 
 
@@ -43,7 +44,7 @@ def wait_live(browser):
 @pytest.mark.topology(backends=2)
 def test_the_page_says_what_is_wrong_and_shows_words_as_text(lab, tmp_path):
     one, two = lab.backends
-    with smtp_servers(*lab.backends) as servers, WebPostern(lab, checked(lab)) as postern, Browser(lab.gateway, tmp_path) as page:
+    with smtp_servers(*lab.backends) as servers, WebPostern(lab, checked(lab, PATIENT)) as postern, Browser(lab.gateway, tmp_path) as page:
         with lab.connect() as s:
             smtp_session(s)
         page.look(1280, 900)
