@@ -298,8 +298,8 @@ def test_an_upgrade_keeps_what_is_discovered_even_while_the_server_is_dead(lab):
             dns.set(f"other A {a.v4}")
             since = len(postern.log.read())
             postern.upgrade()
-            line = postern.wait(event="discovered", since=since)  # of another name, so many are right
-            assert (line["backends"], line["before"]) == ("1", "0")
+            # Of another name, so many are right. The old process may have confirmed its own meanwhile.
+            assert postern.wait(event="discovered", since=since, before="0")["backends"] == "1"
             assert set(takers(lab, 6)) == {a.label, c.label}
             postern.wait_old()
             assert not postern.sessions(reason="no_backend") and postern.counters()["sessions_refused"] == 0
