@@ -85,9 +85,9 @@ def test_the_alerts_are_right_and_do_what_they_say():
 def test_prometheus_scrapes_and_an_alert_fires_when_a_backend_dies(lab, tmp_path):
     one, two = lab.backends
     with contextlib.ExitStack() as stack:
-        postern = stack.enter_context(WebPostern(lab, "sources: {office: {prefixes: 192.0.2.0/24}}\n" + checked(lab)))
         stack.enter_context(smtp_servers(one))
         dying = stack.enter_context(smtp_servers(two))[0]
+        postern = stack.enter_context(WebPostern(lab, "sources: {office: {prefixes: 192.0.2.0/24}}\n" + checked(lab)))
         prometheus = Prometheus(lab, tmp_path)
         for _ in range(10):
             with lab.connect() as s:
