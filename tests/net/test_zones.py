@@ -83,8 +83,8 @@ def test_a_sender_comes_back_to_the_same_backend(lab):
     serve_all(lab)
     config = configuration([pool(backend_lines(lab.backends), balance="source-hash")])
     with Postern(lab, config) as postern:
-        for n in range(1, 11):
+        for _ in range(10):
             with lab.connect() as s:
                 smtp_session(s)
-            lines = postern.wait_sessions(n)
-        assert len({s["backend"] for s in lines}) == 1
+            postern.wait_idle()  # its backend has nobody any more: with somebody it may have more than its share
+        assert len({s["backend"] for s in postern.wait_sessions(10)}) == 1
