@@ -24,6 +24,12 @@ def only(postern, wanted, others):
     postern.ask(f"set server inbound/{wanted.label} weight 100%")
 
 
+def begun(postern, engine, server, number=1):
+    """The so-manyth session of a story: dissolved before the next one begins, so that the counters tell which it was."""
+    session = Session(postern.lab, server)
+    return session.dissolve(postern, number) if engine.dissolves else session
+
+
 def wait_line(postern, talker, **fields):
     """Talks until the log has such a line."""
     postern.log.wait(lambda _: talker.say() or postern.lines(**fields), str(fields))
@@ -46,12 +52,9 @@ def test_of_a_backend_that_drains_only_silent_sessions_are_ended_and_only_after_
     one, two = lab.backends
     with AdminPostern(lab, config(lab, engine)) as postern, scripted_server(one) as first, scripted_server(two) as second:
         only(postern, two, [one])
-        elsewhere = Session(lab, second)
+        elsewhere = begun(postern, engine, second)
         only(postern, one, [two])
-        silent, talker = Session(lab, first), Session(lab, first)
-        if engine.dissolves:
-            for n, s in enumerate((elsewhere, silent, talker), 1):
-                s.dissolve(postern, n)
+        silent, talker = begun(postern, engine, first, 2), begun(postern, engine, first, 3)
         only(postern, two, [])
         assert postern.ask(f"set server inbound/{one.label} state drain") == "\n"
         line = wait_line(postern, talker, event="backend_drain")
@@ -95,9 +98,7 @@ def test_a_backend_that_has_left_its_pool_drains_too_and_then_is_gone(lab, engin
     one, two = lab.backends
     with AdminPostern(lab, config(lab, engine)) as postern, scripted_server(one) as first:
         only(postern, one, [two])
-        silent = Session(lab, first)
-        if engine.dissolves:
-            silent.dissolve(postern)
+        silent = begun(postern, engine, first)
         lines = [line for line in config(lab, engine).split("\n") if f"name: {one.label}," not in line]
         postern.reload(postern.with_admin("\n".join(lines)))
         assert postern.wait(event="backend_drain")["backend"] == one.label
@@ -118,6 +119,8 @@ def test_a_gateway_that_drains_ends_silent_sessions_in_the_end_and_waits_for_the
         expect_ended(silent, RELAY)
         assert postern.wait(event="session")["reason"] == "drained"
         talker.say()
-        talker.close()
+        talker.client.close()
+        assert receive_all(talker.backend) == b""
+        talker.backend.close()
         postern.wait_end(DEADLINE)
         assert [s["reason"] for s in postern.sessions()] == ["drained", "client_fin"]
