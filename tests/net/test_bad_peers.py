@@ -30,15 +30,14 @@ def bystander(postern, engine, server):
 
 def assert_nothing_left(postern, before):
     """Sessions, operations and descriptors are what they were (a few pipes may wait for the next bulky session)."""
-    counters = postern.wait_idle()
-    assert counters["sessions_accepted"] == counters["sessions_ended"], counters
+    postern.wait_counter(sessions_ended=postern.wait_idle()["sessions_accepted"])
     assert postern.descriptors() <= before + 16
 
 
 @pytest.mark.tsan
 @pytest.mark.topology(backends=1)
 def test_a_backend_that_never_speaks_is_given_up_after_the_greeting_timeout(lab, engine):
-    with Postern(lab, plain(lab, engine, timeouts={"greeting": "1s"})) as postern, scripted_server(lab.backends[0]) as server, \
+    with Postern(lab, plain(lab, engine, timeouts={"greeting": "2s"})) as postern, scripted_server(lab.backends[0]) as server, \
             bystander(postern, engine, server):
         before = postern.descriptors()
         s = lab.connect()
@@ -47,7 +46,7 @@ def test_a_backend_that_never_speaks_is_given_up_after_the_greeting_timeout(lab,
         assert receive_all(backend) == b""
         line = postern.wait_sessions(1)[0]
         assert (line["reason"], line["end"], line["banner_ms"], line["smtp_code"]) == ("backend_silent", "timeout", "-", "421")
-        assert 0.9 <= float(line["duration"]) < 4
+        assert 1.9 <= float(line["duration"]) < 6
         assert postern.counters()["closed_backend_silent"] == 1
         assert postern.descriptors() <= before
 
@@ -206,6 +205,6 @@ def test_rounds_of_every_kind_of_session_leave_descriptors_and_memory_as_they_we
         first = one_round()
         for _ in range(3):
             last = one_round()
-        assert last[0] <= first[0]
+        assert last[0] <= first[0] + 16  # sockets of the last sessions, which have just dissolved
         assert last[1] <= first[1] + (16 << 20)
         assert postern.counters()["sessions"] == 0
