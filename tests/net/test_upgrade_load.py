@@ -117,7 +117,7 @@ def test_a_thousand_dissolved_and_a_thousand_relayed_sessions_are_counted_once(l
         assert collections_of(lines).keys() == {("yes", None, "backend_fin"), ("no", "off", "backend_fin")}
         last = next(line for line in postern.lines(event="counters", pid=old)[::-1])
         assert (last["handed_over"], last["sessions_ended"], last["sessions"]) == ("1000", "1000", "0"), last
-        assert postern.counters()["sessions_ended"] == 1000
+        assert postern.wait_idle()["sessions_ended"] == 1000
 
 
 @pytest.mark.tsan
