@@ -56,7 +56,7 @@ class Doomed:
 
 
 def doomed_configuration(lab, engine):
-    timeouts = {"connect": "500ms", "greeting": "1s", "idle": "2s", "half_closed": "2s"}
+    timeouts = {"connect": "500ms", "greeting": "2s", "half_closed": "2s"}  # those with the living are idle for a while
     return configuration([pool(backend_lines(lab.backends), balance="round-robin", timeouts=timeouts, **engine.pool)])
 
 
