@@ -296,7 +296,7 @@ def test_hatop_shows_it_and_takes_a_backend_out(lab):
             terminal.wait("mta1")
             terminal.wait("BACKEND")
             terminal.press(4 * DOWN + F10)  # mx, FRONTEND, a blank, inbound, mta1
-            postern.wait(event="admin", command="disable server inbound/mta1", deadline=5)
+            postern.wait(event="admin", command="disable server inbound/mta1")
             assert postern.stat()["inbound", "mta1"]["status"] == "MAINT"
         finally:
             terminal.close()
