@@ -107,11 +107,12 @@ def wait_state(postern, backend, state, since=0):
 
 
 def banners(lab, count=8):
-    """The names that so many sessions are greeted with."""
-    found = set()
-    for _ in range(count):
-        with lab.connect() as s:
-            found.add(smtp_session(s).split()[1])
+    """The names that so many sessions are greeted with. All are open at once: where they come one by one, chance decides."""
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(lab.connect()) for _ in range(count)]
+        found = {converse(s, "", "220").split()[1] for s in held}
+        for s in held:
+            converse(s, "QUIT", "221")
     return found
 
 
