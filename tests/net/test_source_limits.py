@@ -101,6 +101,7 @@ def test_who_is_told_and_does_not_leave_cannot_take_all_places(lab):
             assert TOLD.fullmatch(receive_all(s))  # and stays
         for _ in range(3):
             expect_refused(lambda: lab.connect(source=CROWD4))
+        postern.wait_sessions(3, reason="source_sessions")
         assert postern.counters()["sessions"] == 8
         greeted(lab, OTHER4).close()
         postern.wait_sessions(7, reason="source_sessions")  # those who stay are not waited for long
