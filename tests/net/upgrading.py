@@ -65,13 +65,12 @@ class Upgrading(Dissolving):
         return {"pid": self.pid}
 
     def install(self, text=None):
-        """Replaces the program as a package does: by another file of its name. A script, or the real one again."""
+        """
+        Replaces the program as a package does: by another file of its name. A script, or the real one again. Not written by
+        ourselves: what another thread of ours starts just then would have it open too, and what is open for writing cannot run.
+        """
         new = self.directory / "postern.new"
-        if text is None:
-            shutil.copy2(self.installed, new)
-        else:
-            new.write_text(text)
-            new.chmod(0o755)
+        subprocess.run(["install", "-m", "755", "/dev/stdin" if text else self.installed, new], input=text, text=True, check=True)
         new.rename(self.program)
 
     def upgrade(self):
