@@ -276,13 +276,13 @@ def test_signals_during_an_upgrade_are_carried_out_after_it(lab):
         os.kill(new, signal.SIGKILL)
         postern.wait(event="upgrade_failed")
         postern.wait(event="reload")
-        postern.install("#!/bin/sh\nkill -STOP $$\nexec " + str(postern.installed) + ' "$@"\n')
+        gate = postern.install_held()
         since = len(postern.log.read())
         postern.send(signal.SIGUSR2)
-        new = int(postern.wait(since=since, event="upgrade")["new_pid"])
+        postern.wait(since=since, event="upgrade")
         postern.send(signal.SIGHUP)
         assert postern.counters()  # the signal has been taken
-        os.kill(new, signal.SIGCONT)
+        gate.write_text("go\n")
         postern.follow(since)
         postern.wait(since=since, event="reload")
         Session(lab, server).dissolve(postern).close()
@@ -451,7 +451,7 @@ def test_the_old_process_may_die_in_the_middle_and_nobody_is_refused(lab):
     """The new one has been given the listening sockets and the link by then: clients wait there until it is ready."""
     with Upgrading(lab, plain(lab)) as postern, scripted_server(lab.backends[0]) as server:
         dissolved = Session(lab, server).dissolve(postern)
-        postern.install(f'#!/bin/sh\nkill -STOP $$\nexec {postern.installed} "$@"\n')
+        gate = postern.install_held()
         postern.send(signal.SIGUSR2)
         new = Successor(int(postern.wait(event="upgrade")["new_pid"]))
         assert postern.counters()  # all has been given
@@ -459,7 +459,7 @@ def test_the_old_process_may_die_in_the_middle_and_nobody_is_refused(lab):
         postern.process = new
         waiting = lab.connect()
         dissolved.say()
-        new.send_signal(signal.SIGCONT)
+        gate.write_text("go\n")
         postern.wait(event="predecessor_died")
         backend, _ = server.accept()
         speak(waiting, backend)
