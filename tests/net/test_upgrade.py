@@ -441,6 +441,7 @@ def test_what_an_agent_has_said_holds_on_after_an_upgrade(lab):
         words[0] = b"ready 100%\n"
         postern.wait(event="agent", backend=one.label, state="up")
         assert banners(lab, ENOUGH) == {one.label, two.label}
+        since = len(postern.log.read())
         words[0] = b"drain\n"
         postern.wait(event="agent", backend=one.label, state="drain", since=since)
         postern.file.write_text(checked(lab))
