@@ -182,6 +182,13 @@ class Stream:
             left -= len(cls.BLOCK)
         return value
 
+    def wait(self, count, deadline=DEADLINE):
+        """Until so many bytes have gone by."""
+        end = time.monotonic() + deadline
+        while self.done < count:
+            assert self.thread.is_alive() and time.monotonic() < end, f"the stream stands at {self.done} bytes: {self.error}"
+            self.thread.join(0.05)
+
     def wait_stalled(self, quiet=1.0, deadline=DEADLINE):
         """Until nothing has moved for so long: the peers have filled what lies between them."""
         end, last, since = time.monotonic() + deadline, -1, 0.0

@@ -13,7 +13,7 @@ import pytest
 
 from admin import AdminPostern
 from daemon import DEADLINE, SANITIZER_ENVIRONMENT, backend_lines, configuration, pool
-from dissolving import Dissolving, Session, servers, wait_passed
+from dissolving import Dissolving, Session, servers
 from lab import VIP4, VIP6, endpoint
 from load import client, serve_all, start_client
 from peers import Stream, converse, expect_reset, receive, receive_all, receive_line, scripted_server
@@ -115,6 +115,7 @@ def test_each_filter_means_what_it_says(lab, engine):
         engine.settle(postern, a, at_a)
         postern.ask(f"enable server inbound/{two.label};disable server inbound/{one.label}")
         b, (at_b, _) = lab.connect(VIP6), second.accept()
+        postern.wait_counter(connects_ok=2)
         names = {"a": name_of(a), "b": name_of(b)}
         state = "dissolved" if engine.dissolves else "relayed"
 
@@ -177,17 +178,19 @@ def kill(postern, **row):
     return found[0]
 
 
+def talking(lab, postern, engine, server, vip, count=1):
+    """The session of this number, once its engine has it."""
+    s = Session(lab, server, vip)
+    return s.dissolve(postern, count) if engine.dissolves else s
+
+
 @pytest.mark.tsan
 @pytest.mark.topology(backends=1)
 @pytest.mark.parametrize("vip", [VIP4, VIP6])
 def test_a_session_that_is_ended_by_its_id_is_reset_on_both_sides(lab, engine, vip):
     with AdminPostern(lab, config(lab, engine)) as postern, servers(lab) as by_family:
         server = by_family[vip == VIP6]
-        kept = Session(lab, server, vip)
-        s = Session(lab, server, vip)
-        if engine.dissolves:
-            kept.dissolve(postern, 1)
-            s.dissolve(postern, 2)
+        kept, s = [talking(lab, postern, engine, server, vip, n) for n in (1, 2)]
         row = kill(postern, client=name_of(s.client))
         assert row["state"] == ("dissolved" if engine.dissolves else "relayed")
         assert (row["bytes_in"], row["bytes_out"]) == (s.sent, s.received)
@@ -201,11 +204,10 @@ def test_a_session_that_is_ended_by_its_id_is_reset_on_both_sides(lab, engine, v
 @pytest.mark.parametrize("vip", [VIP4, VIP6])
 def test_a_session_in_full_flow_is_ended_on_both_sides(lab, engine, vip):
     with AdminPostern(lab, config(lab, engine)) as postern, servers(lab) as by_family:
-        s = Session(lab, by_family[vip == VIP6], vip)
-        if engine.dissolves:
-            s.dissolve(postern)
+        s = talking(lab, postern, engine, by_family[vip == VIP6], vip)
         streams = [[Stream(end, 1 << 40, receiving) for receiving in (False, True)] for end in s.ends]
-        wait_passed(lab, 20 << 20)
+        for _, receiving in streams:
+            receiving.wait(10 << 20)
         row = kill(postern, client=name_of(s.client))
         assert row["bytes_in"] > 1 << 20 and row["bytes_out"] > 1 << 20
         for both in streams:
@@ -257,6 +259,7 @@ def test_a_session_without_a_greeting_or_a_backend_is_ended_too(lab):
     with AdminPostern(lab, config(lab)) as postern:
         lab.drop_tcp_to_port(lab.backends[0], 25)
         s = lab.connect()
+        postern.wait_counter(sessions_accepted=1)
         kill(postern, state="connecting")
         expect_reset(s)
         lab.stop_dropping(lab.backends[0])
@@ -322,6 +325,7 @@ def test_who_stops_reading_a_long_list_holds_nothing_up_and_costs_one_piece(lab,
         assert len(listed(postern)) == count
         result = client(lab, "sessions", "--count", 500, "--concurrency", 20)
         assert result["ok"] == 500 and not result["errors"]
+        postern.wait_counter(sessions_ended=500)
         assert postern.memory() - before < MEMORY_SLACK < len(slow) * whole / 2
         rest = receive_all(slow[0]).decode()
         assert rest.count('id":"') == count, "who reads on gets the rest"
