@@ -80,11 +80,12 @@ def rows(text, title):
 
 @contextlib.contextmanager
 def greeted(lab, count):
-    """So many sessions that have been greeted."""
+    """So many sessions that have been greeted, one after the other: so backends have the same number each."""
     with contextlib.ExitStack() as stack:
-        sessions = [stack.enter_context(lab.connect()) for _ in range(count)]
-        for s in sessions:
-            assert receive_line(s).startswith("220")
+        sessions = []
+        for _ in range(count):
+            sessions.append(stack.enter_context(lab.connect()))
+            assert receive_line(sessions[-1]).startswith("220")
         yield sessions
 
 
@@ -140,7 +141,7 @@ def test_status_says_why_a_backend_is_down_and_what_to_do(lab, tmp_path):
 
 def test_status_explains_a_postfix_that_expects_a_header(tmp_path):
     with Lab(backends=1) as lab, Postfix(lab.backends[0], tmp_path):
-        settings = configuration([pool(backend_lines(lab.backends, port=PROXY), check={"interval": "8s", "fast_interval": "8s", "timeout": "7s"})])
+        settings = configuration([pool(backend_lines(lab.backends, port=PROXY), check={"interval": "30s", "fast_interval": "30s", "timeout": "29s"})])
         with AdminPostern(lab, settings) as postern:
             wait_state(postern, lab.backends[0], "down")
             done = ctl(postern, "status")
