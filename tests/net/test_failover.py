@@ -10,6 +10,7 @@ import pytest
 from daemon import Postern, backend_lines, configuration, pool
 from lab import VIP4, VIP6, endpoint, family_of
 from peers import expect_unavailable, receive, receive_all, reset, scripted_server
+from wire import watched
 
 FAMILIES = pytest.mark.parametrize("vip", [VIP4, VIP6], ids=["ipv4", "ipv6"])
 GOOD = b"220 mx.example ESMTP\r\n"
@@ -115,13 +116,13 @@ def test_a_backend_that_fails_before_its_greeting_is_replaced_unseen(lab, vip, f
 
 @pytest.mark.topology(backends=2)
 def test_a_silent_backend_is_replaced_after_the_greeting_timeout(lab):
-    with staged(lab, timeouts={"greeting": "1s"}) as (postern, (first, second)):
+    with staged(lab, timeouts={"greeting": "2s"}) as (postern, (first, second)):
         s = lab.connect()
         silent, _ = first.accept()
         backend, _ = second.accept()
         assert receive_all(silent) == b""
         line = expect_session(postern, s, backend)
-        assert (line["backend"], line["retries"]) == ("mta2", "1") and int(line["banner_ms"]) >= 1000
+        assert (line["backend"], line["retries"]) == ("mta2", "1") and int(line["banner_ms"]) >= 2000
         assert postern.counters()["retries_silent"] == 1
 
 
@@ -129,7 +130,7 @@ def test_a_silent_backend_is_replaced_after_the_greeting_timeout(lab):
                          ids=["busy", "half_a_code", "verdict"])
 @pytest.mark.topology(backends=2)
 def test_a_reply_that_stays_unfinished_is_judged_when_the_time_to_greet_is_over(lab, said, counter):
-    with staged(lab, timeouts={"greeting": "1s"}) as (postern, (first, second)):
+    with staged(lab, timeouts={"greeting": "2s"}) as (postern, (first, second)):
         s = lab.connect()
         unfinished, _ = first.accept()
         unfinished.sendall(said)
@@ -144,7 +145,7 @@ def test_a_reply_that_stays_unfinished_is_judged_when_the_time_to_greet_is_over(
             unfinished.close()
             line = postern.wait_sessions(1)[0]
             assert (line["retries"], line["smtp_code"]) == ("0", "450")
-        assert int(line["banner_ms"]) >= 1000
+        assert int(line["banner_ms"]) >= 2000
         unfinished.close()
 
 
@@ -265,7 +266,7 @@ def test_a_reply_with_a_reset_behind_it_is_still_delivered(lab):
 @pytest.mark.topology(backends=3)
 def test_early_words_and_an_early_end_are_said_again_to_each_backend(lab, vip):
     said = bytes(range(256)) * 16  # 4 KiB: all that is kept
-    with staged(lab, vip, timeouts={"greeting": "1s"}) as (postern, servers):
+    with staged(lab, vip) as (postern, servers):
         s = lab.connect(vip)
         s.sendall(said[:1000])
         first, _ = servers[0].accept()
@@ -369,7 +370,7 @@ def test_a_client_that_does_not_close_after_the_last_word_is_let_go_after_five_s
         s = lab.connect()
         server.accept()[0].close()
         line = postern.wait_sessions(1)[0]
-        assert 5 <= float(line["duration"]) < 8
+        assert 5 <= float(line["duration"]) < 15
         expect_unavailable(s)
 
 
@@ -386,10 +387,10 @@ def test_the_last_word_names_the_configured_host(lab):
 @pytest.mark.topology(backends=2)
 def test_a_reset_that_comes_before_the_connect_was_seen_to_succeed_came_before_the_greeting(lab, said):
     """The handshake and its end happen while the worker stands still: the end of its connect reports the reset."""
-    with staged(lab) as (postern, (first, second)):
+    with staged(lab) as (postern, (first, second)), watched(lab.backends[0]) as wire:
         lab.drop_tcp_to_port(lab.backends[0], 25)
         s = lab.connect()
-        postern.wait_counter(sessions_accepted=1)
+        wire.wait(len, "its first SYN")
         with postern.workers_held():
             lab.stop_dropping(lab.backends[0])
             backend, _ = first.accept()  # its SYN is repeated after a second

@@ -128,7 +128,7 @@ def as_ordinary_user(lab, config, capabilities):
 def test_an_ordinary_user_with_the_named_capabilities_is_enough(lab, raw):
     serve_all(lab)
     capabilities = "+net_admin,+bpf,+perfmon,+net_bind_service" + ",+net_raw" * raw
-    config = plain(lab, timeouts={"idle": "1s"})
+    config = plain(lab, timeouts={"idle": "3s"})
     with as_ordinary_user(lab, config, capabilities) as postern:
         assert [line["name"] for line in postern.lines(event="capability")] == ["CAP_NET_RAW"] * (not raw)
         for port in (0, 900):
