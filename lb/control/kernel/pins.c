@@ -24,6 +24,7 @@
 #define BPFFS "/sys/fs/bpf"
 #define BPFFS_MAGIC 0xcafe4a11
 #define ROOT BPFFS "/postern"
+#define MAKE_TRIES 100
 
 /* The namespace's cookie never returns while the host is up (Linux 5.14). */
 static int netns_cookie(uint64_t *ret)
@@ -68,16 +69,27 @@ static int make_directory(const char *path)
     return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-int pins_make(const struct pins *p)
+static int make_directories(const struct pins *p)
 {
-    int error = mount_bpffs();
+    int error = make_directory(ROOT);
 
-    if (!error)
-        error = make_directory(ROOT);
     if (!error)
         error = make_directory(p->home);
     if (!error)
         error = make_directory(p->directory);
+    return error;
+}
+
+int pins_make(const struct pins *p)
+{
+    int error = mount_bpffs();
+
+    if (error)
+        return error;
+    /* Another postern that ends removes what is empty: it may do so before there is something in it. */
+    for (int tries = 0; tries < MAKE_TRIES; tries++)
+        if ((error = make_directories(p)) != -ENOENT)
+            break;
     return error;
 }
 
