@@ -260,7 +260,11 @@ class Postern:
         return self
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except AssertionError as error:
+            self._show_when_failed(error)
+            raise
 
     def __exit__(self, kind, error, trace):
         try:
