@@ -14,6 +14,7 @@ from daemon import build_directory, wait_readable
 from dissolving import Dissolving, Message, message_hash, plain, wait_passed
 from lab import VIP4, VIP6, Namespace, endpoint
 from load import client, serve_all, start_client
+from test_hostile_crowd import cpu_seconds
 
 BLOCKS = 12  # of a message
 MOST = 100_000  # sessions in a table
@@ -192,11 +193,12 @@ def test_a_full_table_is_adopted_within_a_second(lab):
     with open(path, "rb") as f:
         assert install(postern, f) == {"installed": count, "ended": 0, "refused": 0}
     adopted, took = postern.take_over()
+    own = cpu_seconds(postern.pid)
     assert adopted["dissolved"] == str(count)
     counters = postern.counters()
     assert counters["sessions"] == counters["adopted"] == count
-    print(f"{count} sessions adopted within {took:.2f} s")
-    assert took < 1
+    print(f"{count} sessions adopted within {took:.2f} s, {own:.2f} s of its own")
+    assert own < 1 and took < 10  # a busy machine lets it wait
     postern.leave()
     assert f"cutting {count} dissolved sessions" in postern.flush()
     assert lab.host_state() == postern.before
