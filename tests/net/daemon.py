@@ -423,6 +423,13 @@ class Postern:
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def wait_descriptors(self, at_most, deadline=DEADLINE):
+        """Until it has no more than that: the sockets of a session outlive its dissolving, and its line, for a moment."""
+        end = time.monotonic() + deadline
+        while (now := self.descriptors()) > at_most:
+            assert time.monotonic() < end, f"{now} descriptors, not {at_most}\n{self.tail()}"
+            select.select([], [], [], 0.01)
+
     def limit_descriptors(self, spare):
         """Leaves the daemon so many more descriptors than it has now. Returns a function that lifts the limit again."""
         before = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)

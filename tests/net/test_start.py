@@ -141,7 +141,7 @@ def test_an_ordinary_user_with_the_named_capabilities_is_enough(lab, raw):
             postern.wait_sessions(1, reason="idle")
             if raw:
                 expect_reset(s)
-        assert postern.counters()["cut_unsent"] == 2 * (not raw)
+        assert postern.wait_counter(cut_unsent=2 * (not raw))["cut_unsent"] == 2 * (not raw)
         DISSOLVED.assert_carried(postern.sessions())
 
 

@@ -281,7 +281,7 @@ def test_an_upstreams_checks_end_in_order_without_a_greeting_and_are_no_alarm(la
         counters = postern.wait_counter(sessions_ended=len(CHECKS) * rounds + 2)
         assert counters["closed_upstream_check"] == len(CHECKS) * rounds + 2, counters
         assert not counters["connects_ok"] and not counters["headers_read"], counters
-        lines = postern.sessions()
+        lines = postern.wait_sessions(2)
         assert [(s["reason"], s["end"], s["sample"]) for s in lines] == [("upstream_check", "client", "64")] * 2
         assert not postern.lines(level="warning")
 
