@@ -119,12 +119,14 @@ static void take(void *arg, uint16_t backend, const char *what)
 {
     struct roster *r = arg;
     struct backend_said *said = &r->backends[backend].said;
+    const struct snapshot_check *asked = &r->pools[r->backends[backend].pool].settings.check;
     struct agent_state agent;
     const char *why;
 
-    if (is_down(what))
+    /* Where nobody asks any more, nobody would ever say otherwise. */
+    if (is_down(what) && asked->type != POOL_CHECK_OFF)
         said->down = true;
-    if (read_agent(what, &agent, &why)) {
+    if (asked->agent_port && read_agent(what, &agent, &why)) {
         said->down |= agent.down || agent.admin != AGENT_READY;
         said->percent = agent.percent;
         said->max_sessions = agent.max_sessions;
