@@ -127,6 +127,9 @@ int ring_wait(struct ring *r, uint64_t timeout_ms)
         .tv_sec = (int64_t)(timeout_ms / 1000), .tv_nsec = (int64_t)(timeout_ms % 1000) * 1000000};
     int n = io_uring_submit_and_wait_timeout(&r->uring, &cqe, 1, timeout_ms == UINT64_MAX ? NULL : &ts, NULL);
 
+    /* Whoever stood still until the time was over has not yet been given what came meanwhile. */
+    if (io_uring_cq_ready(&r->uring) == 0)
+        (void)io_uring_get_events(&r->uring);
     /* EBUSY: completions must be taken before more is submitted, which is what the caller does next. */
     if (n >= 0 || n == -ETIME || n == -EINTR || n == -EBUSY || n == -EAGAIN)
         return 0;

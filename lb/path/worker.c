@@ -312,10 +312,10 @@ static void *worker_main(void *arg)
         take_snapshot(w);
         w->now_ms = clock_now_ms();
         atomic_store_explicit(&w->turned_ms, w->now_ms, memory_order_relaxed);
+        run_completions(w); /* first: what came in time is in time, though this thread stood still */
         run_deadlines(w);
         dissolve_run(w);
         dissolved_run(w);
-        run_completions(w);
         release_run(w);
         inquiry_run(w);
         queue_run(w);

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from daemon import Postern, backend_lines, configuration, pool
+from daemon import Postern, backend_lines, configuration, pool, wait_readable
 from lab import VIP4, VIP6, endpoint, family_of
 from peers import expect_unavailable, receive, receive_all, reset, scripted_server
 from wire import watched
@@ -125,6 +125,20 @@ def test_a_silent_backend_is_replaced_after_the_greeting_timeout(lab):
         line = expect_session(postern, s, backend)
         assert (line["backend"], line["retries"]) == ("mta2", "1") and int(line["banner_ms"]) >= 2000
         assert postern.counters()["retries_silent"] == 1
+
+
+@pytest.mark.topology(backends=2)
+def test_a_greeting_that_came_in_time_counts_though_the_worker_stood_still(lab):
+    with staged(lab, timeouts={"greeting": "2s"}) as (postern, (first, _)):
+        s = lab.connect()
+        backend, _ = first.accept()
+        postern.wait_counter(connects_ok=1)
+        with postern.workers_held():
+            backend.sendall(GOOD)
+            assert not wait_readable(s.fileno(), 2.5)
+        assert receive(s, len(GOOD)) == GOOD
+        line = expect_session(postern, s, backend, b"")
+        assert (line["backend"], line["retries"]) == ("mta1", "0") and int(line["banner_ms"]) >= 2000
 
 
 @pytest.mark.parametrize("said, counter", [(BUSY[:12], "retries_reply"), (BUSY[:2], "retries_silent"), (b"450 4.7.1 not", None)],
