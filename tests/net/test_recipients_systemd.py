@@ -60,6 +60,7 @@ def test_systemd_starts_it_with_little_power_and_it_keeps_its_history(lab, machi
 @pytest.mark.topology(backends=0)
 def test_killed_it_comes_back_and_with_a_bad_option_it_does_not(lab, machine):
     machine.run("systemctl", "start", UNIT)
+    machine.wait_journal("event=ready")  # said after systemd knows: it must not be killed in between
     machine.run("systemctl", "kill", f"--signal={signal.SIGKILL.value}", UNIT)
     machine.wait_journal("event=ready", count=2)
     assert ask_once(lab) == "action=DUNNO" and machine.show("NRestarts", UNIT) == "1"
