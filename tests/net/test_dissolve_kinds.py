@@ -74,7 +74,7 @@ def test_thousands_of_dissolved_sessions_leave_the_gateway_ports_for_more(lab, v
         assert result["ok"] == 3000 and not result["errors"], result
         lines = postern.wait_sessions(3500)
         relayed = [s["relayed"] for s in lines if s["dissolved"] == "no"]
-        assert len(relayed) <= 25 and set(relayed) <= {"early_end"}  # of the short ones, on a busy machine
+        assert len(relayed) <= 5 and set(relayed) <= {"early_end"}  # of the short ones, on a busy machine
         assert {s["reason"] for s in lines} <= {"client_fin", "backend_fin"}
     assert server.stop()["bad_headers"] == 0
 
