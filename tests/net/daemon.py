@@ -454,6 +454,12 @@ class Postern:
             for thread in held:
                 _ptrace(PTRACE_DETACH, thread)
 
+    def cpu_seconds(self):
+        """What the process has used since its start; no busy machine changes it."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as f:
+            fields = f.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory(self):
         """Resident bytes."""
         with open(f"/proc/{self.pid}/statm", encoding="ascii") as f:

@@ -14,7 +14,6 @@ from daemon import build_directory, wait_readable
 from dissolving import Dissolving, Message, message_hash, plain, wait_passed
 from lab import VIP4, VIP6, Namespace, endpoint
 from load import client, serve_all, start_client
-from test_hostile_crowd import cpu_seconds
 
 BLOCKS = 12  # of a message
 MOST = 100_000  # sessions in a table
@@ -193,7 +192,7 @@ def test_a_full_table_is_adopted_within_a_second(lab):
     with open(path, "rb") as f:
         assert install(postern, f) == {"installed": count, "ended": 0, "refused": 0}
     adopted, took = postern.take_over()
-    own = cpu_seconds(postern.pid)
+    own = postern.cpu_seconds()
     assert adopted["dissolved"] == str(count)
     counters = postern.counters()
     assert counters["sessions"] == counters["adopted"] == count

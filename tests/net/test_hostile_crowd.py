@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """A flood of SYNs and a crowd of slow clients, beside senders who mean well."""
-import os
 import time
 
 import pytest
@@ -22,12 +21,6 @@ def honest_sessions(lab, count):
     return count
 
 
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        fields = f.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @pytest.mark.heavy
 @pytest.mark.limit(300)
 @pytest.mark.topology(backends=2)
@@ -45,11 +38,11 @@ def test_beside_a_flood_and_a_crowd_of_slow_clients_every_honest_session_complet
         slow = [slow_clients(lab, some, (VIP4, VIP6), each) for some in sources]
         for program in slow:
             assert program.stderr.readline() == b"ready\n"
-        began, cpu, served = time.monotonic(), cpu_seconds(postern.pid), 0
+        began, cpu, served = time.monotonic(), postern.cpu_seconds(), 0
         with syn_flood(lab, VIP4) as come:
             while come() < flood:
                 served += honest_sessions(lab, 500)
-        took, cpu = time.monotonic() - began, cpu_seconds(postern.pid) - cpu
+        took, cpu = time.monotonic() - began, postern.cpu_seconds() - cpu
         grown = postern.memory() - memory
         fates = [stop_slow_clients(program) for program in slow]
         print(f"{served} honest sessions beside {flood} SYNs and {fates}: {took:.1f} s, the daemon took {cpu:.1f} s of CPU "

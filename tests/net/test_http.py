@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import statistics
 import subprocess
 import time
 
@@ -216,10 +215,10 @@ def test_bad_clients_delay_neither_mail_nor_other_clients(lab):
                     smtp_session(mail)
                 mails.append(time.monotonic() - began)
                 assert postern.get("/healthz").status == 200 and time.monotonic() - began < 5
-        assert statistics.median(mails) < 1  # not each: the machine may be busy
+        assert sorted(mails)[-2] < 1  # the machine may be busy once
         assert postern.descriptors() <= before + 40
         lines = postern.wait_sessions(20)
-        assert statistics.median(int(s["banner_ms"]) for s in lines) < 500
+        assert sorted(int(s["banner_ms"]) for s in lines)[-2] < 500
 
 
 @pytest.mark.topology(backends=1)
